@@ -1,0 +1,1 @@
+"""How pruning finds structure in neural networks: a TensorFlow 2 / Keras 3 port of SiftingFeatures."""

@@ -1,0 +1,34 @@
+"""ImageSet: what every data set gives."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Training and validation images of one data set, as they are stored: uint8, not normalised.
+
+    The network's input is (image - mean) * float32(1/255), channel-major: flat index = c*S*S + y*S + x.
+
+    Attributes:
+        images: uint8 [n, channels*S*S], training images; may be a read-only memory map.
+        labels: int32 [n], 0 <= label < classes.
+        val_images: uint8 [n_val, channels*S*S].
+        val_labels: int32 [n_val].
+        mean: float32 [channels*S*S], the mean image that is subtracted.
+        shape: (channels, S, S).
+        classes: number of classes.
+        source: one line for the records: where the images come from.
+        class_names: one name a class, where the data set has them.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    val_images: np.ndarray
+    val_labels: np.ndarray
+    mean: np.ndarray
+    shape: tuple[int, int, int]
+    classes: int
+    source: str
+    class_names: tuple[str, ...] = ()

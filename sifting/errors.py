@@ -1,0 +1,33 @@
+"""Errors whose message, one line, is all that a user needs to see."""
+
+
+class SiftingError(Exception):
+    """A problem that the user can mend: `python -m sifting.run` prints it as one line, without a traceback."""
+
+    exit_code = 2
+
+
+class InputError(SiftingError):
+    """An input file, or a value in it, that cannot be accepted."""
+
+
+class DataError(SiftingError):
+    """Images that are missing, damaged or not what the input file says."""
+
+
+class RunDirectoryError(SiftingError):
+    """A run directory that cannot be read, or must not be written."""
+
+
+class TrainingDiverged(SiftingError):
+    """The loss became NaN or infinite."""
+
+    exit_code = 1
+
+
+class Interrupted(SiftingError):
+    """SIGINT or SIGTERM arrived; everything was saved. Exits as the shell expects: 128 + signal number."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

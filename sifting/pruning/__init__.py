@@ -1,0 +1,1 @@
+"""Pruning: scores say how much each weight matters, scopes say which of them compete."""

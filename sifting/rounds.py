@@ -1,0 +1,99 @@
+"""What one round of training leaves behind, by name instead of by position."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sifting.architecture import LayerSpec
+
+
+class Parameters(NamedTuple):
+    """Trainable values of one layer, float32. A convolution has only W.
+
+    W: [n_in, n_out] or [K, K, c_in, c_out]; b: [n_out]; gamma, beta: [n_in], of the input's normalisation.
+    """
+
+    W: np.ndarray
+    b: np.ndarray | None = None
+    gamma: np.ndarray | None = None
+    beta: np.ndarray | None = None
+
+
+class Mask(NamedTuple):
+    """0 or 1 for each weight and bias of one layer, float32, shaped like W and b. A convolution has only W."""
+
+    W: np.ndarray
+    b: np.ndarray | None = None
+
+
+class Moments(NamedTuple):
+    """Running mean and (population) variance of the inputs of one dense layer, float32 [n_in] each."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The network as it is before the update of step `step`. Entries are per layer of the architecture:
+    None for a layer without weights (parameters) or without running moments (moments)."""
+
+    step: int
+    parameters: tuple[Parameters | None, ...]
+    moments: tuple[Moments | None, ...]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One train/prune cycle.
+
+    Attributes:
+        number: 0 for the dense round.
+        specs: the architecture.
+        ratios: float64, one a prunable layer: the nominal sparsity of the masks.
+        masks: per layer, None for a layer without weights; those used while training this round.
+        checkpoints: in the order of their steps; in round 0 the first one is the rewind point.
+        training_errors: float32 [steps + 1], 1 - accuracy of each step's batch, before the update.
+        validation_steps: the steps, multiples of validate_step, with a validation error.
+        validation_errors: float32, one for each of them, with the weights before the step's update.
+    """
+
+    number: int
+    specs: tuple[LayerSpec, ...]
+    ratios: np.ndarray
+    masks: tuple[Mask | None, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    training_errors: np.ndarray
+    validation_steps: tuple[int, ...]
+    validation_errors: np.ndarray
+
+    @property
+    def best_validation_error(self) -> np.float32:
+        return np.min(self.validation_errors)
+
+    def checkpoint_at(self, step: int) -> Checkpoint:
+        """The checkpoint stored before the update of `step`. Raises KeyError if there is none."""
+        for checkpoint in self.checkpoints:
+            if checkpoint.step == step:
+                return checkpoint
+        raise KeyError(f"round {self.number} stored no checkpoint at step {step}")
+
+
+def density(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> float:
+    """u: the fraction of the weights of all prunable layers that the masks keep, counted (biases not)."""
+    kept = total = 0
+    for mask, spec in zip(masks, specs, strict=True):
+        if spec.prunable:
+            kept += np.count_nonzero(mask.W)
+            total += mask.W.size
+    return kept / total
+
+
+def connected_fraction(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> float:
+    """The smallest fraction, over the prunable layers, of nodes that keep at least one input weight."""
+    return min(
+        float(np.mean(np.any(mask.W != 0, axis=tuple(range(mask.W.ndim - 1)))))
+        for mask, spec in zip(masks, specs, strict=True)
+        if spec.prunable
+    )

@@ -1,0 +1,384 @@
+"""Every file of a run, and the only place that knows the reference's lists.
+
+A run is (save_dir, prefix). Its files:
+
+    PREFIX_out.dat        the reference's log
+    PREFIX_itdata_N.pkl   round N, the reference's list of 10
+    PREFIX_findata.pkl    the reference's list of 3
+    PREFIX_input.in       the resolved input file, seed included; it runs as it stands
+    PREFIX_run.json       versions, device, image source, seconds of each round
+    PREFIX_checkpoint.npz the round in progress
+    PREFIX_lock           held while a process works on the run
+"""
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pickle
+import pickletools
+import re
+import socket
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sifting.architecture import LayerSpec
+from sifting.errors import DataError, RunDirectoryError
+from sifting.files import atomic_write
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
+
+# --- pickles -------------------------------------------------------------------------------------------------------
+
+# numpy moved its core in version 2; files name either place.
+_NUMPY_NAMES = {("numpy", "ndarray"), ("numpy", "dtype")} | {
+    (f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")
+}
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How Python 3 pickles of protocol <= 2 spell bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"encoding {encoding!r} is not admitted")
+    return text.encode("latin1")
+
+
+class _NumpyUnpickler(pickle.Unpickler):
+    """Admits numpy arrays and scalars inside plain containers, so that a stranger's file cannot run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
+        if (module, name) not in _NUMPY_NAMES:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither a numpy array nor a plain container")
+        if module == "numpy":
+            return getattr(np, name)
+        core = np._core if hasattr(np, "_core") else np.core
+        return getattr(core.multiarray, name)
+
+
+def load_pickle(path: Path, encoding: str = "ASCII") -> Any:
+    """Unpickle a file of numpy arrays and plain containers; nothing else is admitted, no code is run.
+
+    Raises:
+        DataError: one line: missing, unreadable, truncated, or naming anything else.
+    """
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            # Some numpy versions warn about arrays that were pickled by old ones.
+            warnings.filterwarnings("ignore", message=".*align should be passed", category=Warning)
+            return _NumpyUnpickler(file, encoding=encoding).load()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except MemoryError:
+        raise DataError(f"{path}: damaged, or larger than the memory") from None
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: is not a pickle of numpy arrays, or is damaged ({reason})") from None
+
+
+def dump_pickle(content: Any) -> bytes:
+    """Pickle with names that every numpy resolves: `numpy.core`, which numpy 2 itself spells `numpy._core`.
+
+    Protocol 3, the last one without frames, so that replacing a name of another length is safe.
+    """
+    raw = pickle.dumps(content, protocol=3)
+    pieces, start = [], 0
+    for opcode, argument, position in pickletools.genops(raw):
+        if opcode.name == "GLOBAL" and argument.startswith("numpy._core."):
+            module, name = argument.split(" ")
+            written = f"c{module}\n{name}\n".encode()
+            pieces += [raw[start:position], written.replace(b"numpy._core", b"numpy.core")]
+            start = position + len(written)
+    return b"".join([*pieces, raw[start:]])
+
+
+def _specs_from_lists(arch: list) -> tuple[LayerSpec, ...]:
+    return tuple(LayerSpec(str(kind), tuple(int(n) for n in shape), bool(prunable)) for kind, shape, prunable in arch)
+
+
+def _specs_to_lists(specs: tuple[LayerSpec, ...]) -> list:
+    return [[spec.kind, list(spec.shape), spec.prunable] for spec in specs]
+
+
+def _to_list(values: tuple | None) -> list:
+    """Copies of one layer's arrays, so that equal rounds give equal bytes whatever objects they share."""
+    return [] if values is None else [np.array(value, order="C") for value in values if value is not None]
+
+
+def round_to_lists(result: Round) -> list:
+    """The reference's list of 10."""
+    dense = [index for index, spec in enumerate(result.specs) if spec.is_dense]
+    return [
+        _specs_to_lists(result.specs),
+        np.array(result.ratios, dtype=np.float64),
+        [checkpoint.step for checkpoint in result.checkpoints],
+        list(range(len(result.training_errors))),
+        list(result.validation_steps),
+        list(result.training_errors),
+        list(result.validation_errors),
+        [[_to_list(layer) for layer in checkpoint.parameters] for checkpoint in result.checkpoints],
+        [[np.stack(checkpoint.moments[index]) for index in dense] for checkpoint in result.checkpoints],
+        [_to_list(mask) for mask in result.masks],
+    ]
+
+
+def round_from_lists(content: list, number: int) -> Round:
+    """The inverse of round_to_lists. Raises ValueError, TypeError or IndexError for lists of another shape."""
+    arch, ratios, checkpoint_steps, _, validation_steps, training, validation, weights, moments, masks = content
+    specs = _specs_from_lists(arch)
+    checkpoints = []
+    for step, layers, dense_moments in zip(checkpoint_steps, weights, moments, strict=True):
+        rows = iter(dense_moments)
+        checkpoints.append(
+            Checkpoint(
+                int(step),
+                tuple(Parameters(*layer) if len(layer) else None for layer in layers),
+                tuple(Moments(*next(rows)) if spec.is_dense else None for spec in specs),
+            )
+        )
+    result = Round(
+        number,
+        specs,
+        np.asarray(ratios, dtype=np.float64),
+        tuple(Mask(*mask) if len(mask) else None for mask in masks),
+        tuple(checkpoints),
+        np.asarray(training, dtype=np.float32),
+        tuple(int(step) for step in validation_steps),
+        np.asarray(validation, dtype=np.float32),
+    )
+    _check_shapes(result)
+    return result
+
+
+def _check_shapes(result: Round) -> None:
+    """Raise ValueError unless every array has the shape that the architecture gives it."""
+    for layers in [result.masks, *(checkpoint.parameters for checkpoint in result.checkpoints)]:
+        for spec, layer in zip(result.specs, layers, strict=True):
+            if spec.has_weights != (layer is not None):
+                raise ValueError(f"a {spec.kind} layer of shape {spec.shape} with the arrays of another kind")
+            if layer is not None and np.shape(layer.W) != spec.weight_shape:
+                raise ValueError(f"an array of shape {np.shape(layer.W)} in a {spec.kind} layer of {spec.weight_shape}")
+    for checkpoint in result.checkpoints:
+        for spec, moments in zip(result.specs, checkpoint.moments, strict=True):
+            if spec.is_dense and np.shape(moments.mean) != spec.weight_shape[:1]:
+                raise ValueError(f"moments of shape {np.shape(moments.mean)} for {spec.weight_shape[0]} inputs")
+
+
+def read_round_file(path: Path) -> Round:
+    """Read an itdata pickle, ours or the reference's.
+
+    Raises:
+        DataError: missing, damaged, or not a list of 10 with these shapes.
+    """
+    number = re.search(r"_itdata_(\d+)\.pkl$", path.name)
+    content = load_pickle(path)
+    try:
+        if not isinstance(content, list) or len(content) != 10:
+            raise ValueError("not a list of 10")
+        return round_from_lists(content, int(number[1]) if number else 0)
+    except (TypeError, ValueError, IndexError, StopIteration, AttributeError) as error:
+        raise DataError(f"{path}: is not the pickle of a round ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+
+
+# --- the log -------------------------------------------------------------------------------------------------------
+
+
+def log_line(step: int, training_error: float, validation_error: float) -> str:
+    """One validation, as the reference prints it; lines end in a carriage return."""
+    return f"Step: {step:7d}, TE: {training_error:5.3f}, VE: {validation_error:5.3f}\r"
+
+
+def log_summary(result: Round) -> str:
+    """The line after a round."""
+    return (
+        f"Ratios: {result.ratios}; more than 0 connections: {connected_fraction(result.masks, result.specs)}; "
+        f"Emin: {float(result.best_validation_error)}\n"
+    )
+
+
+def log_lines(steps: Iterable[int], training_errors: np.ndarray, validation_errors: Iterable[float]) -> str:
+    return "".join(
+        log_line(step, training_errors[step], error) for step, error in zip(steps, validation_errors, strict=True)
+    )
+
+
+# --- the directory -------------------------------------------------------------------------------------------------
+
+
+class RunDirectory:
+    """The files of one run. Reading needs nothing; writing is for the process that holds `lock()`.
+
+    Attributes:
+        folder: Path of save_dir.
+        prefix: str.
+    """
+
+    def __init__(self, folder: str | Path, prefix: str):
+        self.folder = Path(folder)
+        self.prefix = prefix
+
+    def __str__(self) -> str:
+        return str(self.folder / self.prefix)
+
+    def path(self, name: str) -> Path:
+        """The file PREFIX_`name`."""
+        return self.folder / f"{self.prefix}_{name}"
+
+    def round_path(self, number: int) -> Path:
+        return self.path(f"itdata_{number}.pkl")
+
+    # --- rounds
+
+    def rounds(self) -> list[int]:
+        """Numbers of the stored rounds, in order."""
+        pattern = re.compile(re.escape(self.prefix) + r"_itdata_(\d+)\.pkl")
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
+
+    def read_round(self, number: int) -> Round:
+        """Raises DataError if it is missing or damaged."""
+        return read_round_file(self.round_path(number))
+
+    def write_round(self, result: Round) -> None:
+        """Store a finished round: its pickle first, then findata and the log, which follow from the pickles."""
+        self._write(self.round_path(result.number), dump_pickle(round_to_lists(result)))
+        self.checkpoint_path.unlink(missing_ok=True)
+
+    def write_findata(self, rounds: list[Round]) -> None:
+        """The reference's list of 3, covering `rounds`."""
+        content = [
+            _specs_to_lists(rounds[0].specs),
+            [np.array(result.ratios, dtype=np.float64) for result in rounds],
+            [np.float32(result.best_validation_error) for result in rounds],
+        ]
+        self._write(self.path("findata.pkl"), dump_pickle(content))
+
+    def remove_rounds(self, first: int) -> None:
+        """Delete the stored rounds from `first` on, and the round in progress."""
+        for number in self.rounds():
+            if number >= first:
+                self.round_path(number).unlink()
+        self.checkpoint_path.unlink(missing_ok=True)
+
+    # --- log, records
+
+    def write_log(self, content: str) -> None:
+        """Replace the log."""
+        self._write(self.path("out.dat"), content.encode())
+
+    def append_log(self, content: str) -> None:
+        with self._reporting_errors(self.path("out.dat")), open(self.path("out.dat"), "a", newline="") as file:
+            file.write(content)
+
+    def read_input(self) -> str | None:
+        """The resolved input file; None where there is none, as in a run of the reference."""
+        path = self.path("input.in")
+        return path.read_text() if path.exists() else None
+
+    def write_input(self, content: str) -> None:
+        self._write(self.path("input.in"), content.encode())
+
+    def read_record(self) -> dict[str, Any]:
+        """run.json; empty where there is none."""
+        path = self.path("run.json")
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        self._write(self.path("run.json"), (json.dumps(record, indent=2) + "\n").encode())
+
+    # --- the round in progress
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.path("checkpoint.npz")
+
+    def write_checkpoint(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store the round in progress. `arrays`: whatever the trainer needs to go on."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        self._write(self.checkpoint_path, buffer.getvalue())
+
+    def read_checkpoint(self) -> dict[str, np.ndarray] | None:
+        """Raises RunDirectoryError if it is damaged."""
+        if not self.checkpoint_path.exists():
+            return None
+        try:
+            with np.load(self.checkpoint_path, allow_pickle=False) as file:
+                return dict(file)
+        except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile):
+            raise RunDirectoryError(f"{self.checkpoint_path}: is damaged; remove it to train its round anew") from None
+
+    # --- writing
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Create the folder and keep other processes off this run; the lock goes with the process.
+
+        Raises:
+            RunDirectoryError: the folder cannot be made or written, or another process works on the run.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = open(self.path("lock"), "a+")
+        except OSError as error:
+            raise RunDirectoryError(f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise RunDirectoryError(f"{self}: another process works on this run ({file.read().strip()})") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            yield
+
+    @contextlib.contextmanager
+    def _reporting_errors(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{path}: cannot be written ({error.strerror}); what was written before is whole: make room, then run the same command again"
+            ) from None
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with self._reporting_errors(path), atomic_write(path) as file:
+            file.write(content)
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
+    """The runs that the user names: each path is a run directory, DIR/PREFIX where several prefixes share a folder,
+    or the folder of a run over several seeds (with sub-folders seed_N).
+
+    Raises:
+        RunDirectoryError: no rounds there, or several prefixes.
+    """
+    runs = []
+    for path in map(Path, paths):
+        prefixes = _prefixes(path)
+        if len(prefixes) > 1:
+            raise RunDirectoryError(f"{path}: holds the runs {', '.join(prefixes)}; accepted: one of {path / prefixes[0]}, ...")
+        if prefixes:
+            runs.append(RunDirectory(path, prefixes[0]))
+        elif path.name in _prefixes(path.parent):
+            runs.append(RunDirectory(path.parent, path.name))
+        else:
+            seeds = sorted(path.glob("seed_*"), key=lambda seed: (len(seed.name), seed.name))
+            if not seeds:
+                raise RunDirectoryError(f"{path}: holds no rounds (files PREFIX_itdata_N.pkl); accepted: the save_dir of a run")
+            runs += find_runs(seeds)
+    return runs
+
+
+def _prefixes(folder: Path) -> list[str]:
+    """Prefixes of the runs in a folder."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted({match[1] for match in (re.fullmatch(r"(.+)_itdata_\d+\.pkl", name) for name in names) if match})
