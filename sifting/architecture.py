@@ -12,7 +12,10 @@ DENSE, OUTPUT, CONVOLUTION, POOL = "f", "x", "c", "p"
 _TOKENS = {
     DENSE: (re.compile(r"f(\d+)"), "fN with N >= 1 nodes"),
     OUTPUT: (re.compile(r"x()"), "x, the output layer, last and only once"),
-    CONVOLUTION: (re.compile(r"c(\d+),(\d+)(?:,(\d+))?"), "cK,F or cK,F,S with kernel size K, F kernels, stride S >= 1"),
+    CONVOLUTION: (
+        re.compile(r"c(\d+),(\d+)(?:,(\d+))?"),
+        "cK,F or cK,F,S with kernel size K, F kernels, stride S >= 1",
+    ),
     POOL: (re.compile(r"p(\d+),(\d+)"), "pK,S with window K and stride S >= 1"),
 }
 ACCEPTED = "layers joined by ':', the last one x: " + "; ".join(text for _, text in _TOKENS.values())

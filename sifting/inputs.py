@@ -99,7 +99,9 @@ class Reclass:
     file: str = ""
 
     def __str__(self) -> str:
-        return ",".join([self.rule, *([str(self.classes)] if self.classes else []), *([self.file] if self.file else [])])
+        return ",".join(
+            [self.rule, *([str(self.classes)] if self.classes else []), *([self.file] if self.file else [])]
+        )
 
 
 def _parse_reclass(value: str) -> Reclass:
@@ -150,14 +152,18 @@ class IO:
 
     save_dir: str = key(".", text("a folder"), "output folder, created if missing")
     prefix: str = key(
-        "IMP", text("a file name without '/'", lambda value: value != "" and "/" not in value),
+        "IMP",
+        text("a file name without '/'", lambda value: value != "" and "/" not in value),
         "prefix of every output file; several runs with different prefixes can share a folder",
     )
     checkpoint_seconds: float = key(
-        300.0, number("a number of seconds >= 0", lambda value: value >= 0),
+        300.0,
+        number("a number of seconds >= 0", lambda value: value >= 0),
         "time between two checkpoints of the round in progress",
     )
-    cache_dir: str = key("", text("a folder", lambda value: True), "folder of prepared images; empty: the user's cache folder")
+    cache_dir: str = key(
+        "", text("a folder", lambda value: True), "folder of prepared images; empty: the user's cache folder"
+    )
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,8 @@ class Data:
     """Which images, and which classes."""
 
     dataset: str = key(
-        "ImageNet32", choice("ImageNet32", "ImageNet64", "EdgeCollage32"),
+        "ImageNet32",
+        choice("ImageNet32", "ImageNet64", "EdgeCollage32"),
         "the images; EdgeCollage32 is made on the spot and needs no files",
     )
     dataloc: str = key("./ImageNet", text("a folder"), "folder of the unpacked official ImageNet32/64 files")
@@ -173,16 +180,22 @@ class Data:
         True, boolean(), "true: all images on the device, as uint8; false: streamed from disk, same results"
     )
     data_ratio: float = key(
-        1.0, number("a number > 0 and <= 1", lambda value: 0 < value <= 1),
+        1.0,
+        number("a number > 0 and <= 1", lambda value: 0 < value <= 1),
         "fraction of the training images: the first int(ratio*n) in file order",
     )
     reclass: Reclass = key(
-        Reclass(), RECLASS,
+        Reclass(),
+        RECLASS,
         "class map of c = 0, 1, ...: n none; m,K c mod K; f,K,FILE ids 0..K-1 of all c, comma-separated, from FILE "
         "(relative to the working directory)",
     )
-    clone: str = key("none", choice("none", "gaussian"), "gaussian: replace the images by a Gaussian clone per class and channel")
-    clone_images: int = key(100000, integer(2), "number of training images, the first ones, to which the clone is fitted")
+    clone: str = key(
+        "none", choice("none", "gaussian"), "gaussian: replace the images by a Gaussian clone per class and channel"
+    )
+    clone_images: int = key(
+        100000, integer(2), "number of training images, the first ones, to which the clone is fitted"
+    )
     clone_seed: int = key(0, integer(0), "seed of the clone's samples")
     collage_class: str = key(
         "sharpness", choice("sharpness", "orientation"), "EdgeCollage32: what tells its classes apart, see docs/data.md"
@@ -204,7 +217,8 @@ class Network:
     minimizer: str = key("SGD", choice("SGD", "Adam"), "Adam: beta 0.9 and 0.999, epsilon 1e-8")
     learning_rate: float = key(0.1, POSITIVE, "constant learning rate")
     init_sparsity: float = key(
-        0.0, number("a number >= 0 and < 1", lambda value: 0 <= value < 1),
+        0.0,
+        number("a number >= 0 and < 1", lambda value: 0 <= value < 1),
         "probability with which each weight of a prunable layer starts masked (biases never)",
     )
     batch_norm_beta: float = key(
@@ -219,14 +233,17 @@ class Network:
         None, text("a file"), "weights, ratios and masks to prune from; default: save_dir/IMP_itdata_(rest_it-1).pkl"
     )
     restart_weights_step: int = key(
-        -1, integer(-LARGEST_INTEGER), "which stored checkpoint of rest_mask_file to prune from: 0 first, -1 last; also rest_file_step"
+        -1,
+        integer(-LARGEST_INTEGER),
+        "which stored checkpoint of rest_mask_file to prune from: 0 first, -1 last; also rest_file_step",
     )
     seed: int = key(None, integer(0), "seed of all random draws; default: drawn once and recorded")
     jit_compile: bool = key(True, boolean(), "compile the training loop with XLA")
     deterministic: bool = key(False, boolean(), "TensorFlow's deterministic kernels: slower on a GPU")
     tf32: bool = key(False, boolean(), "allow TF32 matrix products on GPUs that have them (errors near 1e-3)")
     centring: str = key(
-        "reference", choice("reference", "exact"),
+        "reference",
+        choice("reference", "exact"),
         "reference: the reference's batch-norm formula; exact: constant features become exactly zero",
     )
 
@@ -239,12 +256,15 @@ class IMP:
         None, PRUNE, "which layers are pruned, in the order of arch; missing flags at the end are F; default: all T"
     )
     prune_ratio: float = key(
-        0.3, number("a number > 0 and < 1", lambda value: 0 < value < 1), "fraction of the remaining weights pruned per round"
+        0.3,
+        number("a number > 0 and < 1", lambda value: 0 < value < 1),
+        "fraction of the remaining weights pruned per round",
     )
     weights_step: int = key(1000, integer(0), "rewind step; less than prune_step")
     prune_step: int = key(None, integer(1), "step whose weights make the mask; at most steps; default: steps")
     stop_ratio: float = key(
-        0.0, number("a number >= 0 and < 1", lambda value: 0 <= value < 1),
+        0.0,
+        number("a number >= 0 and < 1", lambda value: 0 <= value < 1),
         "stop once, in some prunable layer, the fraction of connected nodes is <= this",
     )
     max_iterations: int = key(1000, integer(1), "number of rounds, round 0 included")
@@ -352,13 +372,19 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
         with open(path, encoding="utf-8-sig") as file:
             parser.read_file(file, source=path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); accepted: an input file such as inputs/quickstart.in") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); accepted: an input file such as inputs/quickstart.in"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file; accepted: an input file such as inputs/quickstart.in") from None
     except configparser.DuplicateOptionError as error:
-        raise InputError(f"{path}: line {error.lineno}: [{error.section}] {error.option} is given twice; accepted: once") from None
+        raise InputError(
+            f"{path}: line {error.lineno}: [{error.section}] {error.option} is given twice; accepted: once"
+        ) from None
     except configparser.DuplicateSectionError as error:
-        raise InputError(f"{path}: line {error.lineno}: section [{error.section}] is given twice; accepted: once") from None
+        raise InputError(
+            f"{path}: line {error.lineno}: section [{error.section}] is given twice; accepted: once"
+        ) from None
     except configparser.MissingSectionHeaderError as error:
         raise InputError(f"{path}: line {error.lineno}: {error.line.strip()!r} stands before any [Section]") from None
     except configparser.ParsingError as error:

@@ -7,23 +7,21 @@ A run is (save_dir, prefix). Its files:
     PREFIX_findata.pkl    the reference's list of 3
     PREFIX_input.in       the resolved input file, seed included; it runs as it stands
     PREFIX_run.json       versions, device, image source, seconds of each round
-    PREFIX_checkpoint.npz the round in progress
+    PREFIX_checkpoint.pkl the round in progress
     PREFIX_lock           held while a process works on the run
 """
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import pickle
 import pickletools
 import re
 import socket
-import struct
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +54,9 @@ class _NumpyUnpickler(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):
             return _latin1
         if (module, name) not in _NUMPY_NAMES:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither a numpy array nor a plain container")
+            raise pickle.UnpicklingError(
+                f"it names {module}.{name}, which is neither a numpy array nor a plain container"
+            )
         if module == "numpy":
             return getattr(np, name)
         core = np._core if hasattr(np, "_core") else np.core
@@ -184,7 +184,9 @@ def read_round_file(path: Path) -> Round:
             raise ValueError("not a list of 10")
         return round_from_lists(content, int(number[1]) if number else 0)
     except (TypeError, ValueError, IndexError, StopIteration, AttributeError) as error:
-        raise DataError(f"{path}: is not the pickle of a round ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+        raise DataError(
+            f"{path}: is not the pickle of a round ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from None
 
 
 # --- the log -------------------------------------------------------------------------------------------------------
@@ -207,6 +209,23 @@ def log_lines(steps: Iterable[int], training_errors: np.ndarray, validation_erro
     return "".join(
         log_line(step, training_errors[step], error) for step, error in zip(steps, validation_errors, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A round in progress.
+
+    Attributes:
+        partial: the round so far; its errors end before `step`, its checkpoints are those before `step`.
+        step: the next step to train; nothing of it has been done.
+        seconds: spent on the round so far.
+        state: values of network and optimizer by name, as the trainer gives them.
+    """
+
+    partial: Round
+    step: int
+    seconds: float
+    state: Mapping[str, np.ndarray]
 
 
 # --- the directory -------------------------------------------------------------------------------------------------
@@ -247,16 +266,18 @@ class RunDirectory:
         return read_round_file(self.round_path(number))
 
     def write_round(self, result: Round) -> None:
-        """Store a finished round: its pickle first, then findata and the log, which follow from the pickles."""
+        """Store a finished round, and drop the checkpoint on the way to it."""
         self._write(self.round_path(result.number), dump_pickle(round_to_lists(result)))
         self.checkpoint_path.unlink(missing_ok=True)
 
-    def write_findata(self, rounds: list[Round]) -> None:
-        """The reference's list of 3, covering `rounds`."""
+    def write_findata(
+        self, specs: tuple[LayerSpec, ...], ratios: Iterable[np.ndarray], best_validation_errors: Iterable[float]
+    ) -> None:
+        """The reference's list of 3: architecture, then ratios and best validation error of every round."""
         content = [
-            _specs_to_lists(rounds[0].specs),
-            [np.array(result.ratios, dtype=np.float64) for result in rounds],
-            [np.float32(result.best_validation_error) for result in rounds],
+            _specs_to_lists(specs),
+            [np.array(values, dtype=np.float64) for values in ratios],
+            [np.float32(error) for error in best_validation_errors],
         ]
         self._write(self.path("findata.pkl"), dump_pickle(content))
 
@@ -297,22 +318,28 @@ class RunDirectory:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.path("checkpoint.npz")
+        return self.path("checkpoint.pkl")
 
-    def write_checkpoint(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store the round in progress. `arrays`: whatever the trainer needs to go on."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        self._write(self.checkpoint_path, buffer.getvalue())
+    def write_checkpoint(self, progress: Progress) -> None:
+        """Store the round in progress."""
+        content = {
+            "number": progress.partial.number,
+            "round": round_to_lists(progress.partial),
+            "step": progress.step,
+            "seconds": progress.seconds,
+            "state": dict(progress.state),
+        }
+        self._write(self.checkpoint_path, dump_pickle(content))
 
-    def read_checkpoint(self) -> dict[str, np.ndarray] | None:
-        """Raises RunDirectoryError if it is damaged."""
+    def read_checkpoint(self) -> Progress | None:
+        """The round in progress, if there is one. Raises RunDirectoryError if it is damaged."""
         if not self.checkpoint_path.exists():
             return None
         try:
-            with np.load(self.checkpoint_path, allow_pickle=False) as file:
-                return dict(file)
-        except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile):
+            content = load_pickle(self.checkpoint_path)
+            partial = round_from_lists(content["round"], content["number"])
+            return Progress(partial, content["step"], content["seconds"], content["state"])
+        except (DataError, KeyError, TypeError, ValueError, IndexError):
             raise RunDirectoryError(f"{self.checkpoint_path}: is damaged; remove it to train its round anew") from None
 
     # --- writing
@@ -328,7 +355,9 @@ class RunDirectory:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = open(self.path("lock"), "a+")
         except OSError as error:
-            raise RunDirectoryError(f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder") from None
+            raise RunDirectoryError(
+                f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
+            ) from None
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -365,7 +394,9 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
     for path in map(Path, paths):
         prefixes = _prefixes(path)
         if len(prefixes) > 1:
-            raise RunDirectoryError(f"{path}: holds the runs {', '.join(prefixes)}; accepted: one of {path / prefixes[0]}, ...")
+            raise RunDirectoryError(
+                f"{path}: holds the runs {', '.join(prefixes)}; accepted: one of {path / prefixes[0]}, ..."
+            )
         if prefixes:
             runs.append(RunDirectory(path, prefixes[0]))
         elif path.name in _prefixes(path.parent):
@@ -373,7 +404,9 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
         else:
             seeds = sorted(path.glob("seed_*"), key=lambda seed: (len(seed.name), seed.name))
             if not seeds:
-                raise RunDirectoryError(f"{path}: holds no rounds (files PREFIX_itdata_N.pkl); accepted: the save_dir of a run")
+                raise RunDirectoryError(
+                    f"{path}: holds no rounds (files PREFIX_itdata_N.pkl); accepted: the save_dir of a run"
+                )
             runs += find_runs(seeds)
     return runs
 

@@ -1,0 +1,87 @@
+"""Data sets: from the [Data] section to an ImageSet."""
+
+import dataclasses
+
+from sifting import inputs
+from sifting.datasets import gaussian_clone
+from sifting.datasets.edge_collage import EdgeCollage
+from sifting.datasets.image_set import ImageSet
+from sifting.datasets.imagenet import ImageNet
+from sifting.datasets.reclass import class_map
+from sifting.datasets.source import Facts, Report, Source
+
+DATASETS: dict[str, Source] = {
+    "ImageNet32": ImageNet(32),
+    "ImageNet64": ImageNet(64),
+    "EdgeCollage32": EdgeCollage(),
+}
+
+
+def facts(data: inputs.Data) -> Facts:
+    """The complete data set, before data_ratio, reclass and val_size, as far as it is known without loading it."""
+    return DATASETS[data.dataset].facts(data)
+
+
+def check(experiment: inputs.Experiment) -> Facts:
+    """Refuse values of the input file that cannot fit its data set, before anything is loaded.
+
+    Returns:
+        What `load` will give if all files are there: after data_ratio, reclass and val_size.
+
+    Raises:
+        InputError: data_ratio leaves no image, reclass has too many classes or a file that does not fit, val_size is
+            larger than the validation set, clone_images cannot hold two images of each class.
+    """
+    data, complete = experiment.data, facts(experiment.data)
+    train_images = int(data.data_ratio * complete.train_images)
+    if train_images < 1:
+        raise experiment.error("Data", "data_ratio", f"at least one of the {complete.train_images} training images")
+    if data.clone != "none" and data.clone_images < 2 * complete.classes:
+        raise experiment.error("Data", "clone_images", f"at least 2 images for each of the {complete.classes} classes")
+    _check_val_size(experiment, complete.val_images)
+    try:
+        classes = class_map(data.reclass, complete.classes)
+    except ValueError as error:
+        raise experiment.error("Data", "reclass", str(error)) from None
+    return Facts(train_images, experiment.network.val_size, complete.shape, data.reclass.classes or len(classes))
+
+
+def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
+    """The images of an experiment: its data set or the Gaussian clone of it, then data_ratio, reclass and val_size.
+
+    Args:
+        experiment: sections Data, Network (val_size) and IO (cache_dir) are used.
+        report: called with a line of text before work of more than a second, and with warnings.
+
+    Raises:
+        InputError: as check; also val_size, if the validation set is smaller than the official one.
+        DataError: files are missing or damaged, or the cache cannot be written.
+    """
+    data, expected = experiment.data, check(experiment)
+    source = DATASETS[data.dataset]
+    if data.clone == "gaussian":
+        images = gaussian_clone.load(experiment, source, report)
+    else:
+        images = source.load(experiment, report)
+    _check_val_size(experiment, len(images.val_images))
+    if len(images.images) < expected.train_images:
+        report(
+            f"Warning: only {len(images.images)} training images of {data.dataset} are there, and all are used; "
+            f"[Data] data_ratio = {data.data_ratio} asks for {expected.train_images}"
+        )
+    new_class = class_map(data.reclass, images.classes)
+    count, val_size = expected.train_images, experiment.network.val_size
+    return dataclasses.replace(
+        images,
+        images=images.images[:count],
+        labels=new_class[images.labels[:count]],
+        val_images=images.val_images[:val_size],
+        val_labels=new_class[images.val_labels[:val_size]],
+        classes=expected.classes,
+        class_names=images.class_names if data.reclass.rule == "n" else (),
+    )
+
+
+def _check_val_size(experiment: inputs.Experiment, val_images: int) -> None:
+    if experiment.network.val_size > val_images:
+        raise experiment.error("Network", "val_size", f"at most {val_images}, the number of validation images")

@@ -21,7 +21,9 @@ def layerwise(scores: Mask, mask: Mask, ratio: float) -> Mask:
     """
     pool = np.sort(np.concatenate([values.ravel() for values in scores if values is not None]))
     threshold = pool[min(int(ratio * pool.size), pool.size - 1)]
-    return Mask(*(
-        None if old is None else ((values >= threshold) & (old != 0)).astype(np.float32)
-        for values, old in zip(scores, mask, strict=True)
-    ))
+    return Mask(
+        *(
+            None if old is None else ((values >= threshold) & (old != 0)).astype(np.float32)
+            for values, old in zip(scores, mask, strict=True)
+        )
+    )

@@ -14,7 +14,9 @@ def magnitude(parameters: Parameters, mask: Mask) -> Mask:
     Returns:
         float32 arrays of the same shapes.
     """
-    return Mask(*(
-        None if old is None else np.abs(value) * old
-        for value, old in zip((parameters.W, parameters.b), mask, strict=True)
-    ))
+    return Mask(
+        *(
+            None if old is None else np.abs(value) * old
+            for value, old in zip((parameters.W, parameters.b), mask, strict=True)
+        )
+    )

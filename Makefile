@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test test-all bench clean
+
+# Two runs of a minute each, and one figure.
+quickstart: .venv/ready
+	$(BIN)/python -m sifting.run inputs/quickstart.in
+	$(BIN)/python -m sifting.run inputs/quickstart_clone.in
+	$(BIN)/python -m postprocess.figures.quickstart runs/quickstart runs/quickstart_clone --output runs/quickstart.png
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/step_time.py
+
+# The environment is made anew when what it must hold has changed.
+.venv/ready: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,255 @@
+"""One figure and one table of a run: `python -m postprocess.summary RUN_DIR [RUN_DIR ...]`.
+
+Several directories are several seeds of one experiment: numbers are given as mean and standard deviation over them, and
+maps, histogram and plate show the nodes of all of them together.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from postprocess.command_line import Parser, run_command
+from postprocess.connectivity import input_connections
+from postprocess.figures import panels
+from postprocess.locality import displacement_maps, locality_index
+from postprocess.masks import image_size, mask_plate
+from postprocess.receptive_field import rf_width
+from sifting.architecture import LayerSpec
+from sifting.errors import DataError, RunDirectoryError
+from sifting.rounds import Round, connected_fraction, density
+from sifting.run_directory import RunDirectory, find_runs
+
+
+class RoundNumbers(NamedTuple):
+    """What the table says about one round of one run; nan where it is not defined.
+
+    density: u, counted over all prunable layers; accuracy: the best validation accuracy; connected: the fraction of
+    connected nodes in the least connected prunable layer; locality: L3 of layer 1; rf_width: of layer 1, in pixels.
+    """
+
+    density: float
+    accuracy: float
+    connected: float
+    locality: float
+    rf_width: float
+
+
+class _Column(NamedTuple):
+    title: str
+    factor: float
+    digits: int
+
+
+_COLUMNS = RoundNumbers(
+    density=_Column("u [%]", 100, 2),
+    accuracy=_Column("best val. accuracy [%]", 100, 2),
+    connected=_Column("connected nodes [%]", 100, 1),
+    locality=_Column("L3", 1, 2),
+    rf_width=_Column("RF width [px]", 1, 2),
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rounds of one experiment, over its seeds.
+
+    Attributes:
+        specs: the architecture.
+        rounds: numbers of the rounds that at least one run has.
+        numbers: for each field of RoundNumbers float64 [rounds, runs]; nan where undefined or where a run has ended.
+        shown: the round of `mask`.
+        mask: uint8 [n_0, runs * nodes], 1 where connected: first-layer masks of that round, the nodes of all runs side
+            by side; None where the first layer is a convolution.
+        size: S, if the first layer looks at square RGB images; else None.
+    """
+
+    specs: tuple[LayerSpec, ...]
+    rounds: tuple[int, ...]
+    numbers: Mapping[str, np.ndarray]
+    shown: int
+    mask: np.ndarray | None
+    size: int | None
+
+    def mean_and_sd(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Over the runs, float64 [rounds] each. The (sample) standard deviation is nan for fewer than two runs."""
+        values = self.numbers[name]
+        known = np.isfinite(values)
+        count = known.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(known, values, 0).sum(axis=1) / np.where(count, count, np.nan)
+            squares = np.where(known, (values - mean[:, None]) ** 2, 0).sum(axis=1)
+            return mean, np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
+
+
+def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary:
+    """Read every round of every run once, and compute what table and figure need.
+
+    Args:
+        runs: seeds of one experiment.
+        shown: the round whose masks are kept; default: the last one that all runs have.
+
+    Raises:
+        DataError: a pickle that is damaged.
+        RunDirectoryError: no rounds, a round that does not exist, or runs of different architectures.
+    """
+    stored = [run.rounds() for run in runs]
+    shown = _shown_round(runs, stored, shown)
+    rounds = sorted(set().union(*stored))
+    table = np.full((len(rounds), len(runs), len(RoundNumbers._fields)), np.nan)
+    masks, specs = [], None
+    for column, run in enumerate(runs):
+        for number in stored[column]:
+            result = run.read_round(number)
+            specs = specs or result.specs
+            if result.specs != specs:
+                raise RunDirectoryError(f"{run}: has another architecture than {runs[0]}; accepted: seeds of one run")
+            table[rounds.index(number), column] = round_numbers(result)
+            if number == shown and specs[0].is_dense:
+                masks.append((result.masks[0].W != 0).astype(np.uint8))
+    return Summary(
+        specs,
+        tuple(rounds),
+        {name: table[:, :, index] for index, name in enumerate(RoundNumbers._fields)},
+        shown,
+        np.concatenate(masks, axis=1) if masks else None,
+        _first_layer_size(specs),
+    )
+
+
+def round_numbers(result: Round) -> RoundNumbers:
+    """The table's line for one round."""
+    images = _first_layer_size(result.specs) is not None
+    return RoundNumbers(
+        density=density(result.masks, result.specs),
+        accuracy=1 - float(result.best_validation_error) if result.validation_errors.size else np.nan,
+        connected=connected_fraction(result.masks, result.specs),
+        locality=locality_index(result.masks[0].W) if images else np.nan,
+        rf_width=rf_width(result.masks[0].W) if images else np.nan,
+    )
+
+
+def round_table(runs: Sequence[RunDirectory]) -> str:
+    """The table of rounds of one run, or of several seeds (mean +- s.d.); '-' where a number is not defined.
+
+    Raises:
+        DataError, RunDirectoryError: as summarise does.
+    """
+    return format_table(summarise(runs))
+
+
+def format_table(summary: Summary) -> str:
+    """One line a round, in aligned columns."""
+    cells = [["round", *map(str, summary.rounds)]]
+    for name, column in zip(RoundNumbers._fields, _COLUMNS, strict=True):
+        mean, sd = (column.factor * values for values in summary.mean_and_sd(name))
+        cells.append([column.title, *(_cell(*pair, column.digits) for pair in zip(mean, sd, strict=True))])
+    padded = [[text.rjust(max(map(len, texts))) for text in texts] for texts in cells]
+    return "\n".join("   ".join(line) for line in zip(*padded, strict=True))
+
+
+def draw_summary(summary: Summary, title: str) -> Figure:
+    """Accuracy, locality and RF width over the rounds; S_sc, S_dc, C_in and the most connected masks of one round."""
+    figure = panels.new_figure(14, 7.2)
+    figure.suptitle(f"{title}\nMaps, histogram and masks: {describe_round(summary)}", x=0.01, ha="left", fontsize=11)
+    grid = figure.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.05))
+    accuracy, locality, width = (figure.add_subplot(grid[0, column]) for column in range(3))
+    same, different, connections = (figure.add_subplot(grid[1, column]) for column in range(3))
+    plate = figure.add_subplot(grid[:, 3])
+
+    u, _ = summary.mean_and_sd("density")
+    panels.accuracy_panel(accuracy, u, *summary.mean_and_sd("accuracy"))
+    accuracy.set_title("Accuracy as weights are pruned")
+    no_images = "not defined: the first layer\ndoes not look at square RGB images"
+    if summary.size:
+        panels.curve_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
+        panels.round_axis(locality, "L3", 1.0)
+        panels.curve_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))
+        panels.round_axis(width, "RF width [pixels]", unlocalised_width(summary.size), note_above=True)
+        maps = displacement_maps(summary.mask)
+        panels.displacement_panel(same, maps.same, drop_zero=True)
+        panels.displacement_panel(different, maps.different)
+        panels.plate_panel(plate, mask_plate(summary.mask, count=50, columns=5))
+    else:
+        for ax in (locality, width, same, different, plate):
+            panels.empty_panel(ax, no_images)
+    locality.set_title("Locality index L3")
+    width.set_title("Receptive-field width")
+    same.set_title("$S_{sc}$, pairs of the same colour")
+    different.set_title("$S_{dc}$, pairs of different colours")
+    plate.set_title("Masks of the most connected nodes")
+    if summary.mask is None:
+        panels.empty_panel(connections, "not defined: the first layer is a convolution")
+    else:
+        inputs, nodes = summary.mask.shape
+        counts = input_connections(summary.mask)
+        panels.connection_panel(connections, counts, inputs, counts.sum() / (inputs * nodes))
+    connections.set_title("Connections per node")
+    return figure
+
+
+def unlocalised_width(size: int) -> float:
+    """RF width of a fully connected node, in pixels: 14.43 for images of 32x32."""
+    return rf_width(np.ones((3 * size * size, 1)))
+
+
+def describe_round(summary: Summary) -> str:
+    """Such as 'round 10, u = 2.82 %'."""
+    u, _ = summary.mean_and_sd("density")
+    return f"round {summary.shown}, u = {100 * u[summary.rounds.index(summary.shown)]:.3g} %"
+
+
+def _shown_round(runs: Sequence[RunDirectory], stored: Sequence[Sequence[int]], shown: int | None) -> int:
+    for run, numbers in zip(runs, stored, strict=True):
+        if not numbers:
+            raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
+        if shown is not None and shown not in numbers:
+            raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, numbers))}")
+    common = set(stored[0]).intersection(*stored)
+    if not common:
+        raise RunDirectoryError(f"{', '.join(map(str, runs))}: have no round in common")
+    return max(common) if shown is None else shown
+
+
+def _first_layer_size(specs: Sequence[LayerSpec]) -> int | None:
+    """S, if the first layer is dense on square RGB images."""
+    try:
+        return image_size(specs[0].shape[0]) if specs[0].is_dense else None
+    except DataError:
+        return None
+
+
+def _cell(mean: float, sd: float, digits: int) -> str:
+    if not np.isfinite(mean):
+        return "-"
+    return f"{mean:.{digits}f}" + (f" \u00b1 {sd:.{digits}f}" if np.isfinite(sd) else "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m postprocess.summary", description="The table of rounds of a run, and one figure.")
+    parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help="save_dir or DIR/PREFIX; several: seeds of a run")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: PREFIX_summary.png beside the first run")
+    parser.add_argument("--round", type=int, help="round of the maps and masks; default: the last that all runs have")
+    return run_command(_summarise_command, parser, arguments)
+
+
+def _summarise_command(options: argparse.Namespace) -> None:
+    runs = find_runs(options.run_dir)
+    summary = summarise(runs, options.round)
+    print(format_table(summary))
+    title = str(runs[0])
+    if len(runs) > 1:
+        title += f" and {len(runs) - 1} more: mean and s.d. of the runs, nodes of all"
+    output = options.output or runs[0].path("summary.png")
+    with panels.figure_style():
+        panels.save_figure(draw_summary(summary, title), output)
+    print(output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

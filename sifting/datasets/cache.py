@@ -1,0 +1,174 @@
+"""Prepared images on disk: made once, afterwards opened in a second as memory maps.
+
+An entry is a folder NAME-HASH with five arrays and `entry.json`, which says what the images are and what they depend
+on. The hash covers all of that, so an entry never goes stale: another seed, or a file that changed, is another entry.
+An entry appears under its name only when it is whole. Any entry can be deleted at any time; it will be made again.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sifting.datasets.image_set import ImageSet
+from sifting.datasets.source import Report
+from sifting.errors import DataError
+
+FORMAT = 1  # to be raised whenever the same identity would give other files
+
+ARRAYS = ("images", "labels", "val_images", "val_labels", "mean")
+MAPPED = ("images", "val_images")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The fields of an ImageSet that are not arrays."""
+
+    source: str
+    shape: tuple[int, int, int]
+    classes: int
+    class_names: tuple[str, ...] = ()
+
+
+def image_set(
+    folder: Path, name: str, identity: Mapping[str, Any], make: Callable[[Path], Description], report: Report
+) -> ImageSet:
+    """Open an entry; if it is not there, make it first.
+
+    Args:
+        folder: the cache folder, created if missing.
+        name: the readable part of the entry's name.
+        identity: JSON values, all that the images depend on.
+        make: writes images.npy, labels.npy, val_images.npy, val_labels.npy and mean.npy into the folder it is given.
+        report: called when another process is already making the entry, which is then waited for.
+
+    Returns:
+        ImageSet whose images are read-only memory maps.
+
+    Raises:
+        DataError: the entry is damaged, or cannot be written (no permission, disk full); then nothing partial is left.
+    """
+    digest = hashlib.sha256(json.dumps([FORMAT, identity], sort_keys=True).encode()).hexdigest()[:12]
+    entry = folder / f"{name}-{digest}"
+    try:
+        if not entry.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with _lock(entry.with_name(entry.name + ".lock"), report):
+                if not entry.exists():
+                    _make(entry, identity, make)
+    except OSError as error:
+        raise DataError(
+            f"{entry}: cannot be written ({error.strerror or error}); "
+            "accepted as [IO] cache_dir: a writable folder with room"
+        ) from None
+    return _open(entry)
+
+
+@contextlib.contextmanager
+def _lock(path: Path, report: Report) -> Iterator[None]:
+    """Let one process at a time make an entry. The file stays: removing it would let two processes hold the lock."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(f"Waiting for another process that prepares {path.stem}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Description]) -> None:
+    """Fill a neighbouring folder, flush it to disk, and rename it to `entry`."""
+    partial = entry.with_name(entry.name + ".partial")  # a fixed name: what a killed process left is removed here
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        description = make(partial)
+        record = {**vars(description), "identity": identity, "format": FORMAT}
+        (partial / "entry.json").write_text(json.dumps(record, indent=2) + "\n")
+        for path in [*partial.iterdir(), partial]:
+            _sync(path)
+        os.replace(partial, entry)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _sync(entry.parent)
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(entry: Path) -> ImageSet:
+    try:
+        record = json.loads((entry / "entry.json").read_text())
+        arrays = {
+            name: np.load(entry / f"{name}.npy", mmap_mode="r" if name in MAPPED else None, allow_pickle=False)
+            for name in ARRAYS
+        }
+        return ImageSet(
+            **arrays,
+            shape=tuple(record["shape"]),
+            classes=record["classes"],
+            source=record["source"],
+            class_names=tuple(record["class_names"]),
+        )
+    except (OSError, ValueError, KeyError, EOFError):
+        raise DataError(f"{entry}: is damaged; remove this folder, and it will be made again") from None
+
+
+# --- writing image arrays ------------------------------------------------------------------------------------------
+
+
+def write_rows(path: Path, columns: int, blocks: Iterable[np.ndarray]) -> None:
+    """Write an .npy file block by block, for arrays larger than memory, or of a length that is not known beforehand.
+
+    Plain writes, because a full disk is an OSError for them, but a fatal signal for a memory map.
+
+    Args:
+        path: the file.
+        columns: length of a row.
+        blocks: uint8 [any number, columns] each, written one below the other.
+
+    Raises:
+        OSError: as write does.
+    """
+    rows = 0
+    with open(path, "wb") as file:
+        start = _write_header(file, (rows, columns))
+        for block in blocks:
+            file.write(np.ascontiguousarray(block))
+            rows += len(block)
+            del block  # so that it is not kept while the next one is loaded
+        file.seek(0)
+        if _write_header(file, (rows, columns)) != start:
+            raise AssertionError("the header of an .npy file of bytes has a fixed length")
+
+
+def _write_header(file: Any, shape: tuple[int, int]) -> int:
+    """Returns the position behind the header, 128 for all shapes of up to 10**9 rows and columns."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.tell()
+
+
+def create_rows(path: Path, rows: int, columns: int) -> np.ndarray:
+    """A writable memory map, uint8 [rows, columns], all zero, whose space on disk is taken already.
+
+    Raises:
+        OSError: as write does.
+    """
+    zeros = np.zeros((min(rows, 4096), columns), dtype=np.uint8)
+    write_rows(path, columns, (zeros[: rows - start] for start in range(0, rows, 4096)))
+    return np.load(path, mmap_mode="r+")

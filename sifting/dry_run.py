@@ -1,0 +1,64 @@
+"""What an experiment would do: printed by --dry_run, without images or TensorFlow."""
+
+from sifting import datasets
+from sifting.architecture import LayerSpec, build_specs
+from sifting.inputs import Experiment
+
+MOST_ROUNDS_SHOWN = 40
+
+
+def describe(experiment: Experiment) -> str:
+    """The resolved experiment, its layers, the rounds and densities to expect, memory and disk."""
+    data = datasets.check(experiment)
+    specs = build_specs(experiment.network.arch, experiment.method.prune, data.shape, data.classes)
+    parts = [
+        experiment.to_text(),
+        _layer_table(specs),
+        _rounds(experiment, specs),
+        _resources(experiment, specs, data),
+    ]
+    return "\n".join(parts)
+
+
+def _layer_table(specs: tuple[LayerSpec, ...]) -> str:
+    lines = [f"{'layer':>5}  {'kind':4}  {'shape':22}  {'parameters':>12}  pruned"]
+    for index, spec in enumerate(specs):
+        shape = " x ".join(map(str, spec.shape))
+        lines.append(f"{index:5}  {spec.kind:4}  {shape:22}  {spec.parameters:12,}  {'yes' if spec.prunable else 'no'}")
+    total = sum(spec.parameters for spec in specs)
+    return "\n".join([*lines, f"{'all':>5}  {'':4}  {'':22}  {total:12,}", ""])
+
+
+def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
+    method = experiment.method
+    count = min(method.max_iterations, MOST_ROUNDS_SHOWN)
+    first = next(spec for spec in specs if spec.prunable)
+    n_in = 1
+    for size in first.weight_shape[:-1]:
+        n_in *= size
+    lines = [f"{'round':>5}  {'density u':>9}  connections of a node in the first pruned layer (n_in = {n_in})"]
+    for number in range(count):
+        u = (1 - experiment.network.init_sparsity) * (1 - method.prune_ratio) ** number
+        lines.append(f"{number:5}  {100 * u:7.3f} %  {n_in * u:.1f}")
+    if method.max_iterations > count:
+        lines.append(f"  ...  until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds")
+    return "\n".join([*lines, ""])
+
+
+def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data) -> str:
+    network = experiment.network
+    pixels = data.shape[0] * data.shape[1] * data.shape[2]
+    parameters = sum(spec.parameters for spec in specs)
+    slots = 3 if network.minimizer == "Adam" else 1
+    # Values, gradients and masks; activations, normalised inputs and their gradients.
+    activations = 3 * network.batch_size * (pixels + sum(spec.nodes for spec in specs))
+    memory = data.train_images * pixels * experiment.data.preload + 4 * ((slots + 2) * parameters + activations)
+    checkpoints = 1 + (experiment.method.prune_step < network.steps)
+    round_bytes = 4 * parameters * (checkpoints + 1)
+    return (
+        f"images     {data.train_images:,} for training, {data.val_images:,} for validation, "
+        f"{data.shape[0]} x {data.shape[1]} x {data.shape[2]}, {data.classes:,} classes\n"
+        f"memory     about {memory / 1e9:.2f} GB on the device\n"
+        f"disk       about {round_bytes / 1e6:.1f} MB a round, {4 * parameters / 1e6:.1f} MB more for round 0\n"
+        f"results    {experiment.io.save_dir}, prefix {experiment.io.prefix}"
+    )

@@ -1,0 +1,229 @@
+"""MaskedDense and MaskedConv2D: the reference's blocks as Keras layers. Masks are non-trainable weights."""
+
+import keras
+import tensorflow as tf
+
+EPSILON = 1e-10  # of the reference's batch normalisation
+
+
+@tf.custom_gradient
+def masked_affine(z, gamma, beta, W, mask_W, b, mask_b):
+    """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b, with its gradient in closed form.
+
+    With G = z' dY and s = sum of dY over the batch:
+        dW = (gamma * G + beta * s) * mask_W,   dgamma = rowsum(G * W * mask_W),   dbeta = (W * mask_W) @ s.
+    So the gradients of gamma and beta need no gradient with respect to gamma * z + beta, and where nobody asks for
+    dz, as in the first layer, the compiler drops that matrix product.
+
+    Args:
+        z: float32 [batch, n_in], normalised inputs; gamma, beta: [n_in]; W, mask_W: [n_in, n_out]; b, mask_b: [n_out].
+
+    Returns:
+        float32 [batch, n_out].
+    """
+    masked_W = W * mask_W
+    y = tf.matmul(gamma * z + beta, masked_W) + b * mask_b
+
+    def gradient(dy):
+        sum_dy = tf.reduce_sum(dy, axis=0)
+        G = tf.matmul(z, dy, transpose_a=True)
+        dW = (gamma[:, None] * G + beta[:, None] * sum_dy) * mask_W
+        dgamma = tf.reduce_sum(G * masked_W, axis=1)
+        dbeta = tf.linalg.matvec(masked_W, sum_dy)
+        dz = gamma * tf.matmul(dy, masked_W, transpose_b=True)
+        return dz, dgamma, dbeta, dW, None, sum_dy * mask_b, None
+
+    return y, gradient
+
+
+def batch_moments(x, count, compiled):
+    """Mean and population variance over the batch.
+
+    The reference's rounding is kept to the last bit, because a constant feature turns it into signal (see
+    `normalise`). Its CPU kernel adds the images in four interleaved partial sums. TensorFlow still does; XLA adds
+    in another order and multiplies by 1/count, so there the order is spelled out (exact up to 128 images, beyond
+    which XLA splits the partial sums) and the division is by a number that the compiler cannot know.
+
+    Args:
+        x: float32 [batch, n_in].
+        count: float32 scalar, the batch size.
+        compiled: whether the caller is traced for XLA.
+
+    Returns:
+        float32 [n_in] each.
+    """
+
+    def average(values):
+        if not compiled:
+            return tf.reduce_mean(values, axis=0)
+        whole = values.shape[0] // 4 * 4
+        lanes = tf.reduce_sum(tf.reshape(values[:whole], (-1, 4, values.shape[1])), axis=0)
+        total = lanes[0] + lanes[1] + lanes[2] + lanes[3]
+        for row in range(whole, values.shape[0]):
+            total += values[row]
+        return total / count
+
+    mean = average(x)
+    return mean, average(tf.math.squared_difference(x, tf.stop_gradient(mean)))
+
+
+def normalise(x, mean, variance):
+    """(x - mean) / sqrt(variance + 1e-10), float32 [batch, n_in].
+
+    For a (nearly) constant feature the divisor is as small as 1e-5, so the rounding noise of x - mean grows by up
+    to 1e5. That noise is part of the reference's trajectory.
+    """
+    return (x - mean) * tf.math.rsqrt(variance + EPSILON)
+
+
+@keras.saving.register_keras_serializable(package="sifting")
+class MaskedDense(keras.layers.Layer):
+    """The reference's fully connected block: normalise the input, scale and shift it, masked affine map, activation.
+
+    The input is flattened to [batch, n_in]. In training it is normalised with the batch's moments, which also feed
+    the running moments: overwritten by the first batch after `reset_moments`, then
+    running = decay * running + (1 - decay) * batch. Outside of training the running moments normalise.
+
+    Args:
+        units: nodes, >= 1.
+        activation: a Keras activation, by default "relu"; None for the output layer.
+        decay: of the running moments, 0 <= decay < 1.
+        centring: "reference", or "exact": each feature is first shifted by its value in the batch's first image,
+            so that a constant one becomes exactly zero.
+
+    Attributes:
+        compiled: set it before tracing `call` in training mode for XLA, see `batch_moments`; that needs a batch
+            of static size.
+
+    Weights:
+        W [n_in, units], b [units], gamma and beta [n_in], trainable; mask_W, mask_b, running_mean [n_in],
+        running_variance [n_in] and started (0 or 1), not trainable.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(self, units, activation="relu", decay=0.99, centring="reference", **kwargs):
+        super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
+        if not (isinstance(units, int) and units >= 1):
+            raise ValueError(f"units = {units!r}: accepted: an integer >= 1")
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay = {decay!r}: accepted: 0 <= decay < 1")
+        if centring not in ("reference", "exact"):
+            raise ValueError(f"centring = {centring!r}: accepted: 'reference' or 'exact'")
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.decay = decay
+        self.centring = centring
+        self.compiled = False
+
+    def build(self, input_shape):
+        n_in = 1
+        for size in input_shape[1:]:
+            n_in *= size
+        shape = (n_in, self.units)
+        normal = keras.initializers.VarianceScaling(1.0, "fan_avg", "untruncated_normal")  # 2 / (n_in + n_out)
+        self.W = self.add_weight(name="W", shape=shape, initializer=normal)
+        self.b = self.add_weight(name="b", shape=(self.units,), initializer="zeros")
+        self.gamma = self.add_weight(name="gamma", shape=(n_in,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(n_in,), initializer="zeros")
+
+        def state(name, shape, initial):
+            return self.add_weight(name=name, shape=shape, initializer=initial, trainable=False)
+
+        self.mask_W = state("mask_W", shape, "ones")
+        self.mask_b = state("mask_b", (self.units,), "ones")
+        self.running_mean = state("running_mean", (n_in,), "zeros")
+        self.running_variance = state("running_variance", (n_in,), "ones")
+        self.started = state("started", (), "zeros")
+        self.built = True
+
+    def reset_moments(self):
+        """Running moments back to (0, 1), to be overwritten by the next batch."""
+        self.running_mean.assign(tf.zeros_like(self.running_mean))
+        self.running_variance.assign(tf.ones_like(self.running_variance))
+        self.started.assign(0.0)
+
+    def call(self, inputs, training=False):
+        x = tf.reshape(inputs, (-1, self.W.shape[0]))
+        shift = 0.0
+        if training and self.centring == "exact":
+            shift = tf.stop_gradient(x[0])
+            x = x - shift
+        if training:
+            count = tf.maximum(tf.convert_to_tensor(self.started), tf.cast(tf.shape(x)[0], x.dtype))
+            mean, variance = batch_moments(x, count, self.compiled)
+            self._update_running(mean + shift, variance)
+        else:
+            mean, variance = self.running_mean, self.running_variance
+        z = normalise(x, tf.convert_to_tensor(mean), tf.convert_to_tensor(variance))
+        variables = (self.gamma, self.beta, self.W, self.mask_W, self.b, self.mask_b)
+        return self.activation(masked_affine(z, *map(tf.convert_to_tensor, variables)))
+
+    def _update_running(self, mean, variance):
+        decay = self.decay * self.started
+        self.running_mean.assign(decay * self.running_mean + (1.0 - decay) * mean)
+        self.running_variance.assign(decay * self.running_variance + (1.0 - decay) * variance)
+        self.started.assign(1.0)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "decay": self.decay,
+            "centring": self.centring,
+        }
+
+
+@keras.saving.register_keras_serializable(package="sifting")
+class MaskedConv2D(keras.layers.Layer):
+    """The reference's convolution: masked kernel, no bias, no batch normalisation, VALID padding, ReLU.
+
+    Input and output are [batch, height, width, channels].
+
+    Args:
+        filters: output channels, >= 1.
+        kernel_size: K of a K x K kernel, >= 1.
+        stride: >= 1.
+
+    Weights:
+        W [K, K, c_in, filters], trainable, initially normal with variance 2 / (K*K*c_in + filters); mask_W.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(self, filters, kernel_size, stride=1, **kwargs):
+        super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
+        for name, value in (("filters", filters), ("kernel_size", kernel_size), ("stride", stride)):
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} = {value!r}: accepted: an integer >= 1")
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+
+    def build(self, input_shape):
+        shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
+        deviation = (2 / (shape[0] * shape[1] * shape[2] + shape[3])) ** 0.5
+        self.W = self.add_weight(name="W", shape=shape, initializer=keras.initializers.RandomNormal(0.0, deviation))
+        self.mask_W = self.add_weight(name="mask_W", shape=shape, initializer="ones", trainable=False)
+        self.built = True
+
+    def call(self, inputs):
+        return tf.nn.relu(tf.nn.conv2d(inputs, self.W * self.mask_W, self.stride, "VALID"))
+
+    def compute_output_shape(self, input_shape):
+        height, width = ((size - self.kernel_size) // self.stride + 1 for size in input_shape[1:3])
+        return (input_shape[0], height, width, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+        }

@@ -1,0 +1,133 @@
+"""From layer specs to a Keras model, and the values of its layers by name."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec
+from sifting.layers import MaskedConv2D, MaskedDense
+from sifting.random_streams import Stream, generator
+from sifting.rounds import Mask, Moments, Parameters
+
+
+def build_model(
+    specs: Sequence[LayerSpec], image_shape: tuple[int, int, int], decay: float = 0.99, centring: str = "reference"
+) -> keras.Model:
+    """The network as a keras.Sequential.
+
+    Args:
+        specs: from architecture.build_specs.
+        image_shape: (channels, height, width).
+        decay, centring: see MaskedDense.
+
+    Returns:
+        A model from float32 [batch, channels*height*width], channel-major, to logits [batch, classes]. Layer i of
+        the architecture is `model.get_layer(f"layer_{i}")`.
+    """
+    channels, height, width = image_shape
+    layers = [keras.Input((channels * height * width,), dtype="float32")]
+    spatial = not specs[0].is_dense
+    if spatial:
+        layers += [keras.layers.Reshape(image_shape), keras.layers.Permute((2, 3, 1))]
+    for index, spec in enumerate(specs):
+        name = f"layer_{index}"
+        if spec.is_dense and spatial:
+            layers.append(keras.layers.Permute((3, 1, 2)))  # flat inputs are channel-major everywhere
+            spatial = False
+        if spec.is_dense:
+            activation = None if spec.kind == OUTPUT else "relu"
+            layers.append(MaskedDense(spec.nodes, activation, decay, centring, name=name))
+        elif spec.kind == CONVOLUTION:
+            size, _, _, filters, stride = spec.shape
+            layers.append(MaskedConv2D(filters, size, stride, name=name))
+        else:
+            layers.append(keras.layers.MaxPooling2D(*spec.shape, name=name))
+    return keras.Sequential(layers)
+
+
+def initial_parameters(specs: Sequence[LayerSpec], seed: int) -> tuple[Parameters | None, ...]:
+    """Initial values, a function of seed and architecture alone, so that all methods start from the same network.
+
+    W is normal, not truncated, with variance 2 / (n_in + n_out) (Glorot & Bengio 2010; a convolution's n_in is
+    K*K*c_in and its n_out the number of kernels); b = 0, gamma = 1, beta = 0.
+    """
+    values: list[Parameters | None] = []
+    for index, spec in enumerate(specs):
+        if not spec.has_weights:
+            values.append(None)
+            continue
+        shape = spec.weight_shape
+        deviation = np.sqrt(2 / (np.prod(shape[:-1]) + shape[-1]), dtype=np.float32)
+        W = deviation * generator(seed, Stream.WEIGHTS, index).standard_normal(shape, dtype=np.float32)
+        if spec.is_dense:
+            zeros, ones = np.zeros(shape[0], np.float32), np.ones(shape[0], np.float32)
+            values.append(Parameters(W, np.zeros(shape[1], np.float32), ones, zeros))
+        else:
+            values.append(Parameters(W))
+    return tuple(values)
+
+
+def initial_masks(specs: Sequence[LayerSpec], sparsity: float, seed: int) -> tuple[Mask | None, ...]:
+    """Masks of round 0: each weight of a prunable layer is masked with probability `sparsity`, biases never."""
+    masks: list[Mask | None] = []
+    for index, spec in enumerate(specs):
+        if not spec.has_weights:
+            masks.append(None)
+            continue
+        probability = sparsity if spec.prunable else 0.0
+        draws = generator(seed, Stream.MASKS, 0, index).random(spec.weight_shape, dtype=np.float32)
+        W = (draws >= probability).astype(np.float32)
+        masks.append(Mask(W, np.ones(spec.nodes, np.float32)) if spec.is_dense else Mask(W))
+    return tuple(masks)
+
+
+class NetworkState:
+    """Reads and sets the values of a model's layers, one entry a layer of the architecture."""
+
+    def __init__(self, model: keras.Model, specs: Sequence[LayerSpec]):
+        self._layers = [model.get_layer(f"layer_{index}") for index in range(len(specs))]
+        self._specs = tuple(specs)
+
+    def _variables(self, layer, spec: LayerSpec, kind: type):
+        if not spec.has_weights:
+            return None
+        if kind is Parameters:
+            return Parameters(layer.W, layer.b, layer.gamma, layer.beta) if spec.is_dense else Parameters(layer.W)
+        return Mask(layer.mask_W, layer.mask_b) if spec.is_dense else Mask(layer.mask_W)
+
+    def _assign(self, values: Sequence, kind: type) -> None:
+        for layer, spec, new in zip(self._layers, self._specs, values, strict=True):
+            variables = self._variables(layer, spec, kind)
+            if variables is not None:
+                for variable, value in zip(variables, new, strict=True):
+                    if variable is not None:
+                        variable.assign(value)
+
+    def set_parameters(self, values: Sequence[Parameters | None]) -> None:
+        self._assign(values, Parameters)
+
+    def set_masks(self, values: Sequence[Mask | None]) -> None:
+        self._assign(values, Mask)
+
+    def parameters(self) -> tuple[Parameters | None, ...]:
+        """Copies of the trainable values."""
+        result = []
+        for layer, spec in zip(self._layers, self._specs, strict=True):
+            variables = self._variables(layer, spec, Parameters)
+            result.append(
+                None if variables is None else Parameters(*(None if v is None else np.array(v) for v in variables))
+            )
+        return tuple(result)
+
+    def moments(self) -> tuple[Moments | None, ...]:
+        """Copies of the running moments."""
+        return tuple(
+            Moments(np.array(layer.running_mean), np.array(layer.running_variance)) if spec.is_dense else None
+            for layer, spec in zip(self._layers, self._specs, strict=True)
+        )
+
+    def reset_moments(self) -> None:
+        for layer, spec in zip(self._layers, self._specs, strict=True):
+            if spec.is_dense:
+                layer.reset_moments()

@@ -1,0 +1,32 @@
+"""TensorFlow writes start-up messages past Python's logging; a user's screen is for the user's run."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def native_messages_hidden() -> Iterator[None]:
+    """Keep what C++ libraries write to stderr while the body imports them; if the body raises, show it after all.
+
+    Does nothing where the user has set TF_CPP_MIN_LOG_LEVEL: that asks for TensorFlow's own messages.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(saved, hidden.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

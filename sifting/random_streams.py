@@ -1,0 +1,33 @@
+"""Random draws as pure functions of (seed, stream, counters), so that a run that was killed continues to the same bits.
+
+Host draws use numpy's Philox, device draws TensorFlow's stateless Philox: both counter-based, and neither depends on
+the device, on the order of the draws, or on how a run is cut into calls.
+"""
+
+import enum
+
+import numpy as np
+
+
+class Stream(enum.IntEnum):
+    """What is drawn; streams of one seed are independent."""
+
+    WEIGHTS = 0
+    MASKS = 1
+    BATCHES = 2
+
+
+def generator(seed: int, stream: int, *counters: int) -> np.random.Generator:
+    """A numpy generator for one draw, such as the weights of one layer."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(stream), *counters))))
+
+
+def device_key(seed: int, stream: Stream, *counters: int) -> int:
+    """A non-negative int64 that, beside a step number, seeds one stateless draw of TensorFlow."""
+    state = np.random.SeedSequence(seed, spawn_key=(int(stream), *counters)).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def draw_seed() -> int:
+    """A fresh seed from the operating system, 0 <= seed < 2**31."""
+    return int(np.random.SeedSequence().generate_state(1)[0] >> 1)

@@ -1,0 +1,234 @@
+"""Run the experiment of an input file.
+
+    python -m sifting.run INPUT [OVERRIDE ...] [--set Section.key=value ...]
+
+Later files override earlier ones key by key, and --set overrides them all. The same command again continues a run
+that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
+"""
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from sifting import __version__, datasets, dry_run
+from sifting.architecture import build_specs
+from sifting.errors import DataError, InputError, RunDirectoryError, SiftingError
+from sifting.inputs import Experiment, integer, read_experiment
+from sifting.quiet import native_messages_hidden
+from sifting.random_streams import draw_seed
+from sifting.run_directory import RunDirectory, read_round_file
+from sifting.signals import Signals
+
+_SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
+_SEEDS = flags.DEFINE_list("seeds", [], "Run these seeds in turn, into save_dir/seed_N.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
+
+# Keys that may differ when a run continues: they say where things are, how fast to compute, or when to stop.
+_FREE_KEYS = {
+    ("Data", "dataloc"),
+    ("Data", "preload"),
+    ("Network", "jit_compile"),
+    ("IMP", "max_iterations"),
+    ("IMP", "stop_ratio"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 0, 2 for refused input, 1 for a run that failed, 128 + n for signal n."""
+    logging.set_verbosity(logging.WARNING)
+    with Signals().handled() as signals:
+        try:
+            experiments = read_experiments(arguments[1:])
+            for experiment in experiments:
+                check(experiment)
+            if _DRY_RUN.value:
+                print("\n".join(map(dry_run.describe, experiments)))
+                return 0
+            directories = [run(experiment, signals) for experiment in experiments]
+        except SiftingError as error:
+            print(f"sifting: {error}", file=sys.stderr)
+            return error.exit_code
+    print_results(directories)
+    return 0
+
+
+def read_experiments(paths: list[str]) -> list[Experiment]:
+    """One experiment, or one for each of --seeds."""
+    if not paths:
+        raise InputError(
+            "no input file; accepted: python -m sifting.run INPUT [OVERRIDE ...], such as inputs/quickstart.in"
+        )
+    experiment = read_experiment(paths, _SET.value)
+    if not _SEEDS.value:
+        return [experiment]
+    try:
+        seeds = [integer(0).parse(seed) for seed in _SEEDS.value]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds '{','.join(_SEEDS.value)}': accepted: different whole numbers >= 0, such as 1,2,3,4")
+    return [
+        read_experiment(
+            paths,
+            [
+                *_SET.value,
+                f"Network.seed={seed}",
+                f"IO.save_dir={os.path.join(experiment.io.save_dir, f'seed_{seed}')}",
+            ],
+        )
+        for seed in seeds
+    ]
+
+
+def check(experiment: Experiment) -> None:
+    """Refuse what can be refused before images are loaded. Raises InputError or DataError."""
+    data = datasets.check(experiment)
+    try:
+        specs = build_specs(experiment.network.arch, experiment.method.prune, data.shape, data.classes)
+    except ValueError as error:
+        raise experiment.error(
+            "Network", "arch", f"layers that fit images of {data.shape[1]} x {data.shape[2]} pixels ({error})"
+        ) from None
+    if experiment.network.restart:
+        _check_restart(experiment, [spec.shape for spec in specs])
+
+
+def _check_restart(experiment: Experiment, shapes: list) -> None:
+    """The two files of a restart must hold this architecture."""
+    network = experiment.network
+    for key in ("rest_weights_file", "rest_mask_file"):
+        path = getattr(network, key)
+        try:
+            stored = read_round_file(Path(path))
+        except DataError as error:
+            raise experiment.error("Network", key, f"the pickle of a round ({error})") from None
+        if [spec.shape for spec in stored.specs] != shapes or not stored.checkpoints:
+            raise experiment.error("Network", key, "a round of the same architecture, with stored weights")
+        if key == "rest_mask_file":
+            count, index = len(stored.checkpoints), network.restart_weights_step
+            if not -count <= index < count:
+                raise experiment.error(
+                    "Network", "restart_weights_step", f"{-count} to {count - 1}: {path} stores {count}"
+                )
+
+
+def run(experiment: Experiment, signals: Signals) -> RunDirectory:
+    """Run, or continue, one experiment."""
+    directory = RunDirectory(experiment.io.save_dir, experiment.io.prefix)
+    with directory.lock():
+        experiment = settle(directory, experiment)
+        # The screen starts after everything that can be refused at once; TensorFlow takes seconds to import.
+        from sifting.screen import Screen
+
+        rounds = experiment.method.max_iterations
+        screen = Screen(rounds if rounds <= dry_run.MOST_ROUNDS_SHOWN else None)
+        screen.line(
+            f"{experiment.method_name} of {experiment.data.dataset}, seed {experiment.network.seed}, into {directory}_*"
+        )
+        image_set = datasets.load(experiment, screen.line)
+        with native_messages_hidden():
+            from sifting.drivers import DRIVERS
+            from sifting.session import Session, describe_device
+
+        session = Session(experiment, image_set, directory, screen, signals)
+        directory.write_record({**directory.read_record(), **_record(experiment, image_set.source)})
+        screen.line(f"training on {describe_device()}")
+        try:
+            DRIVERS[experiment.method_name](session)
+            session.finish()
+        finally:
+            screen.close()
+    return directory
+
+
+def settle(directory: RunDirectory, experiment: Experiment) -> Experiment:
+    """Decide between starting, continuing and refusing, and record the experiment with its seed.
+
+    Raises:
+        RunDirectoryError: the directory holds another experiment.
+    """
+    network = experiment.network
+    first = network.rest_it if network.restart else 0
+    recorded = read_experiment([str(directory.path("input.in"))]) if directory.read_input() is not None else None
+    if _OVERWRITE.value:
+        directory.remove_rounds(first)
+    if network.seed is None:
+        seed = draw_seed() if recorded is None or _OVERWRITE.value else recorded.network.seed
+        experiment = experiment.replace("Network", seed=seed)
+    begun = bool(directory.rounds()) or directory.checkpoint_path.exists()
+    if begun and not _OVERWRITE.value:
+        differences = _differences(recorded, experiment)
+        if differences and network.restart and not any(number >= first for number in directory.rounds()):
+            directory.remove_rounds(first)  # that is the round in progress, which other settings began
+        elif differences:
+            raise RunDirectoryError(
+                f"{directory}: holds another experiment ({'; '.join(differences)}); accepted: another [IO] save_dir or "
+                "prefix, --overwrite to delete its rounds, or [Network] restart and rest_it to go on from it"
+            )
+    directory.write_input(experiment.to_text())
+    return experiment
+
+
+def _differences(recorded: Experiment | None, experiment: Experiment) -> list[str]:
+    """What makes the recorded experiment another one."""
+    if recorded is None:
+        return ["rounds without a recorded input file"]
+    if recorded.method_name != experiment.method_name:
+        return [f"[{recorded.method_name}] there, [{experiment.method_name}] here"]
+    differences = []
+    there = recorded.sections()
+    for section, here in experiment.sections().items():
+        for key in vars(here):
+            old, new = getattr(there[section], key), getattr(here, key)
+            if section != "IO" and (section, key) not in _FREE_KEYS and old != new:
+                differences.append(f"[{section}] {key} = {_text(old)} there, {_text(new)} here")
+    return differences
+
+
+def _text(value) -> str:
+    return ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _record(experiment: Experiment, source: str) -> dict:
+    packages = ("tensorflow", "keras", "numpy")
+    return {
+        "seed": experiment.network.seed,
+        "versions": {
+            "sifting": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+        },
+        "images": source,
+    }
+
+
+def print_results(directories: list[RunDirectory]) -> None:
+    """The closing table, and where everything is."""
+    from postprocess.summary import round_table
+
+    print(round_table(directories))
+    for directory in directories:
+        print(
+            f"rounds     {directory.round_path(0).parent}/{directory.prefix}_itdata_N.pkl, {directory.path('findata.pkl').name}"
+        )
+        print(f"log        {directory.path('out.dat')}")
+        print(f"settings   {directory.path('input.in')}, {directory.path('run.json').name}")
+    print(f"figures    python -m postprocess.summary {' '.join(str(directory) for directory in directories)}")
+
+
+def _parse_flags(arguments: list[str]) -> list[str]:
+    """absl's flag parser, with our way of refusing."""
+    try:
+        return flags.FLAGS(arguments, known_only=False)
+    except flags.Error as error:
+        print(f"sifting: {str(error).splitlines()[0]}; accepted: see python -m sifting.run --help", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_parse_flags)

@@ -1,0 +1,92 @@
+"""What a run shows: one live line on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from sifting.rounds import Round, connected_fraction, density
+
+PLAIN_SECONDS = 10.0  # between two lines of a log
+
+
+def duration(seconds: float) -> str:
+    """Such as 0:07, 12:30 or 1:02:03."""
+    minutes, seconds = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Screen:
+    """Shows the progress of a run.
+
+    Args:
+        rounds: number of rounds to expect, None if unknown.
+        stream: where to write.
+    """
+
+    def __init__(self, rounds: int | None = None, stream: TextIO | None = None):
+        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        self._rounds = rounds
+        self._live: Live | None = None
+        self._round_seconds: float | None = None  # of the last whole round
+
+    def line(self, text: str) -> None:
+        """One line of plain text."""
+        self._console.print(text, markup=False)
+
+    def begin_round(self, partial: Round, steps: int, first_step: int) -> None:
+        """A round starts, or goes on at `first_step` of `steps`."""
+        self._label = f"round {partial.number}  u {100 * density(partial.masks, partial.specs):.2f} %"
+        self._number, self._steps, self._first_step = partial.number, steps, first_step
+        self._began = self._last_line = time.monotonic()
+        if first_step:
+            self.line(f"round {partial.number}: continuing at step {first_step}")
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+            self._live.start()
+
+    def update(self, step: int, errors: np.ndarray, validation_errors: list, rate: float) -> None:
+        """Steps before `step` are done. `errors`: of the last batches; `rate`: steps per second."""
+        text = self._status(step, float(np.mean(errors[-100:])), validation_errors, rate)
+        if self._live is not None:
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self.line(text)
+
+    def end_round(self, result: Round, seconds: float) -> None:
+        self.close()
+        self._round_seconds = seconds
+        connected = 100 * connected_fraction(result.masks, result.specs)
+        self.line(
+            f"{self._label:22}  validation error best {result.best_validation_error:.4f} last "
+            f"{result.validation_errors[-1]:.4f}  connected nodes {connected:.1f} %  {duration(seconds)}"
+        )
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _status(self, step: int, training_error: float, validation_errors: list, rate: float) -> str:
+        done = step - self._first_step
+        seconds = time.monotonic() - self._began
+        left = (self._steps - step) * seconds / max(done, 1)
+        eta = f"ETA {duration(left)}"
+        if self._rounds is not None:
+            per_round = self._round_seconds or seconds * self._steps / max(done, 1)
+            eta += f", all rounds {duration(left + per_round * (self._rounds - self._number - 1))}"
+        bar = "#" * round(10 * step / self._steps)
+        validation = (
+            f"  validation {validation_errors[-1]:.3f} (best {min(validation_errors):.3f})" if validation_errors else ""
+        )
+        return (
+            f"{self._label}  [{bar:<10}] step {step}/{self._steps}  {rate:.0f} steps/s  {eta}"
+            f"  error: training {training_error:.3f}{validation}"
+        )

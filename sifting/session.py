@@ -1,0 +1,255 @@
+"""Session: an experiment at work. Drivers ask it for rounds; it trains them, or finds them finished."""
+
+import bisect
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from sifting.architecture import LayerSpec, build_specs
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import TrainingDiverged
+from sifting.inputs import Experiment
+from sifting.network import NetworkState, build_model, initial_masks, initial_parameters
+from sifting.random_streams import Stream, device_key
+from sifting.rounds import Checkpoint, Mask, Parameters, Round
+from sifting.run_directory import Progress, RunDirectory, log_line, log_lines, log_summary
+from sifting.screen import Screen
+from sifting.signals import Signals
+from sifting.training import Trainer, build_optimizer
+
+SECONDS_PER_CALL = 0.5  # of the compiled loop: signals and progress wait that long
+
+
+class _History(NamedTuple):
+    """What findata and log keep of a finished round."""
+
+    ratios: np.ndarray
+    best_validation_error: np.float32
+    log: str
+
+
+class Session:
+    """One run: its images, its network and trainer, its directory.
+
+    Args:
+        experiment: resolved, with a seed.
+        image_set: what `experiment.data` names.
+        directory: locked by this process.
+        screen: shows progress.
+        signals: tells when to save and stop.
+        rows: replaces the sampling of batches, see training.draw_uniformly.
+
+    Attributes:
+        specs: the architecture.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        image_set: ImageSet,
+        directory: RunDirectory,
+        screen: Screen,
+        signals: Signals,
+        rows: Callable | None = None,
+    ):
+        network = experiment.network
+        configure_tensorflow(experiment)
+        self.experiment = experiment
+        self.specs: tuple[LayerSpec, ...] = build_specs(
+            network.arch, experiment.method.prune, image_set.shape, image_set.classes
+        )
+        self._directory, self._screen, self._signals = directory, screen, signals
+        model = build_model(self.specs, image_set.shape, network.batch_norm_beta, network.centring)
+        self._network = NetworkState(model, self.specs)
+        self._trainer = Trainer(
+            model,
+            build_optimizer(network.minimizer, network.learning_rate),
+            image_set,
+            network.batch_size,
+            rows,
+            preload=experiment.data.preload,
+            jit_compile=network.jit_compile,
+            report=screen.line,
+        )
+        self._rate = 0.0  # steps per second, from the last call
+        self._history = {number: self._summary(directory.read_round(number)) for number in directory.rounds()}
+
+    # --- what drivers ask for
+
+    def initial_parameters(self) -> tuple[Parameters | None, ...]:
+        """Values before any training."""
+        return initial_parameters(self.specs, self.experiment.network.seed)
+
+    def initial_masks(self) -> tuple[Mask | None, ...]:
+        """Masks of round 0."""
+        return initial_masks(self.specs, self.experiment.network.init_sparsity, self.experiment.network.seed)
+
+    def batch_key(self, number: int) -> int:
+        """What distinguishes the batches of one round from those of another, int64."""
+        return device_key(self.experiment.network.seed, Stream.BATCHES, number)
+
+    def prunable(self, values) -> list:
+        """Of one entry a layer, those of the prunable layers."""
+        return [value for value, spec in zip(values, self.specs, strict=True) if spec.prunable]
+
+    def train(
+        self, number: int, masks: tuple[Mask | None, ...], ratios: np.ndarray, start: tuple[Parameters | None, ...]
+    ) -> Round:
+        """Train one round from `start` under `masks`; a finished one is read from its file instead.
+
+        Args:
+            number: of the round.
+            masks, start: one entry a layer.
+            ratios: float64, nominal sparsity of each prunable layer, for the records.
+
+        Raises:
+            TrainingDiverged: the loss is not finite; Interrupted: a signal came, the round was saved.
+        """
+        if number in self._history:
+            return self._directory.read_round(number)
+        progress = self._directory.read_checkpoint()
+        if progress is not None and progress.partial.number == number:
+            self._trainer.restore(progress.state)
+        else:
+            empty = np.zeros(0, np.float32)
+            progress = Progress(Round(number, self.specs, ratios, masks, (), empty, (), empty), 0, 0.0, {})
+            self._network.set_parameters(start)
+            self._network.set_masks(masks)
+            self._network.reset_moments()
+            self._trainer.reset_optimizer()
+        with self._signals.deferred():
+            result, seconds = self._train_steps(progress)
+            self._directory.write_round(result)
+            self._history[number] = self._summary(result)
+            self._publish(number, seconds)
+        self._screen.end_round(result, seconds)
+        return result
+
+    def finish(self) -> None:
+        """Bring log and findata in line with the stored rounds, also where a process was killed between them."""
+        self._write_log()
+        self._write_findata()
+
+    # --- one round
+
+    def _train_steps(self, progress: Progress) -> tuple[Round, float]:
+        """The steps from progress.step to the last one, and the seconds of the whole round."""
+        network, partial = self.experiment.network, progress.partial
+        number, step, began = partial.number, progress.step, time.monotonic() - progress.seconds
+        key = self.batch_key(number)
+        checkpoint_steps = self._checkpoint_steps(number)
+        events = sorted({*checkpoint_steps, *range(0, network.steps + 1, network.validate_step), network.steps + 1})
+        training = [partial.training_errors]
+        validation_steps, validation_errors = list(partial.validation_steps), list(partial.validation_errors)
+        checkpoints = list(partial.checkpoints)
+        last_saved = time.monotonic()
+
+        def round_so_far() -> Round:
+            return dataclasses.replace(
+                partial,
+                checkpoints=tuple(checkpoints),
+                training_errors=np.concatenate(training),
+                validation_steps=tuple(validation_steps),
+                validation_errors=np.array(validation_errors, np.float32),
+            )
+
+        def save() -> None:
+            seconds = time.monotonic() - began
+            self._directory.write_checkpoint(Progress(round_so_far(), step, seconds, self._trainer.state()))
+
+        self._write_log(log_lines(validation_steps, partial.training_errors, validation_errors))
+        self._screen.begin_round(partial, network.steps + 1, step)
+        while step <= network.steps:
+            if step in checkpoint_steps:
+                checkpoints.append(Checkpoint(step, self._network.parameters(), self._network.moments()))
+            validated = step % network.validate_step == 0
+            if validated:
+                validation_steps.append(step)
+                validation_errors.append(self._trainer.validate())
+            stop = min(events[bisect.bisect_right(events, step)], step + self._steps_per_call())
+            errors = self._train_call(key, number, step, stop)
+            training.append(errors)
+            if validated:
+                self._directory.append_log(log_line(step, errors[0], validation_errors[-1]))
+            step = stop
+            self._screen.update(step, errors, validation_errors, self._rate)
+            if self._signals.received:
+                save()
+                self._signals.interrupt(f" in round {number} before step {step}")
+            if time.monotonic() - last_saved >= self.experiment.io.checkpoint_seconds:
+                save()
+                last_saved = time.monotonic()
+        return round_so_far(), time.monotonic() - began
+
+    def _checkpoint_steps(self, number: int) -> set[int]:
+        method = self.experiment.method
+        rewind = {method.weights_step} if number == 0 else set()
+        return rewind | {method.prune_step, self.experiment.network.steps}
+
+    def _steps_per_call(self) -> int:
+        return max(1, min(self._trainer.most_steps, int(self._rate * SECONDS_PER_CALL)))
+
+    def _train_call(self, key: int, number: int, start: int, stop: int) -> np.ndarray:
+        """Training errors of start <= step < stop."""
+        began = time.monotonic()
+        errors, losses = self._trainer.train(key, start, stop)
+        self._rate = (stop - start) / max(time.monotonic() - began, 1e-9)
+        if not np.all(np.isfinite(losses)):
+            step = start + int(np.argmin(np.isfinite(losses)))
+            raise TrainingDiverged(
+                f"round {number}, step {step}: the loss is {losses[step - start]}; what was written before is kept; "
+                f"try a smaller [Network] learning_rate than {self.experiment.network.learning_rate}"
+            )
+        return errors
+
+    # --- records
+
+    @staticmethod
+    def _summary(result: Round) -> _History:
+        lines = log_lines(result.validation_steps, result.training_errors, result.validation_errors)
+        return _History(result.ratios, result.best_validation_error, lines + log_summary(result))
+
+    def _write_log(self, lines: str = "") -> None:
+        """The log of all finished rounds, then `lines` of the one in progress."""
+        self._directory.write_log("".join(self._history[number].log for number in sorted(self._history)) + lines)
+
+    def _write_findata(self) -> None:
+        rounds = [self._history[number] for number in sorted(self._history)]
+        self._directory.write_findata(
+            self.specs, [entry.ratios for entry in rounds], [entry.best_validation_error for entry in rounds]
+        )
+
+    def _publish(self, number: int, seconds: float) -> None:
+        """Log, findata and record of a round that was just stored."""
+        self._write_log()
+        self._write_findata()
+        record = self._directory.read_record()
+        record["device"] = describe_device()
+        record["jit_compile"] = self._trainer.jit_compile
+        steps_per_second = (self.experiment.network.steps + 1) / seconds
+        record.setdefault("rounds", {})[str(number)] = {
+            "seconds": round(seconds, 3),
+            "steps_per_second": round(steps_per_second, 2),
+        }
+        self._directory.write_record(record)
+
+
+def configure_tensorflow(experiment: Experiment) -> None:
+    """Settings that must stand before the first operation."""
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    tf.config.experimental.enable_tensor_float_32_execution(experiment.network.tf32)
+    if experiment.network.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def describe_device() -> str:
+    """The device that trains, in words."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"

@@ -1,0 +1,50 @@
+"""SIGINT and SIGTERM: at once while nothing is at stake, at the next safe point during training."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from sifting.errors import Interrupted
+
+
+class Signals:
+    """Turns SIGINT and SIGTERM into Interrupted.
+
+    Outside of `deferred` the exception is raised where the program stands: every file is written atomically, so
+    nothing is lost. Inside, the signal waits until `received` is read; a second one does not wait.
+    """
+
+    def __init__(self):
+        self.received: signal.Signals | None = None
+        self._deferred = False
+
+    @contextlib.contextmanager
+    def handled(self) -> Iterator["Signals"]:
+        """Handle both signals in the body; restores the previous handlers."""
+        previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _handle(self, number: int, frame) -> None:
+        again = self.received is not None
+        self.received = signal.Signals(number)
+        if again or not self._deferred:
+            self.interrupt("")
+
+    def interrupt(self, where: str) -> None:
+        """Raise Interrupted for the signal that arrived."""
+        raise Interrupted(
+            f"{self.received.name}{where}: everything finished is saved; the same command continues the run",
+            int(self.received),
+        )

@@ -1,0 +1,309 @@
+"""The training loop: one compiled tf.function, many steps a call, images on the device.
+
+A step is a function of (values of the network and optimizer, key of the round, step number) alone. So it does not
+matter into how many calls a round is cut, and a run that was killed continues to the same bits.
+"""
+
+import concurrent.futures
+import os
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sifting.datasets.image_set import ImageSet
+from sifting.layers import MaskedDense
+
+MOST_STEPS = 1000  # in one call
+STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
+VALIDATION_BLOCK = 1000  # images at a time
+
+# What XLA raises when it cannot compile; lack of memory and arithmetic errors are others.
+_COMPILATION_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
+    tf.errors.InternalError,
+    tf.errors.NotFoundError,
+)
+
+
+def cross_entropy(logits, labels):
+    """Mean over the batch of -log(p + 1e-30), p = e[label] / sum(e + 1e-10) with e = exp(logits - max).
+
+    The reference's loss. It saturates at 69, where it has no gradient; elsewhere it is the usual one to rounding.
+
+    Args:
+        logits: float32 [batch, classes]; labels: int32 [batch].
+    """
+    exponentials = tf.exp(logits - tf.reduce_max(logits, axis=1, keepdims=True))
+    probabilities = exponentials / tf.reduce_sum(exponentials + 1e-10, axis=1, keepdims=True)
+    return -tf.reduce_mean(tf.math.log(tf.gather(probabilities, labels, batch_dims=1) + 1e-30))
+
+
+def count_correct(logits, labels):
+    """Number of images whose largest logit is their label's, int32, per image 0 or 1: [batch]."""
+    return tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == labels, tf.int32)
+
+
+def error_rate(correct, count: int):
+    """1 - accuracy in float32, rounded as the reference rounds it."""
+    return np.float32(1) - np.asarray(correct, np.float32) / np.float32(count)
+
+
+def build_optimizer(minimizer: str, learning_rate: float) -> keras.optimizers.Optimizer:
+    """SGD, or Adam with TensorFlow 1's defaults (0.9, 0.999, epsilon 1e-8)."""
+    if minimizer == "SGD":
+        return keras.optimizers.SGD(learning_rate)
+    return keras.optimizers.Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+
+
+def draw_uniformly(count: int, batch_size: int) -> Callable:
+    """The reference's sampling: every step's batch is drawn uniformly, with replacement, from `count` images.
+
+    Returns:
+        A function of (key, step), int64 scalars, that gives int32 [batch_size]; Philox, the same on every device.
+    """
+
+    def rows(key, step):
+        return tf.random.stateless_uniform(
+            (batch_size,), seed=tf.stack([key, step]), minval=0, maxval=count, dtype=tf.int32, alg="philox"
+        )
+
+    return rows
+
+
+class ResidentImages:
+    """All training images on the device."""
+
+    most_steps = MOST_STEPS
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, rows: Callable):
+        self.rows = rows
+        with tf.device(compute_device()):
+            self._arrays = tf.identity(images), tf.identity(labels)
+
+    def arrays(self, key: int, start: int, stop: int):
+        """What the compiled loop gathers from in the steps start <= step < stop."""
+        return self._arrays
+
+    def batch_rows(self, key, step, start):
+        """Rows of `arrays` that make the batch of a step."""
+        return self.rows(key, step)
+
+
+class StreamedImages:
+    """Training images on disk: each call gets its batches, gathered ahead of time by a thread.
+
+    The rows drawn are the same as with ResidentImages, and so are the results.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, rows: Callable, batch_size: int):
+        self.most_steps = max(1, min(MOST_STEPS, STREAMED_BYTES // (batch_size * images.shape[1])))
+        self._images, self._labels, self._batch_size = images, labels, batch_size
+        self._rows = tf.function(
+            lambda key, steps: tf.map_fn(lambda step: rows(key, step), steps, fn_output_signature=tf.int32)
+        )
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._ahead = (None, None)  # arguments and future of the steps that will probably be asked for next
+
+    def _gather(self, key: int, start: int):
+        steps = tf.range(start, start + self.most_steps, dtype=tf.int64)
+        rows = self._rows(tf.constant(key, tf.int64), steps).numpy().ravel()
+        order = np.argsort(rows)  # the disk is read in its own order
+        images = np.empty((rows.size, self._images.shape[1]), np.uint8)
+        images[order] = self._images[rows[order]]
+        return images, self._labels[rows]
+
+    def arrays(self, key: int, start: int, stop: int):
+        arguments, future = self._ahead
+        images, labels = future.result() if arguments == (key, start) else self._gather(key, start)
+        self._ahead = (key, stop), self._thread.submit(self._gather, key, stop)
+        with tf.device(compute_device()):
+            return tf.identity(images), tf.identity(labels)
+
+    def batch_rows(self, key, step, start):
+        return tf.cast(step - start, tf.int32) * self._batch_size + tf.range(self._batch_size)
+
+
+def compute_device() -> str:
+    return "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
+
+
+def available_memory() -> int:
+    """Bytes of main memory that can still be used."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class Trainer:
+    """Trains one model on one image set; the same compiled functions serve every round.
+
+    Args:
+        model: from network.build_model.
+        optimizer: a Keras optimizer, not yet built.
+        image_set: images, labels, mean, and the validation images.
+        batch_size: images a step.
+        rows: which images make a batch, see draw_uniformly; another function replays recorded batches.
+        preload: keep all images on the device if they fit there.
+        jit_compile: compile with XLA; where that fails, `report` says so and TensorFlow runs the graph itself.
+        report: called with one line about anything that is not as asked for.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        image_set: ImageSet,
+        batch_size: int,
+        rows: Callable | None = None,
+        preload: bool = True,
+        jit_compile: bool = True,
+        report: Callable[[str], None] = print,
+    ):
+        self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
+        self._report = report
+        optimizer.build(model.trainable_variables)
+        self._fresh_optimizer = [np.array(variable) for variable in optimizer.variables]
+        rows = rows or draw_uniformly(len(image_set.images), batch_size)
+        self._source = self._place_images(image_set, rows, preload)
+        with tf.device(compute_device()):
+            self._mean = tf.identity(image_set.mean)
+            self._validation = tf.identity(image_set.val_images), tf.identity(image_set.val_labels)
+        self._set_compilation(jit_compile)
+
+    def _place_images(self, image_set: ImageSet, rows: Callable, preload: bool):
+        if preload and compute_device() == "/CPU:0" and image_set.images.nbytes > 0.8 * available_memory():
+            self._report(
+                f"{image_set.images.nbytes / 1e9:.1f} GB of images do not fit into memory: streaming them from disk"
+            )
+            preload = False
+        if preload:
+            try:
+                return ResidentImages(image_set.images, image_set.labels, rows)
+            except tf.errors.ResourceExhaustedError:
+                self._report(
+                    f"{image_set.images.nbytes / 1e9:.1f} GB of images do not fit on the device: streaming them from disk"
+                )
+        return StreamedImages(image_set.images, image_set.labels, rows, self.batch_size)
+
+    def _set_compilation(self, jit_compile: bool) -> None:
+        self.jit_compile = jit_compile
+        for layer in self.model.layers:
+            if isinstance(layer, MaskedDense):
+                layer.compiled = jit_compile
+        self._train = tf.function(self._training_steps, jit_compile=jit_compile, autograph=False)
+        self._validate = tf.function(self._count_correct, jit_compile=jit_compile, autograph=False)
+
+    # --- compiled
+
+    def _inputs(self, pixels):
+        """(pixel - mean) * (1/255), the reference's float32 product.
+
+        The maximum changes no value. It keeps XLA from contracting the product with the sums that follow into
+        multiply-adds, whose unrounded products would be another rounding noise (see layers.normalise).
+        """
+        product = (tf.cast(pixels, tf.float32) - self._mean) * np.float32(1 / 255)
+        return tf.maximum(product, tf.float32.min)
+
+    def _training_steps(self, images, labels, key, start, stop):
+        """Train the steps start <= step < stop; correct answers and loss of each batch, before its update."""
+        variables = self.model.trainable_variables
+
+        def one_step(step, correct, losses):
+            rows = self._source.batch_rows(key, step, start)
+            batch_labels = tf.gather(labels, rows)
+            inputs = self._inputs(tf.gather(images, rows))
+            with tf.GradientTape() as tape:
+                logits = self.model(inputs, training=True)
+                loss = cross_entropy(logits, batch_labels)
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            position = [[tf.cast(step - start, tf.int32)]]
+            right = tf.reduce_sum(count_correct(logits, batch_labels))
+            return (
+                step + 1,
+                tf.tensor_scatter_nd_update(correct, position, [right]),
+                tf.tensor_scatter_nd_update(losses, position, [loss]),
+            )
+
+        most = self._source.most_steps
+        _, correct, losses = tf.while_loop(
+            lambda step, *_: step < stop,
+            one_step,
+            (start, tf.zeros(most, tf.int32), tf.zeros(most)),
+            parallel_iterations=1,
+        )
+        return correct, losses
+
+    def _count_correct(self, images, labels):
+        """Correct answers on all given images, in blocks; the last block overlaps its predecessor, counted once."""
+        count = images.shape[0]
+        block = min(count, VALIDATION_BLOCK)
+
+        def one_block(position, total):
+            first = tf.minimum(position, count - block)
+            rows = first + tf.range(block)
+            logits = self.model(self._inputs(tf.gather(images, rows)), training=False)
+            correct = count_correct(logits, tf.gather(labels, rows))
+            return position + block, total + tf.reduce_sum(tf.where(rows >= position, correct, 0))
+
+        _, total = tf.while_loop(lambda position, _: position < count, one_block, (0, 0), parallel_iterations=1)
+        return total
+
+    def _compiled(self, function: str, *arguments):
+        """Call a compiled function; announce and drop XLA if it cannot compile it."""
+        if not self.jit_compile:
+            return getattr(self, function)(*arguments)
+        try:
+            return getattr(self, function)(*arguments)
+        except _COMPILATION_ERRORS as error:
+            reason = (error.message or type(error).__name__).splitlines()[0]
+            self._report(f"XLA cannot compile the training loop ({reason}): going on without it, more slowly")
+            self._set_compilation(False)
+            return getattr(self, function)(*arguments)
+
+    # --- called by the round
+
+    @property
+    def most_steps(self) -> int:
+        """The largest stop - start of one call of train."""
+        return self._source.most_steps
+
+    def train(self, key: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Train the steps start <= step < stop, at most `most_steps`.
+
+        Args:
+            key: int64, random_streams.device_key of the round.
+
+        Returns:
+            training errors and losses, float32 [stop - start], both of the batch before its update.
+        """
+        images, labels = self._source.arrays(key, start, stop)
+        scalars = (tf.constant(value, tf.int64) for value in (key, start, stop))
+        correct, losses = self._compiled("_train", images, labels, *scalars)
+        taken = slice(stop - start)
+        return error_rate(correct.numpy()[taken], self.batch_size), losses.numpy()[taken]
+
+    def validate(self) -> np.float32:
+        """Error on the validation images with the running moments."""
+        images, labels = self._validation
+        return error_rate(self._compiled("_validate", images, labels).numpy(), len(labels))
+
+    def reset_optimizer(self) -> None:
+        """Forget momenta and step count: they would revive pruned weights."""
+        self._assign(self.optimizer.variables, self._fresh_optimizer)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of all values that training changes."""
+        return {f"variable_{index}": np.array(variable) for index, variable in enumerate(self._variables())}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """The inverse of state. Raises KeyError or ValueError if `state` belongs to another network."""
+        self._assign(self._variables(), [state[f"variable_{index}"] for index in range(len(self._variables()))])
+
+    def _variables(self) -> list:
+        return [*self.model.variables, *self.optimizer.variables]
+
+    @staticmethod
+    def _assign(variables, values) -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)

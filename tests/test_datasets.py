@@ -1,0 +1,507 @@
+"""From the [Data] section to an ImageSet: the official files, the cache, data_ratio, reclass, clone and val_size."""
+
+import dataclasses
+import multiprocessing
+import os
+import pickle
+import resource
+
+import numpy as np
+import pytest
+
+from sifting import datasets, inputs
+from sifting.datasets import cache, imagenet
+from sifting.datasets.source import Facts
+from sifting.errors import DataError, InputError
+
+ROW = 3 * 32 * 32
+COLLAGE = ("Data.dataset=EdgeCollage32", "Data.collage_images=300", "Data.collage_val_images=40", "Network.val_size=30")
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """experiment(*assignments): with its cache and its ImageNet folder in tmp_path."""
+
+    def read(*assignments):
+        path = tmp_path / "test.in"
+        path.write_text(
+            f"[IO]\ncache_dir = {tmp_path / 'cache'}\n[Data]\ndataloc = {tmp_path / 'ImageNet'}\n"
+            "[Network]\narch = f4:x\nval_size = 3\n[IMP]\n"
+        )
+        return inputs.read_experiment([str(path)], assignments)
+
+    return read
+
+
+class Reports(list):
+    """Collects the lines that `load` reports."""
+
+    __call__ = list.append
+
+
+@pytest.fixture
+def reports():
+    return Reports()
+
+
+def quiet(line):
+    pass
+
+
+def official_batch(count, first_label=1, seed=0, mean=True, row=ROW):
+    rng = np.random.default_rng(seed)
+    content = {
+        "data": rng.integers(0, 256, (count, row), dtype=np.uint8),
+        "labels": [first_label + i for i in range(count)],
+    }
+    return content | ({"mean": rng.uniform(0, 255, row)} if mean else {})
+
+
+def write_pickle(path, content):
+    path.write_bytes(pickle.dumps(content, protocol=4))
+
+
+@pytest.fixture
+def official(tmp_path):
+    """A folder with two training files of 4 and 3 images and one of 5 validation images; returns (folder, contents)."""
+    folder = tmp_path / "ImageNet"
+    folder.mkdir()
+    contents = {
+        "train_data_batch_1": official_batch(4, 1, seed=1),
+        "train_data_batch_2": official_batch(3, 998, seed=2),
+        "val_data": official_batch(5, 500, seed=3, mean=False),
+    }
+    for name, content in contents.items():
+        write_pickle(folder / name, content)
+    return folder, contents
+
+
+def cache_entries(experiment):
+    """Names of what lies in the cache, lock files left out."""
+    return sorted(name for name in os.listdir(inputs.cache_folder(experiment)) if not name.endswith(".lock"))
+
+
+def assert_same(one, other):
+    for field in dataclasses.fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+# --- the registry --------------------------------------------------------------------------------------------------
+
+
+def test_every_data_set_of_the_input_file_is_there():
+    accepted = inputs.Data.__dataclass_fields__["dataset"].metadata["kind"].accepts
+    assert accepted.split(" or ") == list(datasets.DATASETS)
+
+
+def test_facts_are_known_without_files(experiment):
+    assert datasets.facts(experiment().data) == Facts(1281167, 50000, (3, 32, 32), 1000)
+    assert datasets.facts(experiment("Data.dataset=ImageNet64").data) == Facts(1281167, 50000, (3, 64, 64), 1000)
+    assert datasets.facts(experiment(*COLLAGE).data) == Facts(300, 40, (3, 32, 32), 10)
+
+
+def test_check_says_what_load_will_give(experiment, reports):
+    changed = experiment(*COLLAGE, "Data.data_ratio=0.5", "Data.reclass=m,3")
+    expected = datasets.check(changed)
+    assert expected == Facts(150, 30, (3, 32, 32), 3)
+    images = datasets.load(changed, reports)
+    assert expected == Facts(len(images.images), len(images.val_images), images.shape, images.classes)
+    assert datasets.check(experiment("Data.data_ratio=0.3")).train_images == 384350
+
+
+@pytest.mark.parametrize(
+    ("assignments", "key", "accepted"),
+    [
+        (["Network.val_size=50001"], "[Network] val_size = '50001'", "at most 50000"),
+        ([*COLLAGE, "Network.val_size=41"], "[Network] val_size = '41'", "at most 40"),
+        (["Data.reclass=m,1001"], "[Data] reclass = 'm,1001'", "K <= 1000"),
+        ([*COLLAGE, "Data.reclass=m,11"], "[Data] reclass = 'm,11'", "K <= 10"),
+        ([*COLLAGE, "Data.reclass=f,10,missing.dat"], "[Data] reclass = 'f,10,missing.dat'", "No such file"),
+        ([*COLLAGE, "Data.data_ratio=0.003"], "[Data] data_ratio = '0.003'", "at least one of the 300"),
+        (["Data.clone=gaussian", "Data.clone_images=1999"], "[Data] clone_images = '1999'", "at least 2 images"),
+    ],
+)
+def test_values_that_cannot_fit_are_refused_before_anything_is_loaded(experiment, assignments, key, accepted, reports):
+    """ImageNet's folder does not even exist here."""
+    for function in (datasets.check, lambda refused: datasets.load(refused, reports)):
+        with pytest.raises(InputError) as error:
+            function(experiment(*assignments))
+        assert key in str(error.value) and accepted in str(error.value) and "\n" not in str(error.value)
+    assert reports == []
+
+
+# --- ratio, map, validation ----------------------------------------------------------------------------------------
+
+
+def test_ratio_map_and_validation_take_the_first_images(experiment, reports, tmp_path):
+    complete = datasets.load(experiment(*COLLAGE, "Network.val_size=40"), reports)
+    ids = [3, 1, 4, 1, 0, 2, 2, 3, 3, 4]
+    (tmp_path / "ids").write_text(",".join(map(str, ids)))
+    part = datasets.load(experiment(*COLLAGE, "Data.data_ratio=0.25", f"Data.reclass=f,5,{tmp_path / 'ids'}"), reports)
+    np.testing.assert_array_equal(part.images, complete.images[:75])
+    np.testing.assert_array_equal(part.labels, np.array(ids)[complete.labels[:75]])
+    np.testing.assert_array_equal(part.val_images, complete.val_images[:30])
+    np.testing.assert_array_equal(part.val_labels, np.array(ids)[complete.val_labels[:30]])
+    np.testing.assert_array_equal(part.mean, complete.mean)
+    assert part.classes == 5 and part.labels.dtype == part.val_labels.dtype == np.int32
+    assert len(reports) == 1 and "EdgeCollage32" in reports[0]
+
+
+def test_mean_image_of_the_collage_is_that_of_its_training_images(experiment):
+    images = datasets.load(experiment(*COLLAGE), quiet)
+    np.testing.assert_allclose(images.mean, images.images.mean(axis=0), rtol=1e-6)
+    assert images.mean.dtype == np.float32
+
+
+# --- the official files --------------------------------------------------------------------------------------------
+
+
+def test_official_pickles(experiment, official, reports):
+    _, contents = official
+    images = datasets.load(experiment(), reports)
+    first, second, validation = contents.values()
+    np.testing.assert_array_equal(images.images, np.concatenate([first["data"], second["data"]]))
+    assert images.labels.tolist() == [0, 1, 2, 3, 997, 998, 999] and images.labels.dtype == np.int32
+    np.testing.assert_array_equal(images.val_images, validation["data"][:3])
+    assert images.val_labels.tolist() == [499, 500, 501]
+    np.testing.assert_array_equal(images.mean, first["mean"].astype(np.float32))
+    assert images.shape == (3, 32, 32) and images.classes == 1000 and "2 of 10 official" in images.source
+
+
+def test_npz_files_give_the_same(experiment, official):
+    folder, contents = official
+    pickled = datasets.load(experiment(), quiet)
+    for name in ("train_data_batch_2", "val_data"):
+        np.savez_compressed(folder / f"{name}.npz", **contents[name])
+        (folder / name).unlink()
+    assert_same(pickled, datasets.load(experiment(), quiet))
+    assert len(cache_entries(experiment())) == 2
+
+
+def test_pickles_of_python_2_are_read(experiment, official):
+    """Their byte strings need the encoding latin1. This is a uint8 array as Python 2 pickles it, by hand."""
+    folder, _ = official
+    content = official_batch(1, 7)
+    raw = b"".join(b"\\x%02x" % value for value in content["data"].tobytes())
+    (folder / "train_data_batch_2").write_bytes(
+        b"(dp0\nS'labels'\n(lp1\nI7\nasS'data'\ncnumpy.core.multiarray\n_reconstruct\n"
+        b"(cnumpy\nndarray\n(I0\ntS'b'\ntRp2\n(I1\n(I1\nI3072\nt"
+        b"cnumpy\ndtype\n(S'u1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + raw + b"'\ntbs."
+    )
+    images = datasets.load(experiment(), quiet)
+    np.testing.assert_array_equal(images.images[4:], content["data"])
+    assert images.labels[4:].tolist() == [6]
+
+
+def test_imagenet64(experiment, tmp_path):
+    (tmp_path / "ImageNet").mkdir()
+    for name in ("train_data_batch_1", "val_data"):
+        write_pickle(tmp_path / "ImageNet" / name, official_batch(3, row=3 * 64 * 64))
+    images = datasets.load(experiment("Data.dataset=ImageNet64"), quiet)
+    assert images.images.shape == (3, 12288) and images.shape == (3, 64, 64)
+
+
+def test_fewer_images_than_asked_give_one_warning(experiment, official, reports):
+    """data_ratio counts the official 1,281,167 images: 4e-6 of them are 5."""
+    images = datasets.load(experiment(), reports)
+    warnings = [line for line in reports if line.startswith("Warning")]
+    assert len(images.images) == 7 and len(warnings) == 1 and "only 7" in warnings[0] and "1281167" in warnings[0]
+    reports.clear()
+    assert len(datasets.load(experiment("Data.data_ratio=4e-6"), reports).images) == 5 and reports == []
+
+
+def test_val_size_larger_than_an_incomplete_validation_set_is_refused(experiment, official):
+    with pytest.raises(InputError, match=r"\[Network\] val_size = '6': accepted: at most 5"):
+        datasets.load(experiment("Network.val_size=6"), quiet)
+
+
+def test_missing_folder_says_where_the_images_come_from_and_what_to_do_instead(experiment):
+    with pytest.raises(DataError) as error:
+        datasets.load(experiment(), quiet)
+    message = str(error.value)
+    where_from = ("ImageNet: no such folder", "Chrabaszcz et al. 2017", "image-net.org")
+    what = ("[Data] dataloc", "train_data_batch_1 ... train_data_batch_10", "val_data")
+    instead = ("--set Data.dataset=EdgeCollage32", "inputs/small.in")
+    assert all(part in message for part in where_from + what + instead)
+    assert "\n" not in message
+
+
+def test_missing_file_in_front_or_between_is_refused(experiment, official):
+    folder, _ = official
+    (folder / "train_data_batch_2").rename(folder / "train_data_batch_3")
+    with pytest.raises(DataError, match="train_data_batch_2: no such file"):
+        datasets.load(experiment(), quiet)
+    (folder / "train_data_batch_1").unlink()
+    with pytest.raises(DataError, match="train_data_batch_1: no such file"):
+        datasets.load(experiment(), quiet)
+
+
+def test_missing_val_data_is_refused(experiment, official):
+    (official[0] / "val_data").unlink()
+    with pytest.raises(DataError, match="val_data: no such file"):
+        datasets.load(experiment(), quiet)
+
+
+def without(name):
+    return lambda content: content.pop(name)
+
+
+def changed(**fields):
+    return lambda content: content.update(fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("data"), "holds labels, mean; accepted: data, labels"),
+        (without("labels"), "holds data, mean; accepted: data, labels"),
+        (without("mean"), "holds data, labels; accepted: data, labels, mean"),
+        (changed(labels=[1, 2, 3]), "has 4 images but 3 labels"),
+        (changed(labels=[0, 1, 2, 3]), "has the label 0; accepted: 1 ... 1000"),
+        (changed(labels=[1, 1001, 2, 3]), "has the label 1001; accepted: 1 ... 1000"),
+        (changed(labels=[1.0, 2.0, 3.0, 4.0]), "labels are float64 (4,); accepted: a list of whole numbers"),
+        (changed(labels=[1, [2], 3, 4]), "accepted: whole numbers"),
+        (changed(labels="1234"), "accepted: a list of whole numbers"),
+        (changed(data=np.zeros((4, ROW - 1), np.uint8)), "shape (4, 3071); accepted: [n, 3072]"),
+        (changed(data=np.zeros((4, 4 * ROW), np.uint8)), "shape (4, 12288); accepted: [n, 3072]"),
+        (changed(data=np.zeros((4, 3, 32, 32), np.uint8)), "shape (4, 3, 32, 32); accepted: [n, 3072]"),
+        (changed(data=np.zeros((0, ROW), np.uint8), labels=[]), "data has no images"),
+        (changed(data=np.zeros((4, ROW), np.float32)), "data is an array of float32; accepted: an array of uint8"),
+        (changed(data=[[0] * ROW] * 4), "data is a list; accepted: an array of uint8"),
+        (changed(mean=np.zeros(ROW + 1)), "mean has the shape (3073,)"),
+        (changed(mean=np.full(ROW, np.nan)), "not finite"),
+        (changed(mean=[0.0] * ROW), "mean is a list"),
+    ],
+)
+def test_wrong_contents_are_refused_in_a_line_that_names_the_file(experiment, official, change, message):
+    folder, contents = official
+    change(contents["train_data_batch_1"])
+    write_pickle(folder / "train_data_batch_1", contents["train_data_batch_1"])
+    assert_refused(experiment(), folder / "train_data_batch_1", message)
+
+
+def assert_refused(refused, path, message):
+    with pytest.raises(DataError) as error:
+        datasets.load(refused, quiet)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value) and "\n" not in str(error.value)
+    assert cache_entries(refused) == []
+
+
+class RunsCode:
+    def __reduce__(self):
+        return os.mkdir, ("code_was_run",)
+
+
+@pytest.mark.parametrize("name", ["train_data_batch_1", "train_data_batch_2", "val_data"])
+def test_pickle_that_would_run_code_is_refused_without_running_it(experiment, official, name, tmp_path, monkeypatch):
+    folder, contents = official
+    write_pickle(folder / name, contents[name] | {"extra": RunsCode()})
+    monkeypatch.chdir(tmp_path)
+    assert_refused(experiment(), folder / name, "neither a numpy array nor a plain container")
+    assert not (tmp_path / "code_was_run").exists()
+
+
+def test_damaged_pickles_are_refused(experiment, official):
+    path = official[0] / "train_data_batch_2"
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"<html>not found</html>", pickle.dumps([1, 2, 3])):
+        path.write_bytes(content)
+        assert_refused(experiment(), path, "")
+
+
+def test_damaged_npz_files_are_refused(experiment, official):
+    folder, contents = official
+    (folder / "train_data_batch_2").unlink()
+    path = folder / "train_data_batch_2.npz"
+    np.savez_compressed(path, **contents["train_data_batch_2"])
+    whole = path.read_bytes()
+    damaged = whole[:1000] + bytes(100) + whole[1100:]
+    for content in (whole[: len(whole) // 2], damaged, b"", pickle.dumps({"data": 1})):
+        path.write_bytes(content)
+        assert_refused(experiment(), path, "is not an .npz file")
+    np.savez(path, data=contents["train_data_batch_2"]["data"], labels=np.array([1, None, RunsCode()]))
+    assert_refused(experiment(), path, "allow_pickle")
+    np.save(path.with_suffix(".npy"), np.zeros(3))
+    os.replace(path.with_suffix(".npy"), path)
+    assert_refused(experiment(), path, "is not an .npz file")
+
+
+def test_mean_of_the_first_file_is_used_and_later_ones_need_none(experiment, official):
+    folder, contents = official
+    del contents["train_data_batch_2"]["mean"]
+    write_pickle(folder / "train_data_batch_2", contents["train_data_batch_2"])
+    np.testing.assert_array_equal(
+        datasets.load(experiment(), quiet).mean, contents["train_data_batch_1"]["mean"].astype(np.float32)
+    )
+
+
+# --- the cache -----------------------------------------------------------------------------------------------------
+
+
+def test_second_load_reads_no_source_files_and_maps_the_images(experiment, official, reports, monkeypatch):
+    first = datasets.load(experiment(), reports)
+    assert len(reports) == 2  # once prepared, and the warning
+    monkeypatch.setattr(imagenet, "read_batch", lambda *_: pytest.fail("a source file was read"))
+    second = datasets.load(experiment(), reports)
+    assert_same(first, second)
+    assert len(reports) == 3 and isinstance(second.images, np.memmap) and not second.images.flags.writeable
+
+
+def test_entry_is_made_anew_when_a_file_changes(experiment, official):
+    folder, contents = official
+    datasets.load(experiment(), quiet)
+    contents["train_data_batch_2"]["data"][:] = 9
+    write_pickle(folder / "train_data_batch_2", contents["train_data_batch_2"])
+    assert (datasets.load(experiment(), quiet).images[4:] == 9).all()
+    assert len(cache_entries(experiment())) == 2
+
+
+def test_each_collage_and_clone_has_its_own_entry(experiment):
+    variants = [
+        [],
+        ["Data.collage_seed=1"],
+        ["Data.collage_class=orientation"],
+        ["Data.collage_images=301"],
+        ["Data.clone=gaussian"],
+        ["Data.clone=gaussian", "Data.clone_seed=1"],
+        ["Data.clone=gaussian", "Data.clone_images=200"],
+    ]
+    loaded = [datasets.load(experiment(*COLLAGE, *variant), quiet) for variant in variants]
+    assert len(cache_entries(experiment())) == len(variants)
+    assert len({images.images[:200].tobytes() for images in loaded}) == len(variants) - 1  # more images begin alike
+    again = [datasets.load(experiment(*COLLAGE, *variant), lambda line: pytest.fail(line)) for variant in variants]
+    for one, other in zip(loaded, again, strict=True):
+        assert_same(one, other)
+
+
+def test_ratio_map_and_val_size_share_one_entry(experiment):
+    for variant in (["Data.data_ratio=0.5"], ["Data.reclass=m,2"], ["Network.val_size=1"]):
+        datasets.load(experiment(*COLLAGE, *variant), quiet)
+    assert len(cache_entries(experiment())) == 1
+
+
+def test_clone_keeps_labels_mean_and_sizes(experiment):
+    original = datasets.load(experiment(*COLLAGE), quiet)
+    clone = datasets.load(experiment(*COLLAGE, "Data.clone=gaussian"), quiet)
+    np.testing.assert_array_equal(clone.labels, original.labels)
+    np.testing.assert_array_equal(clone.val_labels, original.val_labels)
+    np.testing.assert_array_equal(clone.mean, original.mean)
+    assert clone.images.shape == original.images.shape and clone.val_images.shape == original.val_images.shape
+    assert clone.source == f"Gaussian clone, clone_seed 0, fitted to 300 images, of {original.source}"
+
+
+def test_failure_in_the_middle_leaves_nothing(experiment, official, monkeypatch):
+    def interrupted(path, size, with_mean=False):
+        if path.name == "train_data_batch_2":
+            raise KeyboardInterrupt
+        return whole(path, size, with_mean)
+
+    whole = imagenet.read_batch
+    monkeypatch.setattr(imagenet, "read_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        datasets.load(experiment(), quiet)
+    assert cache_entries(experiment()) == []
+    monkeypatch.undo()
+    assert len(datasets.load(experiment(), quiet).images) == 7
+
+
+@pytest.mark.parametrize("clone", ["none", "gaussian"])
+def test_full_disk_is_one_line_and_leaves_nothing(experiment, clone):
+    """A limit on the size of files stands for the full disk: the operating system refuses the write in the same way."""
+    collage = experiment(*COLLAGE, f"Data.clone={clone}")
+    if clone == "gaussian":
+        datasets.load(experiment(*COLLAGE), quiet)
+    before = cache_entries(collage) if clone == "gaussian" else []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        with pytest.raises(DataError, match="cannot be written .*cache_dir") as error:
+            datasets.load(collage, quiet)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(error.value) and cache_entries(collage) == before
+    assert len(datasets.load(collage, quiet).images) == 300
+
+
+def test_what_a_killed_process_left_is_removed(experiment):
+    images = datasets.load(experiment(*COLLAGE), quiet)
+    (entry,) = cache_entries(experiment())
+    folder = inputs.cache_folder(experiment())
+    os.replace(folder / entry, folder / f"{entry}.partial")
+    (folder / f"{entry}.partial" / "stray").write_text("")
+    assert_same(images, datasets.load(experiment(*COLLAGE), quiet))
+    assert cache_entries(experiment()) == [entry] and not (folder / entry / "stray").exists()
+
+
+def test_cache_folder_that_cannot_be_made_is_refused(experiment, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cache_dir"):
+        datasets.load(experiment(*COLLAGE, f"IO.cache_dir={tmp_path / 'file' / 'cache'}"), quiet)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "entry.json"])
+def test_damaged_entry_is_named(experiment, name):
+    datasets.load(experiment(*COLLAGE), quiet)
+    (entry,) = cache_entries(experiment())
+    path = inputs.cache_folder(experiment()) / entry / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=f"{entry}: is damaged; remove this folder"):
+        datasets.load(experiment(*COLLAGE), quiet)
+
+
+def make_slowly(folder, started, proceed, made):
+    """In a second process: make an entry, but wait in the middle of it."""
+
+    def make(path):
+        started.set()
+        assert proceed.wait(60)
+        return write_tiny(path)
+
+    made.put(len(cache.image_set(folder, "tiny", {"a": 1}, make, quiet).images))
+
+
+def write_tiny(path):
+    for name in cache.ARRAYS:
+        np.save(path / f"{name}.npy", np.zeros((2, 3), np.uint8))
+    return cache.Description("tiny", (3, 1, 1), 2)
+
+
+def test_second_process_waits_for_the_one_that_makes_the_entry(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    started, proceed, made = context.Event(), context.Event(), context.Queue()
+    process = context.Process(target=make_slowly, args=(tmp_path, started, proceed, made))
+    process.start()
+    assert started.wait(60)
+    lines = []
+
+    def report(line):
+        lines.append(line)
+        proceed.set()  # only now that this process waits
+
+    images = cache.image_set(tmp_path, "tiny", {"a": 1}, lambda path: pytest.fail("made twice"), report)
+    process.join(60)
+    assert process.exitcode == 0 and made.get(timeout=60) == len(images.images) == 2
+    assert len(lines) == 1 and lines[0].startswith("Waiting for another process that prepares tiny-")
+
+
+def test_rows_are_written_block_by_block(tmp_path):
+    """Also none, and with a header that is as long at the end as at the start."""
+    blocks = [np.arange(6, dtype=np.uint8).reshape(2, 3), np.full((11, 3), 7, dtype=np.uint8)]
+    cache.write_rows(tmp_path / "rows.npy", 3, iter(blocks))
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), np.concatenate(blocks))
+    cache.write_rows(tmp_path / "none.npy", 3, [])
+    assert np.load(tmp_path / "none.npy").shape == (0, 3)
+
+
+def test_rows_beyond_2_31_bytes_are_reached(tmp_path):
+    """As many images as ImageNet32 has, 3.9 GB, in a file with a hole instead of most of them."""
+    path = tmp_path / "images.npy"
+    rows = imagenet.TRAIN_IMAGES
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (rows, ROW)})
+        file.truncate(file.tell() + rows * ROW)
+        file.seek(-ROW, os.SEEK_END)
+        file.write(bytes(range(256)) * 12)
+    images = np.load(path, mmap_mode="r")
+    assert images.shape == (rows, ROW) and images[: rows - 1][-1].max() == 0
+    assert images[np.array([0, rows - 1])][1, :300].tolist() == [*range(256), *range(44)]

@@ -1,0 +1,266 @@
+"""The table and the figures of runs: numbers on the axes are those of the arrays, and problems are one line."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from postprocess.connectivity import binomial_histogram, connection_histogram, input_connections
+from postprocess.figures import panels, quickstart
+from postprocess.locality import displacement_maps, locality_index
+from postprocess.receptive_field import rf_width
+from postprocess.summary import format_table, main, round_table, summarise
+from sifting.architecture import LayerSpec
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.run_directory import RunDirectory
+
+REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """Files need not survive a power cut here, and many are written."""
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def reference(tmp_path) -> RunDirectory:
+    """A copy of the run that the TF1 code wrote: 8x8 images, f48:f32:x, rounds 0 to 5."""
+    return RunDirectory(shutil.copytree(REFERENCE, tmp_path / "run"), "IMP")
+
+
+def dense_round(number: int, specs: tuple[LayerSpec, ...], masks: tuple[np.ndarray, ...], error: float) -> Round:
+    """A round with nothing of interest but its masks and one validation error."""
+    shapes = [(mask.shape, mask.shape[1], len(mask), len(mask)) for mask in masks]
+    return Round(
+        number,
+        specs,
+        np.zeros(len(specs)),
+        tuple(Mask(mask.astype(np.float32), np.ones(mask.shape[-1], np.float32)) for mask in masks),
+        (
+            Checkpoint(
+                1,
+                tuple(Parameters(*(np.zeros(shape, np.float32) for shape in layer)) for layer in shapes),
+                tuple(Moments(*np.zeros((2, len(mask)), np.float32)) for mask in masks),
+            ),
+        ),
+        np.array([0.9, 0.8], np.float32),
+        (0, 1),
+        np.array([0.9, error], np.float32),
+    )
+
+
+def write_run(folder: Path, local: bool, error: float, rounds: int = 3, size: int = 16) -> RunDirectory:
+    """A run whose first layer keeps 30 % of its weights a round: in discs that shrink (local), or at random."""
+    rng = np.random.default_rng(6)
+    specs = (LayerSpec("f", (3 * size**2, 12), True), LayerSpec("x", (12, 4), False))
+    y, x = np.mgrid[:size, :size]
+    centres = rng.uniform(4, size - 4, (12, 2))
+    distance = np.stack([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=-1)
+    distance = np.broadcast_to(distance, (3, size, size, 12)).reshape(-1, 12)
+    order = distance + 0.01 * rng.random(distance.shape) if local else rng.random(distance.shape)
+    run = RunDirectory(folder, "IMP")
+    folder.mkdir(parents=True)
+    for number in range(rounds):
+        mask = order <= np.quantile(order, 0.3**number)
+        run.write_round(dense_round(number, specs, (mask, np.ones((12, 4))), error - 0.01 * number))
+    return run
+
+
+def test_table_of_the_reference_run(reference):
+    """Line by line: counted density, best validation accuracy (as in the log), all nodes connected, L3, RF width."""
+    lines = [line.split() for line in round_table([reference]).splitlines()]
+    assert len(lines) == 7
+    accuracies = ["93.25", "93.50", "94.00", "93.00", "93.50", "94.25"]
+    for number, (line, accuracy) in enumerate(zip(lines[1:], accuracies, strict=True)):
+        result = reference.read_round(number)
+        weights = [result.masks[layer].W for layer in range(2)]
+        u = 100 * sum(map(np.sum, weights)) / sum(weight.size for weight in weights)
+        width = f"{rf_width(weights[0]):.2f}"
+        assert line == [str(number), f"{u:.2f}", accuracy, "100.0", f"{locality_index(weights[0]):.2f}", width]
+
+
+def test_each_pickle_is_read_once(reference, monkeypatch):
+    read = []
+    original = RunDirectory.read_round
+    monkeypatch.setattr(RunDirectory, "read_round", lambda run, number: read.append(number) or original(run, number))
+    summarise([reference])
+    assert read == [0, 1, 2, 3, 4, 5]
+
+
+def test_several_seeds_are_pooled(tmp_path):
+    """Errors 0.4 and 0.5: mean accuracy 55 %, sample s.d. 100 * 0.1 / sqrt(2); the longer run goes on alone."""
+    runs = [write_run(tmp_path / "a", True, 0.4), write_run(tmp_path / "b", True, 0.5, rounds=4)]
+    summary = summarise(runs)
+    mean, sd = summary.mean_and_sd("accuracy")
+    np.testing.assert_allclose(mean, [0.55, 0.56, 0.57, 0.53], rtol=1e-6)
+    np.testing.assert_allclose(sd[:3], 0.1 / np.sqrt(2), rtol=1e-5)
+    assert np.isnan(sd[3])
+    assert summary.shown == 2  # the last that both have
+    assert summary.mask.shape == (768, 24)
+    assert "55.00 ± 7.07" in format_table(summary)
+
+
+def test_undefined_numbers_are_dashes(tmp_path):
+    """A first layer that does not look at square RGB images, and one that keeps nothing to fit."""
+    specs = (LayerSpec("f", (10, 6), True), LayerSpec("x", (6, 2), False))
+    (tmp_path / "flat").mkdir()
+    run = RunDirectory(tmp_path / "flat", "IMP")
+    run.write_round(dense_round(0, specs, (np.eye(10)[:, :6], np.ones((6, 2))), 0.25))
+    assert round_table([run]).splitlines()[1].split() == ["0", "10.00", "75.00", "100.0", "-", "-"]
+    assert main([str(tmp_path / "flat")]) == 0
+
+    specs = (LayerSpec("f", (192, 6), True), LayerSpec("x", (6, 2), False))
+    (tmp_path / "sparse").mkdir()
+    run = RunDirectory(tmp_path / "sparse", "IMP")
+    run.write_round(dense_round(0, specs, (np.eye(192)[:, :6], np.ones((6, 2))), 0.25))
+    assert round_table([run]).splitlines()[1].split()[-2:] == ["-", "-"]
+    assert main([str(tmp_path / "sparse")]) == 0
+
+
+def test_convolution_first(tmp_path):
+    specs = (LayerSpec("c", (3, 3, 3, 4, 1), True), LayerSpec("x", (144, 2), False))
+    dense = dense_round(0, specs[1:], (np.ones((144, 2)),), 0.5)
+    kernel = np.ones((3, 3, 3, 4), np.float32)
+    (stored,) = dense.checkpoints
+    checkpoint = Checkpoint(1, (Parameters(kernel), *stored.parameters), (None, *stored.moments))
+    run = RunDirectory(tmp_path, "IMP")
+    run.write_round(
+        dataclasses.replace(dense, specs=specs, masks=(Mask(kernel), *dense.masks), checkpoints=(checkpoint,))
+    )
+    assert round_table([run]).splitlines()[1].split() == ["0", "100.00", "50.00", "100.0", "-", "-"]
+    assert main([str(tmp_path)]) == 0
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def axes():
+    return panels.new_figure(3, 3).add_subplot()
+
+
+def test_accuracy_panel_shows_the_arrays():
+    ax = axes()
+    panels.accuracy_panel(ax, np.array([1, 0.7, 0.49]), np.array([0.5, 0.6, np.nan]), np.array([0.1, 0.2, 0.1]))
+    (line,) = ax.lines
+    np.testing.assert_allclose(line.get_xydata(), [[100, 50], [70, 60]])
+    band = ax.collections[0].get_paths()[0].vertices
+    for corner in ([100, 40], [100, 60], [70, 40], [70, 80]):
+        assert np.isclose(band, corner).all(axis=1).any()
+    assert ax.get_xscale() == "log"
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]  # the dense network on the left
+
+
+def test_displacement_panel_shows_the_map():
+    """Colours from 0 to the maximum without d = 0, dy downwards, d = 0 at the centre."""
+    counts = np.arange(81).reshape(9, 9)
+    counts[4, 4] = 1000
+    ax = axes()
+    panels.displacement_panel(ax, counts, drop_zero=True)
+    (image,) = ax.images
+    shown = image.get_array()
+    assert shown.mask.sum() == 1 and shown.mask[3, 3]
+    np.testing.assert_array_equal(shown[~shown.mask], counts[1:-1, 1:-1][~shown.mask])
+    assert image.get_clim() == (0, 70)
+    assert image.get_extent() == [-3.5, 3.5, 3.5, -3.5]
+
+
+def test_connection_panel_shows_the_histogram():
+    connections = np.array([3, 4, 5, 5, 40])
+    ax = axes()
+    panels.connection_panel(ax, connections, 192, 0.05)
+    edges, nodes = connection_histogram(connections)
+    drawn = ax.patches[0].get_data()
+    np.testing.assert_array_equal(drawn.values, nodes)
+    np.testing.assert_array_equal(drawn.edges, edges)
+    middle, expected = ax.lines[0].get_data()
+    bins = np.append(middle - 1, middle[-1] + 1).astype(int)
+    np.testing.assert_allclose(expected, binomial_histogram(bins, 192, 0.05, 5))
+    assert expected.sum() == pytest.approx(5, rel=1e-3)
+    assert ax.get_yscale() == "log"
+
+
+def test_quickstart_figure(tmp_path):
+    """The claim stands above the figure only where the numbers bear it out."""
+    runs = [write_run(tmp_path / "images", True, 0.4), write_run(tmp_path / "clone", False, 0.5)]
+    images, clone = (summarise([run]) for run in runs)
+    with panels.figure_style():
+        figure = quickstart.draw_quickstart(images, clone)
+        swapped = quickstart.draw_quickstart(clone, images)
+    assert figure.get_suptitle().startswith("Pruning makes local receptive fields emerge")
+    assert swapped.get_suptitle().startswith("What pruning keeps")
+    locality = next(ax for ax in figure.axes if ax.get_title(loc="left") == "Locality")
+    for line, summary in zip(locality.lines, (images, clone), strict=False):
+        np.testing.assert_allclose(line.get_ydata(), summary.numbers["locality"][:, 0])
+    maps = [ax.images[0].get_array() for ax in figure.axes if ax.get_xlabel().startswith("$d_x")]
+    for shown, summary in zip(maps, (images, clone), strict=True):
+        expected = displacement_maps(summary.mask).same[1:-1, 1:-1]
+        np.testing.assert_array_equal(shown.filled(0), expected)
+
+
+def test_quickstart_command(tmp_path, capsys):
+    write_run(tmp_path / "images", True, 0.4)
+    write_run(tmp_path / "clone", False, 0.5, rounds=2)
+    output = tmp_path / "new" / "quickstart.png"
+    assert quickstart.main([str(tmp_path / "images"), str(tmp_path / "clone"), "--output", str(output)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(output)]
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_summary_command(reference, capsys):
+    """Prints the table and the path; the figure lies in the run's folder, and nothing else does that was not there."""
+    before = set(reference.folder.iterdir())
+    assert main([str(reference.folder)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[:-1] == round_table([reference]).splitlines()
+    assert set(reference.folder.iterdir()) - before == {reference.path("summary.png")}
+    assert out[-1] == str(reference.path("summary.png"))
+
+
+def test_chosen_round(reference):
+    mask = summarise([reference], 2).mask
+    np.testing.assert_array_equal(mask, reference.read_round(2).masks[0].W)
+    assert input_connections(mask).sum() > input_connections(summarise([reference]).mask).sum()
+
+
+# --- problems ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["{run}/missing"], "missing: holds no rounds"),
+        (["{empty}"], "empty: holds no rounds"),
+        (["{run}", "--round", "7"], "has no round 7; accepted: one of 0, 1, 2, 3, 4, 5"),
+        (["{run}", "--round", "two"], "argument --round: invalid int value: 'two'"),
+        (["{run}", "--output", "{run}/input.ini/figure.png"], "input.ini/figure.png: cannot be written"),
+        (["{run}", "--output", "{empty}"], "empty: unknown format; accepted: a name that ends in .png, .pdf or .svg"),
+        (["{run}", "--colour", "red"], "unrecognized arguments: --colour red"),
+        ([], "the following arguments are required: RUN_DIR"),
+        (["{run}", "{other}"], "other/IMP: has another architecture than"),
+        (["{damaged}"], "IMP_itdata_3.pkl: is not a pickle of numpy arrays, or is damaged"),
+    ],
+)
+def test_problems_are_one_line(reference, tmp_path, capsys, arguments, message):
+    """Exit code 2, one line on stderr, no figure."""
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "other", True, 0.5)
+    damaged = RunDirectory(shutil.copytree(REFERENCE, tmp_path / "damaged"), "IMP").round_path(3)
+    damaged.write_bytes(damaged.read_bytes()[:5000])
+    names = {name: tmp_path / name for name in ("run", "empty", "other", "damaged")}
+    try:
+        code = main([argument.format(**names) for argument in arguments])
+    except SystemExit as exit_:
+        code = exit_.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not list(tmp_path.glob("**/*.png"))
+
+
+def test_quickstart_problems_are_one_line(reference, tmp_path, capsys):
+    assert quickstart.main([str(reference.folder), str(tmp_path / "none")]) == 2
+    assert "none: holds no rounds" in capsys.readouterr().err
