@@ -408,7 +408,8 @@ def _collect(values: dict, section: str, entries: Mapping[str, str], source: str
             )
         if canonical != name and canonical in entries:
             raise InputError(
-                f"{source}: [{section}] {name} = '{value}': another name of {canonical}, which is given too; accepted: one of them"
+                f"{source}: [{section}] {name} = '{value}': another name of {canonical}, which is given too; "
+                "accepted: one of them"
             )
         values[section, canonical] = (value, source)
 

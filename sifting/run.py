@@ -213,9 +213,7 @@ def print_results(directories: list[RunDirectory]) -> None:
 
     print(round_table(directories))
     for directory in directories:
-        print(
-            f"rounds     {directory.round_path(0).parent}/{directory.prefix}_itdata_N.pkl, {directory.path('findata.pkl').name}"
-        )
+        print(f"rounds     {directory.path('itdata_N.pkl')}, {directory.path('findata.pkl').name}")
         print(f"log        {directory.path('out.dat')}")
         print(f"settings   {directory.path('input.in')}, {directory.path('run.json').name}")
     print(f"figures    python -m postprocess.summary {' '.join(str(directory) for directory in directories)}")

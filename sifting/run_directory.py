@@ -79,8 +79,12 @@ def load_pickle(path: Path, encoding: str = "ASCII") -> Any:
     except MemoryError:
         raise DataError(f"{path}: damaged, or larger than the memory") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: is not a pickle of numpy arrays, or is damaged ({reason})") from None
+        raise DataError(f"{path}: is not a pickle of numpy arrays, or is damaged ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    """An exception in one line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def dump_pickle(content: Any) -> bytes:
@@ -184,9 +188,7 @@ def read_round_file(path: Path) -> Round:
             raise ValueError("not a list of 10")
         return round_from_lists(content, int(number[1]) if number else 0)
     except (TypeError, ValueError, IndexError, StopIteration, AttributeError) as error:
-        raise DataError(
-            f"{path}: is not the pickle of a round ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        ) from None
+        raise DataError(f"{path}: is not the pickle of a round ({_reason(error)})") from None
 
 
 # --- the log -------------------------------------------------------------------------------------------------------
@@ -353,16 +355,15 @@ class RunDirectory:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.path("lock"), "a+")
+            self.path("lock").touch()
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
             ) from None
-        with file:
+        with open(self.path("lock"), "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                file.seek(0)
                 raise RunDirectoryError(f"{self}: another process works on this run ({file.read().strip()})") from None
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -375,7 +376,8 @@ class RunDirectory:
             yield
         except OSError as error:
             raise RunDirectoryError(
-                f"{path}: cannot be written ({error.strerror}); what was written before is whole: make room, then run the same command again"
+                f"{path}: cannot be written ({error.strerror}); what was written before is whole; accepted: "
+                "a writable folder with room, then the same command again"
             ) from None
 
     def _write(self, path: Path, content: bytes) -> None:

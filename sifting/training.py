@@ -181,9 +181,8 @@ class Trainer:
             try:
                 return ResidentImages(image_set.images, image_set.labels, rows)
             except tf.errors.ResourceExhaustedError:
-                self._report(
-                    f"{image_set.images.nbytes / 1e9:.1f} GB of images do not fit on the device: streaming them from disk"
-                )
+                size = f"{image_set.images.nbytes / 1e9:.1f} GB"
+                self._report(f"{size} of images do not fit on the device: streaming them from disk")
         return StreamedImages(image_set.images, image_set.labels, rows, self.batch_size)
 
     def _set_compilation(self, jit_compile: bool) -> None:
