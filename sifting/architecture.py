@@ -8,15 +8,16 @@ import re
 from dataclasses import dataclass
 
 DENSE, OUTPUT, CONVOLUTION, POOL = "f", "x", "c", "p"
+LARGEST_SIZE = 10**6  # of a layer; a larger one is a slip of the pen
 
 _TOKENS = {
-    DENSE: (re.compile(r"f(\d+)"), "fN with N >= 1 nodes"),
+    DENSE: (re.compile(r"f([0-9]+)"), "fN with N >= 1 nodes"),
     OUTPUT: (re.compile(r"x()"), "x, the output layer, last and only once"),
     CONVOLUTION: (
-        re.compile(r"c(\d+),(\d+)(?:,(\d+))?"),
+        re.compile(r"c([0-9]+),([0-9]+)(?:,([0-9]+))?"),
         "cK,F or cK,F,S with kernel size K, F kernels, stride S >= 1",
     ),
-    POOL: (re.compile(r"p(\d+),(\d+)"), "pK,S with window K and stride S >= 1"),
+    POOL: (re.compile(r"p([0-9]+),([0-9]+)"), "pK,S with window K and stride S >= 1"),
 }
 ACCEPTED = "layers joined by ':', the last one x: " + "; ".join(text for _, text in _TOKENS.values())
 
@@ -90,13 +91,13 @@ def parse_arch(text: str) -> tuple[LayerToken, ...]:
     for part in text.split(":"):
         pattern, accepted = _TOKENS.get(part.strip()[:1], (None, ""))
         if pattern is None:
-            raise ValueError(f"unknown layer '{part.strip()}'")
+            raise ValueError(f"unknown layer {part.strip()!r}")
         match = pattern.fullmatch(part.strip())
         if match is None:
-            raise ValueError(f"layer '{part.strip()}' is not {accepted}")
+            raise ValueError(f"layer {part.strip()!r} is not {accepted}")
         numbers = tuple(int(number) for number in match.groups() if number)
-        if 0 in numbers:
-            raise ValueError(f"layer '{part.strip()}' has a size of 0")
+        if 0 in numbers or any(number > LARGEST_SIZE for number in numbers):
+            raise ValueError(f"layer '{part.strip()}' has a size that is not 1 ... {LARGEST_SIZE}")
         tokens.append(LayerToken(part.strip()[0], numbers))
     kinds = "".join(token.kind for token in tokens)
     if kinds.count(OUTPUT) != 1 or kinds[-1] != OUTPUT:

@@ -7,6 +7,7 @@ TensorFlow, and returns an Experiment. docs/input.md holds the tables that `pyth
 import configparser
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -44,8 +45,9 @@ def integer(minimum: int, maximum: int = LARGEST_INTEGER) -> Kind:
             raise ValueError
         return int(number)
 
-    limit = "" if maximum == LARGEST_INTEGER else f" and <= {maximum}"
-    return Kind(parse, f"a whole number >= {minimum}{limit}, such as 100 or 1e2")
+    lower = "" if minimum == -LARGEST_INTEGER else f" >= {minimum}"
+    upper = "" if maximum == LARGEST_INTEGER else f" and <= {maximum}"
+    return Kind(parse, f"a whole number{lower}{upper}, such as 100 or 1e2")
 
 
 def number(accepts: str, within: Callable[[float], bool]) -> Kind:
@@ -79,8 +81,10 @@ def choice(*options: str) -> Kind:
 
 
 def text(accepts: str, within: Callable[[str], bool] = bool) -> Kind:
+    """One printable line, without what would begin a comment: the recorded input file must read as the same text."""
+
     def parse(value: str) -> str:
-        if not within(value):
+        if not (within(value) and value.isprintable() and " #" not in f" {value}"):
             raise ValueError
         return value
 
@@ -111,9 +115,7 @@ def _parse_reclass(value: str) -> Reclass:
     if len(rest) != {"m": 1, "f": 2}.get(rule):
         raise ValueError
     classes = integer(2).parse(rest[0])
-    if rule == "f" and not rest[1]:
-        raise ValueError
-    return Reclass(rule, classes, rest[1] if rule == "f" else "")
+    return Reclass(rule, classes, text("a file").parse(rest[1]) if rule == "f" else "")
 
 
 def _parse_arch(value: str) -> tuple[architecture.LayerToken, ...]:
@@ -224,7 +226,7 @@ class Network:
     batch_norm_beta: float = key(
         0.99, number("a number >= 0 and < 1", lambda value: 0 <= value < 1), "decay of the running moments"
     )
-    restart: bool = key(False, boolean(), "go on from stored rounds, with the three rest_ keys below")
+    restart: bool = key(False, boolean(), "go on from stored rounds, as the next four keys say")
     rest_it: int = key(1, integer(1), "number given to the first round after the restart")
     rest_weights_file: str = key(
         None, text("a file"), "its first stored checkpoint is the rewind point; default: save_dir/IMP_itdata_0.pkl"
@@ -333,7 +335,7 @@ class Experiment:
 
 
 def refusal(source: str, section: str, name: str, value: str, accepted: str) -> InputError:
-    return InputError(f"{source}: [{section}] {name} = '{value}': accepted: {accepted}")
+    return InputError(f"{source}: [{section}] {name} = {value!r}: accepted: {accepted}")
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -357,8 +359,8 @@ def read_experiment(paths: Iterable[str], assignments: Iterable[str] = ()) -> Ex
             _collect(values, section, entries, path)
     for assignment in assignments:
         target, separator, value = assignment.partition("=")
-        section, dot, name = target.strip().partition(".")
-        if not (separator and dot):
+        section, _, name = target.strip().partition(".")
+        if not (separator and section.strip() and name.strip()):
             raise InputError(f"{COMMAND_LINE} '{assignment}': accepted: Section.key=value, such as Network.steps=1e4")
         sections.setdefault(section, COMMAND_LINE)
         _collect(values, section, {name.strip().lower(): value.strip()}, COMMAND_LINE)
@@ -368,6 +370,7 @@ def read_experiment(paths: Iterable[str], assignments: Iterable[str] = ()) -> Ex
 def _read_file(path: str) -> dict[str, dict[str, str]]:
     """Sections and keys of one file as text."""
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), default_section="")
+    parser.SECTCRE = re.compile(r"\[(?P<header>[^]]+)\]$")  # by default, what follows ] would be ignored
     try:
         with open(path, encoding="utf-8-sig") as file:
             parser.read_file(file, source=path)
@@ -386,29 +389,31 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
             f"{path}: line {error.lineno}: section [{error.section}] is given twice; accepted: once"
         ) from None
     except configparser.MissingSectionHeaderError as error:
-        raise InputError(f"{path}: line {error.lineno}: {error.line.strip()!r} stands before any [Section]") from None
+        raise InputError(
+            f"{path}: line {error.lineno}: {error.line.strip()!r} stands before any section; accepted: {_names(SECTIONS)}"
+        ) from None
     except configparser.ParsingError as error:
         line_number, line = error.errors[0]
-        raise InputError(f"{path}: line {line_number}: {line} is neither [Section] nor key = value") from None
+        raise InputError(f"{path}: line {line_number}: {line}: accepted: [Section], or key = value") from None
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
 def _collect(values: dict, section: str, entries: Mapping[str, str], source: str) -> None:
     """Check the names of one source's keys, and let them override what was there."""
     if section not in SECTIONS:
-        keys = ", ".join(f"{name} = '{value}'" for name, value in entries.items())
-        raise InputError(f"{source}: [{section}] {keys}: unknown section; accepted: {_names(SECTIONS)}")
+        keys = ",".join(f" {name} = {value!r}" for name, value in entries.items())
+        raise InputError(f"{source}: [{section}]{keys}: unknown section; accepted: {_names(SECTIONS)}")
     known = {entry.name for entry in dataclasses.fields(SECTIONS[section])}
     for name, value in entries.items():
         canonical = ALIASES.get((section, name), name)
         if canonical not in known:
             raise InputError(
-                f"{source}: [{section}] {name} = '{value}': unknown key; accepted: "
+                f"{source}: [{section}] {name} = {value!r}: unknown key; accepted: "
                 + ", ".join(entry.name for entry in dataclasses.fields(SECTIONS[section]))
             )
         if canonical != name and canonical in entries:
             raise InputError(
-                f"{source}: [{section}] {name} = '{value}': another name of {canonical}, which is given too; "
+                f"{source}: [{section}] {name} = {value!r}: another name of {canonical}, which is given too; "
                 "accepted: one of them"
             )
         values[section, canonical] = (value, source)
@@ -448,8 +453,15 @@ def _resolve(values: Mapping, sections: Mapping[str, str], files: str) -> Experi
 def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
     """Multiply by the factors of [Scale]. A positive number stays positive, zero stays zero."""
 
-    def scaled(value: int | None, factor: float, minimum: int = 1) -> int | None:
-        return value if not value else max(minimum, round(value * factor))
+    def scaled(value: int | None, name: str, minimum: int = 1, maximum: int = LARGEST_INTEGER) -> int | None:
+        """`value` times the factor `name`."""
+        factor = getattr(scale, name)
+        if not value:
+            return value
+        if value * factor > maximum:
+            source = experiment.sources["Scale", name]
+            raise refusal(source, "Scale", name, repr(factor), f"at most {maximum / value:.6g}: it multiplies {value}")
+        return max(minimum, round(value * factor))
 
     network, method, data = experiment.network, experiment.method, experiment.data
     hidden = {architecture.DENSE: 0, architecture.CONVOLUTION: 1}  # which number of the token is the width
@@ -457,7 +469,9 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
         dataclasses.replace(
             token,
             numbers=tuple(
-                scaled(value, scale.width) if position == hidden.get(token.kind) else value
+                scaled(value, "width", maximum=architecture.LARGEST_SIZE)
+                if position == hidden.get(token.kind)
+                else value
                 for position, value in enumerate(token.numbers)
             ),
         )
@@ -466,23 +480,23 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
     experiment = experiment.replace(
         "Network",
         arch=arch,
-        steps=scaled(network.steps, scale.steps),
-        validate_step=scaled(network.validate_step, scale.steps),
-        batch_size=scaled(network.batch_size, scale.batch, minimum=2),
-        val_size=scaled(network.val_size, scale.images),
+        steps=scaled(network.steps, "steps"),
+        validate_step=scaled(network.validate_step, "steps"),
+        batch_size=scaled(network.batch_size, "batch", minimum=2),
+        val_size=scaled(network.val_size, "images"),
     )
     experiment = experiment.replace(
         experiment.method_name,
-        weights_step=scaled(method.weights_step, scale.steps),
-        prune_step=scaled(method.prune_step, scale.steps),
+        weights_step=scaled(method.weights_step, "steps"),
+        prune_step=scaled(method.prune_step, "steps"),
     )
     if scale.images == 1:
         return experiment
     if data.dataset == "EdgeCollage32":
         return experiment.replace(
             "Data",
-            collage_images=scaled(data.collage_images, scale.images),
-            collage_val_images=scaled(data.collage_val_images, scale.images),
+            collage_images=scaled(data.collage_images, "images"),
+            collage_val_images=scaled(data.collage_val_images, "images"),
         )
     experiment = experiment.replace("Data", data_ratio=data.data_ratio * scale.images)
     if experiment.data.data_ratio > 1:

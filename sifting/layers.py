@@ -39,10 +39,10 @@ def masked_affine(z, gamma, beta, W, mask_W, b, mask_b):
 def batch_moments(x, count, compiled):
     """Mean and population variance over the batch.
 
-    The reference's rounding is kept to the last bit, because a constant feature turns it into signal (see
-    `normalise`). Its CPU kernel adds the images in four interleaved partial sums. TensorFlow still does; XLA adds
-    in another order and multiplies by 1/count, so there the order is spelled out (exact up to 128 images, beyond
-    which XLA splits the partial sums) and the division is by a number that the compiler cannot know.
+    The reference's rounding of the mean is kept to the last bit, because a constant feature turns it into signal
+    (see `normalise`). Its CPU kernel adds the images in four interleaved partial sums. TensorFlow still does; XLA
+    adds in another order and multiplies by 1/count, so there the order is spelled out (exact up to 128 images,
+    beyond which XLA splits the partial sums) and the division is by a number that the compiler cannot know.
 
     Args:
         x: float32 [batch, n_in].
@@ -161,9 +161,10 @@ class MaskedDense(keras.layers.Layer):
         return self.activation(masked_affine(z, *map(tf.convert_to_tensor, variables)))
 
     def _update_running(self, mean, variance):
-        decay = self.decay * self.started
-        self.running_mean.assign(decay * self.running_mean + (1.0 - decay) * mean)
-        self.running_variance.assign(decay * self.running_variance + (1.0 - decay) * variance)
+        started = tf.cast(self.started, tf.bool)
+        for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
+            averaged = self.decay * running + (1.0 - self.decay) * batch  # 1 - decay rounded once, as the reference does
+            running.assign(tf.where(started, averaged, batch))
         self.started.assign(1.0)
 
     def compute_output_shape(self, input_shape):

@@ -116,14 +116,14 @@ class NetworkState:
         for layer, spec in zip(self._layers, self._specs, strict=True):
             variables = self._variables(layer, spec, Parameters)
             result.append(
-                None if variables is None else Parameters(*(None if v is None else np.array(v) for v in variables))
+                None if variables is None else Parameters(*(None if v is None else v.numpy() for v in variables))
             )
         return tuple(result)
 
     def moments(self) -> tuple[Moments | None, ...]:
         """Copies of the running moments."""
         return tuple(
-            Moments(np.array(layer.running_mean), np.array(layer.running_variance)) if spec.is_dense else None
+            Moments(layer.running_mean.numpy(), layer.running_variance.numpy()) if spec.is_dense else None
             for layer, spec in zip(self._layers, self._specs, strict=True)
         )
 

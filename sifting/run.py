@@ -15,7 +15,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from sifting import __version__, datasets, dry_run
-from sifting.architecture import build_specs
+from sifting.architecture import LayerSpec, build_specs
 from sifting.errors import DataError, InputError, RunDirectoryError, SiftingError
 from sifting.inputs import Experiment, integer, read_experiment
 from sifting.quiet import native_messages_hidden
@@ -24,7 +24,7 @@ from sifting.run_directory import RunDirectory, read_round_file
 from sifting.signals import Signals
 
 _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
-_SEEDS = flags.DEFINE_list("seeds", [], "Run these seeds in turn, into save_dir/seed_N.")
+_SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
@@ -64,7 +64,7 @@ def read_experiments(paths: list[str]) -> list[Experiment]:
             "no input file; accepted: python -m sifting.run INPUT [OVERRIDE ...], such as inputs/quickstart.in"
         )
     experiment = read_experiment(paths, _SET.value)
-    if not _SEEDS.value:
+    if _SEEDS.value is None:
         return [experiment]
     try:
         seeds = [integer(0).parse(seed) for seed in _SEEDS.value]
@@ -95,21 +95,24 @@ def check(experiment: Experiment) -> None:
             "Network", "arch", f"layers that fit images of {data.shape[1]} x {data.shape[2]} pixels ({error})"
         ) from None
     if experiment.network.restart:
-        _check_restart(experiment, [spec.shape for spec in specs])
+        _check_restart(experiment, specs)
 
 
-def _check_restart(experiment: Experiment, shapes: list) -> None:
-    """The two files of a restart must hold this architecture."""
+def _check_restart(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> None:
+    """The two files of a restart must hold this architecture, and the masks be those of the same pruned layers."""
     network = experiment.network
+    layers = [(spec.kind, spec.shape) for spec in specs]
     for key in ("rest_weights_file", "rest_mask_file"):
         path = getattr(network, key)
         try:
             stored = read_round_file(Path(path))
         except DataError as error:
             raise experiment.error("Network", key, f"the pickle of a round ({error})") from None
-        if [spec.shape for spec in stored.specs] != shapes or not stored.checkpoints:
+        if [(spec.kind, spec.shape) for spec in stored.specs] != layers or not stored.checkpoints:
             raise experiment.error("Network", key, "a round of the same architecture, with stored weights")
         if key == "rest_mask_file":
+            if stored.specs != specs or stored.ratios.shape != (sum(spec.prunable for spec in specs),):
+                raise experiment.error("Network", key, f"a round with the same [{experiment.method_name}] prune")
             count, index = len(stored.checkpoints), network.restart_weights_step
             if not -count <= index < count:
                 raise experiment.error(
@@ -121,7 +124,7 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
     """Run, or continue, one experiment."""
     directory = RunDirectory(experiment.io.save_dir, experiment.io.prefix)
     with directory.lock():
-        experiment = settle(directory, experiment)
+        experiment, in_the_way = settle(directory, experiment)
         # The screen starts after everything that can be refused at once; TensorFlow takes seconds to import.
         from sifting.screen import Screen
 
@@ -131,6 +134,10 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
             f"{experiment.method_name} of {experiment.data.dataset}, seed {experiment.network.seed}, into {directory}_*"
         )
         image_set = datasets.load(experiment, screen.line)
+        # Only now that nothing can be refused any more: a refusal leaves the directory as it was.
+        if in_the_way is not None:
+            directory.remove_rounds(in_the_way)
+        directory.write_input(experiment.to_text())
         with native_messages_hidden():
             from sifting.drivers import DRIVERS
             from sifting.session import Session, describe_device
@@ -146,32 +153,42 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
     return directory
 
 
-def settle(directory: RunDirectory, experiment: Experiment) -> Experiment:
-    """Decide between starting, continuing and refusing, and record the experiment with its seed.
+def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment, int | None]:
+    """Decide between starting, continuing and refusing. Changes nothing.
+
+    Returns:
+        The experiment with its seed; the number from which on rounds, and the round in progress, are in the way and to
+        be removed, or None.
 
     Raises:
-        RunDirectoryError: the directory holds another experiment.
+        RunDirectoryError: the directory holds another experiment, or its round in progress is damaged.
+        InputError: its recorded input file is damaged.
     """
     network = experiment.network
     first = network.rest_it if network.restart else 0
-    recorded = read_experiment([str(directory.path("input.in"))]) if directory.read_input() is not None else None
-    if _OVERWRITE.value:
-        directory.remove_rounds(first)
-    if network.seed is None:
-        seed = draw_seed() if recorded is None or _OVERWRITE.value else recorded.network.seed
-        experiment = experiment.replace("Network", seed=seed)
     begun = bool(directory.rounds()) or directory.checkpoint_path.exists()
-    if begun and not _OVERWRITE.value:
-        differences = _differences(recorded, experiment)
-        if differences and network.restart and not any(number >= first for number in directory.rounds()):
-            directory.remove_rounds(first)  # that is the round in progress, which other settings began
-        elif differences:
-            raise RunDirectoryError(
-                f"{directory}: holds another experiment ({'; '.join(differences)}); accepted: another [IO] save_dir or "
-                "prefix, --overwrite to delete its rounds, or [Network] restart and rest_it to go on from it"
-            )
-    directory.write_input(experiment.to_text())
-    return experiment
+    if _OVERWRITE.value or not begun:
+        return _with_seed(experiment, None), first
+    recorded_path = directory.path("input.in")
+    recorded = read_experiment([str(recorded_path)]) if recorded_path.exists() else None
+    experiment = _with_seed(experiment, recorded)
+    differences = _differences(recorded, experiment)
+    if not differences:
+        directory.read_checkpoint()
+        return experiment, None
+    if network.restart and not any(number >= first for number in directory.rounds()):
+        return experiment, first  # that is the round in progress, which other settings began
+    raise RunDirectoryError(
+        f"{directory}: holds another experiment ({'; '.join(differences)}); accepted: another [IO] save_dir or "
+        "prefix, --overwrite to delete its rounds, or [Network] restart and rest_it to go on from it"
+    )
+
+
+def _with_seed(experiment: Experiment, recorded: Experiment | None) -> Experiment:
+    """Where the input file leaves the seed open: that of the recorded experiment, or a new one."""
+    if experiment.network.seed is not None:
+        return experiment
+    return experiment.replace("Network", seed=recorded.network.seed if recorded else draw_seed())
 
 
 def _differences(recorded: Experiment | None, experiment: Experiment) -> list[str]:
@@ -223,7 +240,7 @@ def _parse_flags(arguments: list[str]) -> list[str]:
     """absl's flag parser, with our way of refusing."""
     try:
         return flags.FLAGS(arguments, known_only=False)
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # absl raises ValueError for --nooverwrite=1
         print(f"sifting: {str(error).splitlines()[0]}; accepted: see python -m sifting.run --help", file=sys.stderr)
         raise SystemExit(2) from None
 

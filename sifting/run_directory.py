@@ -111,9 +111,17 @@ def _specs_to_lists(specs: tuple[LayerSpec, ...]) -> list:
     return [[spec.kind, list(spec.shape), spec.prunable] for spec in specs]
 
 
+def _fresh(values, dtype: type) -> np.ndarray:
+    """A C-ordered copy. Pickles show which objects are the same one, and an array that was unpickled has a dtype
+    object of its own: only from fresh arrays do equal rounds give equal bytes."""
+    array = np.empty(np.shape(values), dtype)
+    array[...] = values
+    return array
+
+
 def _to_list(values: tuple | None) -> list:
-    """Copies of one layer's arrays, so that equal rounds give equal bytes whatever objects they share."""
-    return [] if values is None else [np.array(value, order="C") for value in values if value is not None]
+    """Copies of one layer's arrays."""
+    return [] if values is None else [_fresh(value, np.float32) for value in values if value is not None]
 
 
 def round_to_lists(result: Round) -> list:
@@ -121,14 +129,17 @@ def round_to_lists(result: Round) -> list:
     dense = [index for index, spec in enumerate(result.specs) if spec.is_dense]
     return [
         _specs_to_lists(result.specs),
-        np.array(result.ratios, dtype=np.float64),
+        _fresh(result.ratios, np.float64),
         [checkpoint.step for checkpoint in result.checkpoints],
         list(range(len(result.training_errors))),
         list(result.validation_steps),
         list(result.training_errors),
         list(result.validation_errors),
         [[_to_list(layer) for layer in checkpoint.parameters] for checkpoint in result.checkpoints],
-        [[np.stack(checkpoint.moments[index]) for index in dense] for checkpoint in result.checkpoints],
+        [
+            [_fresh(np.stack(checkpoint.moments[index]), np.float32) for index in dense]
+            for checkpoint in result.checkpoints
+        ],
         [_to_list(mask) for mask in result.masks],
     ]
 
@@ -278,7 +289,7 @@ class RunDirectory:
         """The reference's list of 3: architecture, then ratios and best validation error of every round."""
         content = [
             _specs_to_lists(specs),
-            [np.array(values, dtype=np.float64) for values in ratios],
+            [_fresh(values, np.float64) for values in ratios],
             [np.float32(error) for error in best_validation_errors],
         ]
         self._write(self.path("findata.pkl"), dump_pickle(content))

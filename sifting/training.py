@@ -163,7 +163,7 @@ class Trainer:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._report = report
         optimizer.build(model.trainable_variables)
-        self._fresh_optimizer = [np.array(variable) for variable in optimizer.variables]
+        self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
         rows = rows or draw_uniformly(len(image_set.images), batch_size)
         self._source = self._place_images(image_set, rows, preload)
         with tf.device(compute_device()):
@@ -293,7 +293,7 @@ class Trainer:
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values that training changes."""
-        return {f"variable_{index}": np.array(variable) for index, variable in enumerate(self._variables())}
+        return {f"variable_{index}": variable.numpy() for index, variable in enumerate(self._variables())}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """The inverse of state. Raises KeyError or ValueError if `state` belongs to another network."""

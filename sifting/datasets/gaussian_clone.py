@@ -12,6 +12,7 @@ import numpy as np
 
 from sifting import inputs
 from sifting.datasets import cache
+from sifting.datasets.edge_collage import symmetric_root
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Report, Source
 from sifting.errors import DataError
@@ -22,8 +23,8 @@ TRAINING, VALIDATION = 0, 1
 def fit(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and a factor F of the covariance, F'F = C = sum (x - mean)(x - mean)' / n.
 
-    The rows of F are the centred images over sqrt(n) or, when there are more images than pixels, the triangular matrix
-    of their QR decomposition, which has the same F'F. No eigenvalues of C are needed, and C may have any rank.
+    The rows of F are the centred images over sqrt(n), so that C needs no decomposition, whatever its rank; or, when
+    there are more images than pixels, the symmetric root of C, which is smaller.
 
     Args:
         images: [n, p], n >= 2.
@@ -35,7 +36,7 @@ def fit(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = images.mean(axis=0)
     images -= mean
     images /= np.sqrt(len(images))
-    return mean, images if len(images) <= len(mean) else np.linalg.qr(images, mode="r")
+    return mean, images if len(images) <= len(mean) else symmetric_root(images.T @ images)
 
 
 def sample(mean: np.ndarray, factor: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,335 @@
+"""Input files: what layering, --set and [Scale] give, and that the reference's files mean what they meant."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sifting import inputs, run
+from sifting.architecture import LayerToken
+from sifting.errors import InputError
+from sifting.inputs import Reclass, read_experiment
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(path for path in (ROOT / "inputs").rglob("*.in") if path.name != "small.in")
+SMALL = ROOT / "inputs" / "small.in"
+
+MINIMAL = "[Network]\narch = f8:x\n[IMP]\n"
+
+# The keys of the reference and their defaults, as its users know them. None: depends on other keys.
+REFERENCE_DEFAULTS = {
+    "IO": {"save_dir": ".", "prefix": "IMP"},
+    "Data": {
+        "dataset": "ImageNet32",
+        "dataloc": "./ImageNet",
+        "preload": True,
+        "data_ratio": 1.0,
+        "reclass": Reclass("n"),
+    },
+    "Network": {
+        "steps": 100000,
+        "batch_size": 1000,
+        "val_size": 1000,
+        "validate_step": 100,
+        "minimizer": "SGD",
+        "learning_rate": 0.1,
+        "init_sparsity": 0.0,
+        "batch_norm_beta": 0.99,
+        "restart": False,
+        "rest_it": 1,
+        "rest_weights_file": None,
+        "rest_mask_file": None,
+        "restart_weights_step": -1,
+    },
+    "IMP": {
+        "prune": (True, True),
+        "prune_ratio": 0.3,
+        "weights_step": 1000,
+        "prune_step": 100000,
+        "stop_ratio": 0.0,
+        "max_iterations": 1000,
+    },
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read(text, ..., assignments=[]): the experiment of files with these texts: 0.in, 1.in, ..."""
+
+    def reader(*texts, assignments=()):
+        paths = [tmp_path / f"{number}.in" for number in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text)
+        return read_experiment(list(map(str, paths)), assignments)
+
+    return reader
+
+
+# --- the reference's files -----------------------------------------------------------------------------------------
+
+
+def sample_file(data: str) -> str:
+    """A file in the words of the reference's public samples, which differ in [Data] alone."""
+    return f"""
+[IO]
+save_dir = .
+prefix   = IMP
+
+{data}
+
+[Network]
+arch          = f1024:f1024:f1024:x   # three hidden layers
+steps         = 100000
+batch_size    = 1000
+val_size      = 10000
+validate_step = 100
+minimizer     = SGD
+learning_rate = 1e-1
+
+[IMP]
+prune        = T:T:T:F
+prune_ratio  = 0.3
+weights_step = 1000
+stop_ratio   = 0.2
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("", {}),
+        ("[Data]", {}),
+        ("[Data]\ndata_ratio = 0.3", {"data_ratio": 0.3}),
+        ("[Data]\nreclass = m,10", {"reclass": Reclass("m", 10)}),
+        ("[Data]\nreclass = f,10,classes.dat", {"reclass": Reclass("f", 10, "classes.dat")}),
+    ],
+)
+def test_sample_files_of_the_reference_run_unchanged(read, data, expected):
+    experiment = read(sample_file(data))
+    hidden = LayerToken("f", (1024,))
+    assert experiment.network.arch == (hidden, hidden, hidden, LayerToken("x", ()))
+    assert vars(experiment.network) == vars(inputs.Network(experiment.network.arch)) | {"val_size": 10000}
+    assert experiment.method == inputs.IMP((True, True, True, False), prune_step=100000, stop_ratio=0.2)
+    assert experiment.data == dataclasses.replace(inputs.Data(), **expected)
+    assert experiment.io == inputs.IO()
+
+
+def test_defaults_are_those_of_the_reference(read):
+    sections = read(MINIMAL).sections()
+    for section, defaults in REFERENCE_DEFAULTS.items():
+        values = {key: getattr(sections[section], key) for key in defaults}
+        assert values == defaults, section
+
+
+def test_defaults_that_depend_on_other_keys(read):
+    """prune_step follows steps, prune the depth of arch, the files of a restart save_dir and rest_it."""
+    experiment = read(
+        "[IO]\nsave_dir = there\nprefix = mine\n[Network]\narch = c3,4:p2,2:f8:x\nsteps = 5000\nrestart = yes\n"
+        "rest_it = 4\n[IMP]\n"
+    )
+    assert experiment.method.prune == (True,) * 4 and experiment.method.prune_step == 5000
+    assert Path(experiment.network.rest_weights_file) == Path("there/IMP_itdata_0.pkl")
+    assert Path(experiment.network.rest_mask_file) == Path("there/IMP_itdata_3.pkl")
+
+
+def test_both_names_of_restart_weights_step(read):
+    assert read(MINIMAL.replace("[IMP]", "rest_file_step = 2\n[IMP]")).network.restart_weights_step == 2
+    layered = read(MINIMAL.replace("[IMP]", "restart_weights_step = 2\n[IMP]"), "[Network]\nrest_file_step = 0\n")
+    assert layered.network.restart_weights_step == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("Network.steps", "1e5", 100000),
+        ("Network.steps", "3.0e3", 3000),
+        ("Network.learning_rate", "1E-1", 0.1),
+        ("Network.restart", "no", False),
+        ("Data.preload", "False", False),
+        ("Data.preload", "on", True),
+        ("Data.reclass", "m , 10", Reclass("m", 10)),
+        ("Data.reclass", "f,10,folder with, comma/classes.dat", Reclass("f", 10, "folder with, comma/classes.dat")),
+        ("IO.save_dir", "results/50%", "results/50%"),
+        ("IO.prefix", "run#3", "run#3"),
+        ("IMP.weights_step", "0", 0),
+        ("IMP.prune", "T : F", (True, False)),
+        ("IMP.prune", "T", (True,)),
+        ("Network.STEPS", "2000", 2000),
+    ],
+)
+def test_spellings(read, key, text, value):
+    section, _, name = key.partition(".")
+    for experiment in (
+        read(MINIMAL, f"[{section}]\n{name} = {text}  # a comment\n"),
+        read(MINIMAL, assignments=[f"{key}={text}"]),
+    ):
+        found = getattr(experiment.sections()[section], name.lower())
+        assert found == value and type(found) is type(value)
+
+
+# --- layers --------------------------------------------------------------------------------------------------------
+
+
+def test_later_files_and_then_assignments_override_key_by_key(read):
+    base = "[Network]\narch = f8:x\nsteps = 5000\nbatch_size = 50\nval_size = 7\n[IMP]\nprune_ratio = 0.5\n"
+    experiment = read(
+        base,
+        "[Network]\nsteps = 6000\nbatch_size = 60\n[IO]\nprefix = second\n",
+        "[Network]\nbatch_size = 70\n",
+        assignments=["Network.batch_size=80", "Network.seed=3", "Network.seed = 4"],
+    )
+    network = experiment.network
+    assert (network.val_size, network.steps, network.batch_size, network.seed) == (7, 6000, 80, 4)
+    assert experiment.io.prefix == "second" and experiment.method.prune_ratio == 0.5
+
+
+def test_the_method_may_stand_in_any_file(read):
+    assert read("[Network]\narch = f8:x\n", "[IMP]\nprune_ratio = 0.2\n").method.prune_ratio == 0.2
+    assert read("[Network]\narch = f8:x\n", assignments=["IMP.prune_ratio=0.2"]).method.prune_ratio == 0.2
+
+
+def test_a_refusal_names_the_layer_that_gave_the_value(read, tmp_path):
+    for texts, assignments, source in [
+        ([MINIMAL, "[Network]\nsteps = no\n"], [], str(tmp_path / "1.in")),
+        ([MINIMAL.replace("[IMP]", "steps = no\n[IMP]"), "[IO]\nprefix = a\n"], [], str(tmp_path / "0.in")),
+        ([MINIMAL], ["Network.steps=no"], "--set"),
+    ]:
+        with pytest.raises(InputError) as error:
+            read(*texts, assignments=assignments)
+        assert str(error.value).startswith(f"{source}: [Network] steps = 'no': accepted: ")
+
+
+def test_a_wrong_value_that_is_overridden_does_no_harm(read):
+    """What counts is the merged file; so a base file may leave something for the user to fill in."""
+    assert read(MINIMAL.replace("f8:x", "TO BE CHOSEN"), "[Network]\narch = f9:x\n").network.arch[0].numbers == (9,)
+
+
+# --- [Scale] -------------------------------------------------------------------------------------------------------
+
+SCALED = """
+[Network]
+arch = c3,64,2:p2,2:f1024:f256:x
+steps = 100000
+batch_size = 1000
+val_size = 10000
+validate_step = 200
+[IMP]
+weights_step = 2000
+prune_step = 50000
+"""
+
+
+def test_scale_multiplies_widths_steps_batch_and_images(read):
+    """Kernel sizes, strides and pooling windows stay; so do depth, pruning settings and learning rate."""
+    plain = read(SCALED)
+    scaled = read(SCALED, "[Scale]\nwidth = 0.125\nsteps = 0.02\nbatch = 0.1\nimages = 0.25\n")
+    assert ":".join(map(str, scaled.network.arch)) == "c3,8,2:p2,2:f128:f32:x"
+    changed = {"steps": 2000, "validate_step": 4, "batch_size": 100, "val_size": 2500, "arch": scaled.network.arch}
+    assert vars(scaled.network) == vars(plain.network) | changed
+    assert vars(scaled.method) == vars(plain.method) | {"weights_step": 40, "prune_step": 1000}
+    assert vars(scaled.data) == vars(plain.data) | {"data_ratio": 0.25}
+    assert scaled.io == plain.io
+
+
+def test_scale_multiplies_the_number_of_embedded_images(read):
+    collage = SCALED + "[Data]\ndataset = EdgeCollage32\ncollage_images = 60000\ncollage_val_images = 20000\n"
+    scaled = read(collage, "[Scale]\nimages = 0.25\n")
+    changed = {"collage_images": 15000, "collage_val_images": 5000}
+    assert vars(scaled.data) == vars(read(collage).data) | changed and scaled.network.val_size == 2500
+
+
+def test_scale_acts_on_the_merged_file_wherever_it_stands(read):
+    scale = "[Scale]\nwidth = 0.5\nsteps = 0.1\n"
+    for texts in ([scale, SCALED], [SCALED, scale], [SCALED + scale]):
+        assert read(*texts).network.steps == 10000
+        assert read(*texts, assignments=["Network.steps=200000"]).network.steps == 20000
+        assert read(*texts, assignments=["Scale.steps=1"]).network.steps == 100000
+
+
+def test_scale_keeps_zero_zero_and_positive_numbers_positive(read):
+    tiny = "[Scale]\nwidth = 1e-9\nbatch = 1e-9\nsteps = 1e-4\n"
+    scaled = read(SCALED, "[IMP]\nweights_step = 0\n", tiny)
+    assert scaled.method.weights_step == 0 and scaled.network.validate_step == 1
+    assert ":".join(map(str, scaled.network.arch)) == "c3,1,2:p2,2:f1:f1:x"
+    assert scaled.network.batch_size == 2  # batch normalisation needs two
+    assert read(SCALED, "[Scale]\nsteps = 1e-3\n").method.weights_step == 2
+
+
+@pytest.mark.parametrize("width", [0.125, 0.25, 0.5, 2])
+def test_scale_keeps_ratios(read, width):
+    scaled = read(SCALED, f"[Scale]\nwidth = {width}\nsteps = {width}\n")
+    first, last = (scaled.network.arch[layer].numbers[0] for layer in (2, 3))
+    assert first == 4 * last
+    assert scaled.network.steps == 2 * scaled.method.prune_step == 50 * scaled.method.weights_step
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+VARIANTS = [
+    [],
+    ["Network.seed=5", "Network.learning_rate=3e-4", "IMP.prune=T", "IMP.prune_step=77777", "IO.checkpoint_seconds=0.5"],
+    ["Data.reclass=f,10,classes.dat", "Data.data_ratio=0.30000000000000004", "Data.preload=no", "IO.prefix=é#1"],
+    ["Network.restart=1", "Network.rest_it=3", "Network.rest_mask_file=other/IMP_itdata_2.pkl"],
+    ["Scale.width=0.25", "Scale.steps=0.1", "Scale.images=0.1", "Network.arch=c3,8,1:c3,8:p2,2:f16:x"],
+]
+
+
+@pytest.mark.parametrize("assignments", VARIANTS)
+def test_the_resolved_file_gives_the_same_experiment(read, tmp_path, assignments):
+    """Also a scaled one, which must not be scaled twice; and the seed stays open where it was open."""
+    experiment = read(MINIMAL, assignments=assignments)
+    path = tmp_path / "resolved.in"
+    path.write_text(experiment.to_text(), encoding="utf-8")
+    again = read_experiment([str(path)])
+    assert again == experiment and again.to_text() == experiment.to_text()
+
+
+# --- documentation and the files of the repository -----------------------------------------------------------------
+
+
+def test_the_tables_of_the_documentation_are_those_of_the_code():
+    """When this fails: python -m sifting.inputs prints the tables that belong there."""
+    text = (ROOT / "docs" / "input.md").read_text()
+    assert inputs.markdown_tables() in text
+    assert text.count("\n## [") == len(inputs.SECTIONS)
+
+
+def test_every_key_is_documented():
+    for section in inputs.SECTIONS.values():
+        for entry in dataclasses.fields(section):
+            assert len(entry.metadata["help"]) > 10, entry.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_of_the_repository_are_accepted(path):
+    """As they stand and with small.in behind them; every check but that for the images themselves."""
+    for paths in ([path], [path, SMALL]):
+        experiment = read_experiment(list(map(str, paths)))
+        if not experiment.network.restart:
+            run.check(experiment)
+    assert experiment.data.dataset == "EdgeCollage32"
+
+
+def test_files_of_the_repository_stay_different_when_scaled():
+    scaled = [read_experiment([str(path), str(SMALL)]) for path in FILES]
+    settings = [(experiment.data, experiment.network, experiment.method) for experiment in scaled]
+    assert all(setting not in settings[:index] for index, setting in enumerate(settings))
+    assert len({experiment.io.save_dir for experiment in scaled}) == len(FILES)
+
+
+def test_the_clone_of_the_quickstart_differs_in_nothing_else():
+    quickstart, clone = (
+        read_experiment([str(ROOT / "inputs" / name)]) for name in ("quickstart.in", "quickstart_clone.in")
+    )
+    assert clone.data.clone == "gaussian" and clone.io.save_dir == "runs/quickstart_clone"
+    same = clone.replace("Data", clone="none").replace("IO", save_dir=quickstart.io.save_dir)
+    assert same == quickstart and quickstart.network.seed is not None
+
+
+def test_small_in_shrinks_the_main_experiment():
+    small = read_experiment([str(ROOT / "inputs" / "imp_3l1k.in"), str(SMALL)])
+    assert ":".join(map(str, small.network.arch)) == "f128:f128:f128:x"
+    assert (small.network.steps, small.network.batch_size, small.network.val_size) == (1500, 100, 2000)
+    assert (small.method.weights_step, small.method.prune_step) == (15, 1500)
+    assert (small.data.collage_images, small.data.collage_val_images) == (12000, 2000)
+    assert (small.method.prune_ratio, small.method.stop_ratio) == (0.3, 0.2)

@@ -1,0 +1,450 @@
+"""MaskedDense and MaskedConv2D: forward and backward by hand, running moments, compiled arithmetic, Keras contract."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sifting.layers import EPSILON, MaskedConv2D, MaskedDense, batch_moments, masked_affine, normalise
+
+
+def affine_arguments(seed, dtype, batch=7, n_in=5, n_out=4):
+    """Random (z, gamma, beta, W, mask_W, b, mask_b) with about half of the entries masked."""
+    rng = np.random.default_rng(seed)
+    shapes = [(batch, n_in), (n_in,), (n_in,), (n_in, n_out), (n_in, n_out), (n_out,), (n_out,)]
+    values = [rng.normal(size=shape) for shape in shapes]
+    values[4], values[6] = values[4] > 0, values[6] > 0
+    return [tf.constant(value.astype(dtype)) for value in values]
+
+
+def plain_affine(z, gamma, beta, W, mask_W, b, mask_b):
+    return tf.matmul(gamma * z + beta, W * mask_W) + b * mask_b
+
+
+def weighted_sum(y, dtype):
+    """A loss whose gradient with respect to y is neither constant nor zero."""
+    return tf.reduce_sum(tf.sin(y) * tf.constant(np.arange(y.shape[0] * y.shape[1]).reshape(y.shape), dtype))
+
+
+def gradients_of(function, arguments, dtype):
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        loss = weighted_sum(function(*arguments), dtype)
+    return tape.gradient(loss, arguments)
+
+
+TRAINED = [0, 1, 2, 3, 5]  # z, gamma, beta, W, b
+
+
+def dense(n_in, units, seed=0, **options):
+    """A built layer with random values everywhere and about half of its weights masked."""
+    layer = MaskedDense(units, **options)
+    layer.build((None, n_in))
+    rng = np.random.default_rng(seed)
+    for variable in (layer.W, layer.b, layer.beta):
+        variable.assign(rng.normal(size=variable.shape))
+    layer.gamma.assign(rng.uniform(0.5, 2, n_in))
+    layer.mask_W.assign(rng.integers(0, 2, (n_in, units)))
+    layer.mask_b.assign(rng.integers(0, 2, units))
+    return layer
+
+
+def reference_forward(layer, x):
+    """The block in float64 numpy, with the batch's moments."""
+    x = np.asarray(x, np.float64)
+    z = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-10)
+    values = {name: getattr(layer, name).numpy().astype(np.float64) for name in ("W", "b", "gamma", "beta")}
+    affine = (values["gamma"] * z + values["beta"]) @ (values["W"] * layer.mask_W.numpy())
+    return affine + values["b"] * layer.mask_b.numpy()
+
+
+# --- the gradient in closed form
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_closed_form_gradient_equals_autodiff_of_the_plain_formula(seed):
+    arguments = affine_arguments(seed, "float64")
+    closed, plain = (gradients_of(function, arguments, "float64") for function in (masked_affine, plain_affine))
+    np.testing.assert_array_equal(masked_affine(*arguments), plain_affine(*arguments))
+    for index in TRAINED:
+        np.testing.assert_allclose(closed[index], plain[index], rtol=1e-12, atol=1e-12)
+
+
+def test_closed_form_gradient_equals_central_differences():
+    arguments = [argument.numpy() for argument in affine_arguments(3, "float64")]
+    closed = gradients_of(masked_affine, [tf.constant(argument) for argument in arguments], "float64")
+
+    def loss(index, position, change):
+        moved = [argument.copy() for argument in arguments]
+        moved[index][position] += change
+        return weighted_sum(masked_affine(*map(tf.constant, moved)), "float64").numpy()
+
+    for index in TRAINED:
+        numeric = np.empty_like(arguments[index])
+        for position in np.ndindex(numeric.shape):
+            numeric[position] = (loss(index, position, 1e-6) - loss(index, position, -1e-6)) / 2e-6
+        np.testing.assert_allclose(closed[index], numeric, rtol=1e-6, atol=1e-6)
+
+
+def test_gradient_of_masked_weights_is_exactly_zero_and_masks_have_none():
+    arguments = affine_arguments(4, "float32")
+    gradients = gradients_of(masked_affine, arguments, "float32")
+    assert gradients[4] is None and gradients[6] is None
+    assert np.all(gradients[3].numpy()[arguments[4].numpy() == 0] == 0)
+    assert np.all(gradients[5].numpy()[arguments[6].numpy() == 0] == 0)
+    assert np.all(gradients[3].numpy()[arguments[4].numpy() == 1] != 0)
+
+
+# --- forward
+
+
+def test_forward_of_two_images_and_two_features_by_hand():
+    layer = MaskedDense(2)
+    layer.build((None, 2))
+    layer.gamma.assign([2.0, 1.0])
+    layer.beta.assign([0.5, -1.0])
+    layer.W.assign([[1.0, 2.0], [3.0, 4.0]])
+    layer.mask_W.assign([[1.0, 1.0], [0.0, 1.0]])
+    layer.b.assign([10.0, 1.0])
+    layer.mask_b.assign([0.0, 1.0])
+    # Columns (0, 4) and (1, 3): means 2, 2, variances 4, 1, so z = (-1, -1), (1, 1);
+    # gamma z + beta = (-1.5, -2), (2.5, 0); times [[1, 2], [0, 4]] = (-1.5, -11), (2.5, 5); plus (0, 1); ReLU.
+    output = layer(tf.constant([[0.0, 1.0], [4.0, 3.0]]), training=True)
+    np.testing.assert_allclose(output, [[0.0, 0.0], [2.5, 6.0]], rtol=1e-6)
+
+
+def test_without_activation_negative_outputs_stay():
+    layer = dense(6, 3, activation=None)
+    x = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
+    output = layer(x, training=True).numpy()
+    assert np.any(output < 0)
+    np.testing.assert_allclose(output, reference_forward(layer, x), rtol=1e-5, atol=1e-5)
+
+
+def test_inputs_are_flattened_row_major():
+    x = np.random.default_rng(0).normal(size=(5, 2, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(
+        dense(24, 3)(x, training=True), dense(24, 3)(x.reshape(5, 24), training=True)
+    )
+
+
+def test_epsilon_is_the_references():
+    # A feature that is 0 or 2e-5: variance 1e-10 equals epsilon, so z is 1 / sqrt(2) instead of 1.
+    assert EPSILON == 1e-10
+    x = tf.constant([[0.0], [2e-5]])
+    np.testing.assert_allclose(normalise(x, *batch_moments(x, 2.0, False)), [[-(0.5**0.5)], [0.5**0.5]], rtol=1e-5)
+
+
+# --- running moments
+
+
+def test_running_moments_by_hand():
+    layer = MaskedDense(1, decay=0.75)
+    layer.build((None, 2))
+
+    def moments():
+        return layer.running_mean.numpy().tolist(), layer.running_variance.numpy().tolist()
+
+    assert moments() == ([0, 0], [1, 1])
+    layer(tf.constant([[0.0, 1.0], [4.0, 3.0]]), training=True)
+    assert moments() == ([2, 2], [4, 1])  # overwritten by the first batch
+    layer(tf.constant([[6.0, 2.0], [6.0, 2.0]]), training=True)
+    assert moments() == ([3, 2], [3, 0.75])  # 0.75 * (2, 2) + 0.25 * (6, 2); 0.75 * (4, 1)
+    layer.reset_moments()
+    assert moments() == ([0, 0], [1, 1])
+    layer(tf.constant([[-1.0, 5.0], [1.0, 5.0]]), training=True)
+    assert moments() == ([0, 5], [1, 0])
+
+
+def test_weight_of_a_new_batch_is_rounded_as_the_references():
+    """float32(1 - 0.9999), not 1 - float32(0.9999), which is 1.6e-4 too large."""
+    layer = MaskedDense(1, decay=0.9999)
+    layer.build((None, 1))
+    for value in (0.0, 1.0):
+        layer(tf.fill((4, 1), value), training=True)
+    np.testing.assert_array_equal(layer.running_mean, np.float32([1e-4]))
+
+
+def test_variance_is_the_populations():
+    layer = MaskedDense(1)
+    layer.build((None, 1))
+    layer(tf.constant([[1.0], [2.0], [3.0]]), training=True)
+    np.testing.assert_allclose(layer.running_variance, [2 / 3], rtol=1e-6)
+
+
+def test_inference_normalises_with_running_moments_and_leaves_them_alone():
+    layer = MaskedDense(1, activation=None)
+    layer.build((None, 2))
+    layer.W.assign([[1.0], [10.0]])
+    x = tf.constant([[3.0, 4.0]])
+    np.testing.assert_allclose(layer(x), [[43.0]], rtol=1e-6)  # (0, 1) before any training
+    layer(tf.constant([[0.0, 1.0], [4.0, 3.0]]), training=True)
+    before = [weight.numpy() for weight in layer.weights]
+    np.testing.assert_allclose(layer(x, training=False), [[0.5 + 20.0]], rtol=1e-6)  # (3 - 2) / 2, (4 - 2) / 1
+    for weight, value in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+# --- compiled arithmetic
+
+
+@pytest.mark.parametrize("batch", [2, 3, 4, 5, 8, 30, 101])
+@pytest.mark.parametrize("centring", ["reference", "exact"])
+def test_compiled_layer_equals_plain_layer_to_rounding(batch, centring):
+    """Forward, moments and gradients, also where the four partial sums are unequal."""
+    rng = np.random.default_rng(batch)
+    x = tf.constant(rng.normal(3, 2, (batch, 6)).astype(np.float32))
+    results = []
+    for compiled in (False, True):
+        layer = dense(6, 3, activation=None, centring=centring)
+        layer.compiled = compiled
+
+        @tf.function(jit_compile=compiled, autograph=False)
+        def step(layer=layer):
+            with tf.GradientTape() as tape:
+                output = layer(x, training=True)
+                loss = weighted_sum(output, tf.float32)
+            return output, *tape.gradient(loss, layer.trainable_variables)
+
+        output, *gradients = step()
+        results.append([output, layer.running_mean, layer.running_variance, *gradients])
+        np.testing.assert_allclose(output, reference_forward(layer, x), rtol=1e-4, atol=1e-4)
+    for plain, compiled in zip(*results, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 4, 6, 50, 127, 128])
+def test_compiled_mean_is_added_in_the_references_order(batch):
+    """To the last bit: four interleaved partial sums, then what is left; a constant feature turns that bit into signal.
+
+    TensorFlow's kernel on x86-64 does the same, but for the last features where their number is no multiple of 16.
+    """
+    rng = np.random.default_rng(batch)
+    x = (rng.integers(0, 256, (batch, 32)) / 255 - rng.random(32)).astype(np.float32)
+    whole = batch // 4 * 4
+    total = np.zeros(32, np.float32)
+    for lane in range(4):
+        partial = np.zeros(32, np.float32)
+        for row in range(lane, whole, 4):
+            partial += x[row]
+        total += partial
+    for row in range(whole, batch):
+        total += x[row]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def compiled(values, count):
+        return batch_moments(values, count, True)
+
+    mean, variance = compiled(tf.constant(x), tf.constant(float(batch)))
+    np.testing.assert_array_equal(mean, total / np.float32(batch))
+    for ours, plain in zip((mean, variance), batch_moments(tf.constant(x), 1.0, False), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-7)
+
+
+# --- constant features
+
+
+def noisy_constant(batch, value=0.1):
+    """Columns: constant (its float32 mean differs from it by rounding), and two that vary."""
+    rng = np.random.default_rng(1)
+    return np.column_stack([np.full(batch, value), rng.normal(size=(batch, 2))]).astype(np.float32)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_exact_centring_makes_constant_features_exactly_zero(compiled):
+    x = tf.constant(noisy_constant(100))
+    found = {}
+    for centring in ("reference", "exact"):
+        layer = MaskedDense(1, activation=None, centring=centring)
+        layer.build((None, 3))
+        layer.W.assign([[1.0], [0.0], [0.0]])  # the output is the normalised constant feature
+        layer.compiled = compiled
+        step = tf.function(lambda layer=layer: layer(x, training=True), jit_compile=compiled, autograph=False)
+        found[centring] = step().numpy(), layer.running_mean.numpy(), layer.running_variance.numpy()
+    assert np.all(found["exact"][0] == 0)
+    assert np.any(np.abs(found["reference"][0]) > 1e-4)  # the trap: rounding noise, multiplied by up to 1e5
+    assert found["exact"][1][0] == np.float32(0.1)
+    assert found["exact"][2][0] == 0
+    np.testing.assert_allclose(found["exact"][1], found["reference"][1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["exact"][2], found["reference"][2], rtol=1e-5, atol=1e-9)
+
+
+def test_exact_centring_silences_a_node_that_only_its_bias_holds_up():
+    """Behind a ReLU: the first layer's node 0 has no inputs and a positive bias, the second layer reads only it."""
+    first, second = MaskedDense(2, centring="exact"), MaskedDense(1, activation=None, centring="exact")
+    first.build((None, 3))
+    second.build((None, 2))
+    first.mask_W.assign([[0.0, 1.0]] * 3)
+    first.b.assign([0.1, 0.0])
+    second.W.assign([[1.0], [0.0]])
+    hidden = first(noisy_constant(99), training=True)
+    assert np.all(hidden.numpy()[:, 0] == np.float32(0.1))
+    assert np.all(second(hidden, training=True).numpy() == 0)
+
+
+def test_exact_centring_changes_nothing_else():
+    x = np.random.default_rng(2).normal(5, 1, (50, 6)).astype(np.float32)
+    reference, exact = (dense(6, 4, activation=None, centring=centring) for centring in ("reference", "exact"))
+    np.testing.assert_allclose(exact(x, training=True), reference(x, training=True), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(exact(x), reference(x), rtol=1e-4, atol=1e-4)
+
+
+# --- convolutions
+
+
+def test_convolution_by_hand():
+    layer = MaskedConv2D(1, 2)
+    layer.build((None, 3, 3, 1))
+    layer.W.assign(np.array([[1.0, 2.0], [3.0, -4.0]]).reshape(2, 2, 1, 1))
+    layer.mask_W.assign(np.array([[1.0, 0.0], [1.0, 1.0]]).reshape(2, 2, 1, 1))
+    x = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    # At (0, 0): 0*1 + 3*3 - 4*4 = -7, cut by ReLU; at (1, 1): 4*1 + 7*3 - 8*4 = -7. Reversed: 8 + 15 - 16 = 7 ...
+    np.testing.assert_array_equal(layer(x).numpy().ravel(), [0, 0, 0, 0])
+    np.testing.assert_array_equal(layer(x[:, ::-1, ::-1]).numpy().ravel(), [8 + 15 - 16, 7 + 12 - 12, 5 + 6 - 4, 7])
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_convolution_equals_a_loop_over_windows(stride):
+    rng = np.random.default_rng(stride)
+    layer = MaskedConv2D(4, 3, stride)
+    layer.build((None, 8, 7, 2))
+    layer.mask_W.assign(rng.integers(0, 2, layer.mask_W.shape))
+    x = rng.normal(size=(2, 8, 7, 2)).astype(np.float32)
+    kernel = layer.W.numpy() * layer.mask_W.numpy()
+    rows, columns = (8 - 3) // stride + 1, (7 - 3) // stride + 1
+    expected = np.empty((2, rows, columns, 4))
+    for row in range(rows):
+        for column in range(columns):
+            window = x[:, row * stride : row * stride + 3, column * stride : column * stride + 3]
+            expected[:, row, column] = np.tensordot(window, kernel, 3)
+    output = layer(x)
+    assert output.shape == layer.compute_output_shape(x.shape)
+    np.testing.assert_allclose(output, np.maximum(expected, 0), rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_of_masked_kernel_entries_is_zero():
+    layer = MaskedConv2D(4, 3)
+    layer.build((None, 6, 6, 2))
+    mask = np.random.default_rng(0).integers(0, 2, layer.mask_W.shape)
+    layer.mask_W.assign(mask)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(np.ones((1, 6, 6, 2), np.float32)) ** 2)
+    gradient = tape.gradient(loss, layer.trainable_variables)[0].numpy()
+    assert np.all(gradient[mask == 0] == 0) and np.any(gradient != 0)
+
+
+# --- Keras contract
+
+
+def small_model(**options):
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            MaskedConv2D(3, 2, 2),
+            keras.layers.MaxPooling2D(2, 1),
+            MaskedDense(5, decay=0.9, **options),
+            MaskedDense(3, None, 0.9, **options),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if "mask" in variable.name:
+            variable.assign(rng.integers(0, 2, variable.shape))
+    for _ in range(3):
+        model(rng.normal(size=(20, 6, 6, 2)), training=True)
+    return model
+
+
+# Keras itself calls np.array(variable) while it saves.
+saving = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+
+
+@saving
+@pytest.mark.parametrize("centring", ["reference", "exact"])
+def test_a_saved_model_keeps_masks_and_moments_and_predicts_the_same_bits(centring, tmp_path):
+    model = small_model(centring=centring)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert len(loaded.variables) == len(model.variables) == 20
+    for ours, theirs in zip(loaded.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    x = np.random.default_rng(1).normal(size=(20, 6, 6, 2)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    np.testing.assert_array_equal(loaded(x, training=True), model(x, training=True))  # masks, decay, centring too
+    for ours, theirs in zip(loaded.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@saving
+def test_weights_file_round_trip(tmp_path):
+    model, other = small_model(), small_model()
+    for variable in other.variables:
+        variable.assign(tf.zeros_like(variable))
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for ours, theirs in zip(other.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [MaskedDense(7, "tanh", 0.5, "exact", name="a"), MaskedDense(1, None), MaskedConv2D(3, 5, 2), MaskedConv2D(1, 1)],
+)
+def test_config_round_trip(layer):
+    clone = type(layer).from_config(layer.get_config())
+    assert clone.get_config() == layer.get_config()
+
+
+def test_config_holds_the_constructors_arguments():
+    dense_config = MaskedDense(7, "tanh", 0.5, "exact").get_config()
+    assert {key: dense_config[key] for key in ("units", "activation", "decay", "centring")} == {
+        "units": 7,
+        "activation": "tanh",
+        "decay": 0.5,
+        "centring": "exact",
+    }
+    conv_config = MaskedConv2D(3, 5, 2).get_config()
+    assert [conv_config[key] for key in ("filters", "kernel_size", "stride")] == [3, 5, 2]
+
+
+def test_masks_are_weights_but_not_trained():
+    layer = dense(4, 3)
+    assert [variable.name for variable in layer.trainable_variables] == ["W", "b", "gamma", "beta"]
+    assert [variable.name for variable in layer.non_trainable_variables] == [
+        "mask_W",
+        "mask_b",
+        "running_mean",
+        "running_variance",
+        "started",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"units": 0}, "units = 0: accepted"),
+        ({"units": 2.0}, "units = 2.0: accepted"),
+        ({"units": "3"}, "units = '3': accepted"),
+        ({"units": 3, "decay": 1.0}, "decay = 1.0: accepted"),
+        ({"units": 3, "decay": -0.1}, "decay = -0.1: accepted"),
+        ({"units": 3, "decay": float("nan")}, "decay = nan: accepted"),
+        ({"units": 3, "centring": "safe"}, "centring = 'safe': accepted"),
+    ],
+)
+def test_dense_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MaskedDense(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"filters": 0, "kernel_size": 3}, "filters = 0: accepted"),
+        ({"filters": 2, "kernel_size": -1}, "kernel_size = -1: accepted"),
+        ({"filters": 2, "kernel_size": 3, "stride": 0}, "stride = 0: accepted"),
+        ({"filters": 2, "kernel_size": (3, 3)}, "kernel_size = \\(3, 3\\): accepted"),
+    ],
+)
+def test_convolution_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MaskedConv2D(**arguments)

@@ -1,0 +1,243 @@
+"""Initial values, the flat order of features, and NetworkState."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sifting.architecture import build_specs, parse_arch
+from sifting.network import NetworkState, build_model, initial_masks, initial_parameters
+from sifting.rounds import Mask, Parameters
+
+SHAPE = (3, 8, 8)
+
+
+def specs_of(arch, prune=(True,) * 9, shape=SHAPE, classes=5):
+    return build_specs(parse_arch(arch), prune, shape, classes)
+
+
+def network_of(specs, shape=SHAPE):
+    model = build_model(specs, shape)
+    return model, NetworkState(model, specs)
+
+
+def assert_same(ours, theirs):
+    """Equal arrays, None at the same places."""
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        for a, b in zip(one or (), other or (), strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_array_equal(a, b)
+
+
+# --- initial values
+
+
+def test_initial_weights_depend_on_seed_and_architecture_alone():
+    first, again, other = (initial_parameters(specs_of("c3,4:f20:x"), seed) for seed in (1, 1, 2))
+    assert_same(first, again)
+    assert_same(first, initial_parameters(specs_of("c3,4:f20:x", prune=(False, True)), 1))  # not on what is pruned
+    for one, two in zip(first, other, strict=True):
+        assert np.mean(one.W == two.W) < 0.01
+    # Layers are independent of each other, and a layer does not depend on those behind it.
+    square = initial_parameters(specs_of("f64:f64:f64:x"), 1)
+    assert abs(np.corrcoef(square[1].W.ravel(), square[2].W.ravel())[0, 1]) < 0.1
+    np.testing.assert_array_equal(square[0].W, initial_parameters(specs_of("f64:x"), 1)[0].W)
+
+
+@pytest.mark.parametrize(
+    ("arch", "layer", "fans"), [("f100:x", 0, 192 + 100), ("f3000:x", 1, 3000 + 5), ("c5,90:x", 0, 5 * 5 * 3 + 90)]
+)
+def test_initial_weights_are_normal_and_not_truncated(arch, layer, fans):
+    W = initial_parameters(specs_of(arch), 3)[layer].W
+    assert W.dtype == np.float32
+    z = W.ravel() / np.sqrt(2 / fans)
+    assert stats.kstest(z, "norm").pvalue > 0.01
+    assert abs(np.std(z) - 1) < 4 / np.sqrt(2 * z.size)
+    beyond = 2 * stats.norm.sf(2)  # 4.6 % of a normal, nothing of Keras' truncated one
+    assert abs(np.mean(np.abs(z) > 2) - beyond) < 4 * np.sqrt(beyond / z.size)
+
+
+def test_other_initial_values():
+    dense, pool, convolution = (initial_parameters(specs_of("c3,4:p2,2:f7:x"), 0)[index] for index in (2, 1, 0))
+    assert pool is None
+    assert convolution.W.shape == (3, 3, 3, 4) and convolution[1:] == (None, None, None)
+    assert dense.W.shape == (36, 7)
+    for values, expected in ((dense.b, np.zeros(7)), (dense.gamma, np.ones(36)), (dense.beta, np.zeros(36))):
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, expected)
+
+
+# --- initial masks
+
+
+def test_init_sparsity_masks_weights_of_prunable_layers_only():
+    masks = initial_masks(specs_of("c3,40:p2,2:f300:f100:x", (True, True, True, False)), 0.3, seed=1)
+    assert masks[1] is None
+    for layer in (0, 2):
+        W = masks[layer].W
+        assert set(np.unique(W)) == {0, 1} and W.dtype == np.float32
+        assert abs(np.mean(W == 0) - 0.3) < 4 * np.sqrt(0.21 / W.size)
+    assert masks[0].b is None
+    for mask in masks[2:]:
+        assert np.all(mask.b == 1)  # biases never
+    assert np.all(masks[3].W == 1) and np.all(masks[4].W == 1)
+
+
+def test_initial_masks_are_a_function_of_the_seed_and_full_without_sparsity():
+    specs = specs_of("f30:x")
+    assert_same(initial_masks(specs, 0.5, 7), initial_masks(specs, 0.5, 7))
+    assert np.any(initial_masks(specs, 0.5, 7)[0].W != initial_masks(specs, 0.5, 8)[0].W)
+    for mask in initial_masks(specs, 0.0, 7):
+        assert np.all(mask.W == 1)
+
+
+def test_initial_masks_and_weights_are_independent():
+    specs = specs_of("f200:x")
+    W, mask = initial_parameters(specs, 5)[0].W, initial_masks(specs, 0.5, 5)[0].W
+    assert abs(np.corrcoef(W.ravel(), mask.ravel())[0, 1]) < 4 / np.sqrt(W.size)
+
+
+# --- the order of features
+
+
+def identity_parameters(specs, state):
+    """A 1 x 1 identity convolution; the dense layer behind it passes features through."""
+    values = list(state.parameters())
+    channels = specs[0].shape[2]
+    values[0] = Parameters(np.eye(channels, dtype=np.float32).reshape(1, 1, channels, channels))
+    n_in, n_out = specs[-1].shape
+    values[-1] = values[-1]._replace(W=np.eye(n_in, n_out, dtype=np.float32))
+    return values
+
+
+def test_behind_a_convolution_features_are_channel_major():
+    shape = (3, 4, 2)
+    specs = specs_of("c1,3:x", shape=shape, classes=24)
+    model, state = network_of(specs, shape)
+    state.set_parameters(identity_parameters(specs, state))
+    x = np.random.default_rng(0).random((3, 24), np.float32)
+    np.testing.assert_allclose(model(x), x, rtol=1e-6)
+
+
+def test_a_kernel_reads_channel_row_and_column_of_the_flat_input():
+    """One entry of a 2 x 3 kernel picks the pixel that flat index c*S*S + y*S + x says."""
+    shape = (2, 5, 4)
+    specs = specs_of("c2,1:x", shape=shape, classes=12)
+    model, state = network_of(specs, shape)
+    values = list(state.parameters())
+    kernel = np.zeros((2, 2, 2, 1), np.float32)
+    kernel[1, 0, 1, 0] = 1  # one row down, same column, second channel
+    values[0] = Parameters(kernel)
+    values[1] = values[1]._replace(W=np.eye(12, dtype=np.float32))
+    state.set_parameters(values)
+    x = np.random.default_rng(0).random((2, 40), np.float32)
+    expected = x.reshape(2, 2, 5, 4)[:, 1, 1:, :3].reshape(2, 12)
+    np.testing.assert_allclose(model(x), expected, rtol=1e-6)
+
+
+def test_max_pool_keeps_the_order():
+    shape = (2, 4, 4)
+    specs = specs_of("p2,2:x", shape=shape, classes=8)
+    model, state = network_of(specs, shape)
+    state.set_parameters([None, state.parameters()[1]._replace(W=np.eye(8, dtype=np.float32))])
+    x = np.random.default_rng(0).random((2, 32), np.float32)
+    windows = x.reshape(2, 2, 2, 2, 2, 2)  # image, channel, row, row in window, column, column in window
+    np.testing.assert_allclose(model(x), windows.max(axis=(3, 5)).reshape(2, 8), rtol=1e-6)
+
+
+def test_a_dense_network_takes_the_flat_input_as_it_is():
+    specs = specs_of("x", shape=(3, 2, 2), classes=12)
+    model, state = network_of(specs, (3, 2, 2))
+    state.set_parameters([state.parameters()[0]._replace(W=np.eye(12, dtype=np.float32))])
+    x = np.random.default_rng(0).random((2, 12), np.float32)
+    np.testing.assert_allclose(model(x), x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("arch", ["f6:x", "c3,4:p2,2:c2,3,2:f6:f4:x", "p2,1:c2,2:x", "x"])
+def test_the_models_shapes_are_those_of_the_specs(arch):
+    specs = specs_of(arch)
+    model, state = network_of(specs)
+    assert model.output_shape == (None, 5)
+    for layer, spec in zip(state.parameters(), specs, strict=True):
+        assert (np.shape(layer.W) if layer else ()) == spec.weight_shape
+    assert sum(np.prod(variable.shape) for variable in model.trainable_variables) == sum(s.parameters for s in specs)
+
+
+# --- get and set
+
+
+def random_values(specs, seed):
+    rng = np.random.default_rng(seed)
+    parameters, masks = [], []
+    for layer in initial_parameters(specs, seed):
+        if layer is None:
+            parameters.append(None)
+            masks.append(None)
+            continue
+        draw = [None if v is None else rng.normal(size=v.shape).astype(np.float32) for v in layer]
+        parameters.append(Parameters(*draw))
+        masks.append(Mask(*(None if v is None else (v > 0).astype(np.float32) for v in draw[:2])))
+    return parameters, masks
+
+
+def test_parameters_and_masks_round_trip():
+    specs = specs_of("c3,4:p2,2:f6:x")
+    model, state = network_of(specs)
+    parameters, masks = random_values(specs, 4)
+    state.set_parameters(parameters)
+    state.set_masks(masks)
+    assert_same(state.parameters(), parameters)
+    for index, mask in enumerate(masks):
+        if mask is not None:
+            layer = model.get_layer(f"layer_{index}")
+            np.testing.assert_array_equal(layer.mask_W, mask.W)
+            if mask.b is not None:
+                np.testing.assert_array_equal(layer.mask_b, mask.b)
+
+
+def test_what_is_read_is_a_copy():
+    specs = specs_of("f6:x")
+    model, state = network_of(specs)
+    x = np.random.default_rng(0).normal(size=(9, 192))
+    parameters, moments = state.parameters(), state.moments()
+    held = [[value.copy() for value in layer] for layer in (*parameters, *moments)]
+    for variable in model.trainable_variables:
+        variable.assign_add(np.ones(variable.shape, np.float32))
+    model(x, training=True)
+    for layer, copies in zip((*parameters, *moments), held, strict=True):
+        for value, copy in zip(layer, copies, strict=True):
+            np.testing.assert_array_equal(value, copy)
+    assert np.all(state.parameters()[0].W - parameters[0].W > 0.5)
+
+
+def test_values_of_another_architecture_are_refused():
+    _, state = network_of(specs_of("f6:x"))
+    with pytest.raises(ValueError):
+        state.set_parameters(initial_parameters(specs_of("f7:x"), 0))
+    with pytest.raises(ValueError):
+        state.set_masks(initial_masks(specs_of("x"), 0.0, 0))
+
+
+def test_moments_are_read_and_reset():
+    specs = specs_of("c3,4:f6:x")
+    model, state = network_of(specs)
+    x = np.random.default_rng(0).normal(2, 3, (50, 192)).astype(np.float32)
+    model(x, training=True)
+    convolution, first, _ = state.moments()
+    assert convolution is None
+    features = np.maximum(np.asarray(model.get_layer("layer_0")(x.reshape(50, 3, 8, 8).transpose(0, 2, 3, 1))), 0)
+    features = features.transpose(0, 3, 1, 2).reshape(50, -1)
+    np.testing.assert_allclose(first.mean, features.mean(axis=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(first.variance, features.var(axis=0), rtol=1e-4, atol=1e-4)
+    state.reset_moments()
+    for moments in state.moments()[1:]:
+        assert np.all(moments.mean == 0) and np.all(moments.variance == 1)
+
+
+def test_decay_and_centring_reach_every_dense_layer():
+    model = build_model(specs_of("c3,4:f6:x"), SHAPE, decay=0.5, centring="exact")
+    for index in (1, 2):
+        layer = model.get_layer(f"layer_{index}")
+        assert (layer.decay, layer.centring) == (0.5, "exact")
