@@ -84,7 +84,7 @@ class Recording:
 def load_recording(path: str) -> Recording:
     """Raises DataError: not a readable recording of kind `imp`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = dict(file)
         meta = json.loads(str(arrays.pop("meta")))
         kind = meta["kind"]

@@ -390,7 +390,8 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
         ) from None
     except configparser.MissingSectionHeaderError as error:
         raise InputError(
-            f"{path}: line {error.lineno}: {error.line.strip()!r} stands before any section; accepted: {_names(SECTIONS)}"
+            f"{path}: line {error.lineno}: {error.line.strip()!r} stands before any section; "
+            f"accepted: {_names(SECTIONS)}"
         ) from None
     except configparser.ParsingError as error:
         line_number, line = error.errors[0]

@@ -6,20 +6,26 @@ import tensorflow as tf
 EPSILON = 1e-10  # of the reference's batch normalisation
 
 
-@tf.custom_gradient
 def masked_affine(z, gamma, beta, W, mask_W, b, mask_b):
-    """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b, with its gradient in closed form.
-
-    With G = z' dY and s = sum of dY over the batch:
-        dW = (gamma * G + beta * s) * mask_W,   dgamma = rowsum(G * W * mask_W),   dbeta = (W * mask_W) @ s.
-    So the gradients of gamma and beta need no gradient with respect to gamma * z + beta, and where nobody asks for
-    dz, as in the first layer, the compiler drops that matrix product.
+    """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b.
 
     Args:
         z: float32 [batch, n_in], normalised inputs; gamma, beta: [n_in]; W, mask_W: [n_in, n_out]; b, mask_b: [n_out].
 
     Returns:
         float32 [batch, n_out].
+    """
+    return tf.matmul(gamma * z + beta, W * mask_W) + b * mask_b
+
+
+@tf.custom_gradient
+def masked_affine_of_data(z, gamma, beta, W, mask_W, b, mask_b):
+    """masked_affine with its gradient in closed form, for inputs z whose own gradient nobody needs.
+
+    With G = z' dY and s = sum of dY over the batch:
+        dW = (gamma * G + beta * s) * mask_W,   dgamma = rowsum(G * W * mask_W),   dbeta = (W * mask_W) @ s.
+    The usual way to dgamma and dbeta leads through the gradient of gamma * z + beta, which is a matrix product of the
+    size of the forward one.
     """
     masked_W = W * mask_W
     y = tf.matmul(gamma * z + beta, masked_W) + b * mask_b
@@ -28,10 +34,9 @@ def masked_affine(z, gamma, beta, W, mask_W, b, mask_b):
         sum_dy = tf.reduce_sum(dy, axis=0)
         G = tf.matmul(z, dy, transpose_a=True)
         dW = (gamma[:, None] * G + beta[:, None] * sum_dy) * mask_W
-        dgamma = tf.reduce_sum(G * masked_W, axis=1)
+        dgamma = tf.linalg.matvec(G * masked_W, tf.ones_like(sum_dy))  # as a product: XLA's row sums are slow
         dbeta = tf.linalg.matvec(masked_W, sum_dy)
-        dz = gamma * tf.matmul(dy, masked_W, transpose_b=True)
-        return dz, dgamma, dbeta, dW, None, sum_dy * mask_b, None
+        return None, dgamma, dbeta, dW, None, sum_dy * mask_b, None
 
     return y, gradient
 
@@ -91,9 +96,11 @@ class MaskedDense(keras.layers.Layer):
         centring: "reference", or "exact": each feature is first shifted by its value in the batch's first image,
             so that a constant one becomes exactly zero.
 
-    Attributes:
+    Attributes, for whoever writes the training loop:
         compiled: set it before tracing `call` in training mode for XLA, see `batch_moments`; that needs a batch
             of static size.
+        input_is_data: set it where the gradient of the input is not needed, see `masked_affine_of_data`; it is then
+            None.
 
     Weights:
         W [n_in, units], b [units], gamma and beta [n_in], trainable; mask_W, mask_b, running_mean [n_in],
@@ -116,6 +123,7 @@ class MaskedDense(keras.layers.Layer):
         self.decay = decay
         self.centring = centring
         self.compiled = False
+        self.input_is_data = False
 
     def build(self, input_shape):
         n_in = 1
@@ -158,12 +166,14 @@ class MaskedDense(keras.layers.Layer):
             mean, variance = self.running_mean, self.running_variance
         z = normalise(x, tf.convert_to_tensor(mean), tf.convert_to_tensor(variance))
         variables = (self.gamma, self.beta, self.W, self.mask_W, self.b, self.mask_b)
-        return self.activation(masked_affine(z, *map(tf.convert_to_tensor, variables)))
+        affine = masked_affine_of_data if self.input_is_data else masked_affine
+        return self.activation(affine(z, *map(tf.convert_to_tensor, variables)))
 
     def _update_running(self, mean, variance):
         started = tf.cast(self.started, tf.bool)
         for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
-            averaged = self.decay * running + (1.0 - self.decay) * batch  # 1 - decay rounded once, as the reference does
+            # 1 - decay in float64, then rounded, as the reference does.
+            averaged = self.decay * running + (1.0 - self.decay) * batch
             running.assign(tf.where(started, averaged, batch))
         self.started.assign(1.0)
 

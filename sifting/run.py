@@ -49,6 +49,9 @@ def main(arguments: list[str]) -> int:
             if _DRY_RUN.value:
                 print("\n".join(map(dry_run.describe, experiments)))
                 return 0
+            for experiment in experiments:
+                if os.path.isdir(experiment.io.save_dir):
+                    settle(_directory(experiment), experiment)  # the last seed is refused now, not after the others
             directories = [run(experiment, signals) for experiment in experiments]
         except SiftingError as error:
             print(f"sifting: {error}", file=sys.stderr)
@@ -122,7 +125,7 @@ def _check_restart(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> None
 
 def run(experiment: Experiment, signals: Signals) -> RunDirectory:
     """Run, or continue, one experiment."""
-    directory = RunDirectory(experiment.io.save_dir, experiment.io.prefix)
+    directory = _directory(experiment)
     with directory.lock():
         experiment, in_the_way = settle(directory, experiment)
         # The screen starts after everything that can be refused at once; TensorFlow takes seconds to import.
@@ -153,6 +156,10 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
     return directory
 
 
+def _directory(experiment: Experiment) -> RunDirectory:
+    return RunDirectory(experiment.io.save_dir, experiment.io.prefix)
+
+
 def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment, int | None]:
     """Decide between starting, continuing and refusing. Changes nothing.
 
@@ -161,12 +168,12 @@ def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment,
         be removed, or None.
 
     Raises:
-        RunDirectoryError: the directory holds another experiment, or its round in progress is damaged.
+        RunDirectoryError: the directory holds another experiment, or a file of it is damaged.
         InputError: its recorded input file is damaged.
     """
     network = experiment.network
     first = network.rest_it if network.restart else 0
-    begun = bool(directory.rounds()) or directory.checkpoint_path.exists()
+    begun = bool(directory.rounds()) or os.path.exists(directory.checkpoint_path)
     if _OVERWRITE.value or not begun:
         return _with_seed(experiment, None), first
     recorded_path = directory.path("input.in")
@@ -174,13 +181,16 @@ def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment,
     experiment = _with_seed(experiment, recorded)
     differences = _differences(recorded, experiment)
     if not differences:
-        directory.read_checkpoint()
+        directory.read_checkpoint()  # what is damaged is refused here, before TensorFlow is imported
+        directory.read_record()
         return experiment, None
-    if network.restart and not any(number >= first for number in directory.rounds()):
+    last = max(directory.rounds(), default=-1)
+    if network.restart and last < first:
         return experiment, first  # that is the round in progress, which other settings began
     raise RunDirectoryError(
-        f"{directory}: holds another experiment ({'; '.join(differences)}); accepted: another [IO] save_dir or "
-        "prefix, --overwrite to delete its rounds, or [Network] restart and rest_it to go on from it"
+        f"{directory}: holds another experiment ({'; '.join(differences)}); accepted: another [IO] save_dir or prefix, "
+        f"--overwrite to delete its rounds from {first} on, or [Network] restart with rest_it > {max(last, 0)} to go "
+        "on from it"
     )
 
 

@@ -19,7 +19,6 @@ import pickle
 import pickletools
 import re
 import socket
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +26,46 @@ from typing import Any
 
 import numpy as np
 
-from sifting.architecture import LayerSpec
+from sifting.architecture import CONVOLUTION, DENSE, OUTPUT, POOL, LayerSpec
 from sifting.errors import DataError, RunDirectoryError
 from sifting.files import atomic_write
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
 
 # --- pickles -------------------------------------------------------------------------------------------------------
 
-# numpy moved its core in version 2; files name either place.
-_NUMPY_NAMES = {("numpy", "ndarray"), ("numpy", "dtype")} | {
-    (f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")
-}
+
+class _NumberType:
+    """Stands for numpy.dtype in an unpickler. numpy believes a pickle about the flags inside a dtype, and a forged one
+    makes it take bytes for pointers; of the pickle's word, only kind, size and byte order are used here."""
+
+    def __init__(self, text: str, *_):
+        if not re.fullmatch("[biufcSU][0-9]+", text):
+            raise pickle.UnpicklingError(f"it holds an array of {text!r}, which are neither numbers nor text")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array in the making: unpickling calls _reconstruct, then __setstate__."""
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, number_type, fortran_order, values = state
+        super().__setstate__((version, shape, number_type.dtype, fortran_order, values))
+
+
+def _reconstruct(*_) -> np.ndarray:
+    return _Array(0)
+
+
+def _scalar(number_type: _NumberType, value: bytes) -> np.generic:
+    return np.frombuffer(value, number_type.dtype, count=1)[0]
+
+
+def _frombuffer(buffer: bytes, number_type: _NumberType, shape: tuple, order: str, *_) -> np.ndarray:
+    """How protocol 5 spells arrays."""
+    return np.frombuffer(bytearray(buffer), number_type.dtype).reshape(shape, order=order)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -47,20 +75,35 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+_ADMITTED = {
+    "numpy.ndarray": "what _reconstruct makes",  # its first argument; not to be called
+    "numpy.dtype": _NumberType,
+    "numpy.core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _frombuffer,
+    "_codecs.encode": _latin1,
+}
+
+
 class _NumpyUnpickler(pickle.Unpickler):
     """Admits numpy arrays and scalars inside plain containers, so that a stranger's file cannot run code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        if (module, name) not in _NUMPY_NAMES:
+        full_name = f"{module}.{name}".replace("numpy._core.", "numpy.core.")  # numpy moved its core in version 2
+        if full_name not in _ADMITTED:
             raise pickle.UnpicklingError(
                 f"it names {module}.{name}, which is neither a numpy array nor a plain container"
             )
-        if module == "numpy":
-            return getattr(np, name)
-        core = np._core if hasattr(np, "_core") else np.core
-        return getattr(core.multiarray, name)
+        return _ADMITTED[full_name]
+
+
+def _finished(content: Any) -> Any:
+    """Plain containers and arrays, without _Array."""
+    if isinstance(content, dict):
+        return {key: _finished(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return type(content)(map(_finished, content))
+    return content.view(np.ndarray) if isinstance(content, _Array) else content
 
 
 def load_pickle(path: Path, encoding: str = "ASCII") -> Any:
@@ -70,10 +113,8 @@ def load_pickle(path: Path, encoding: str = "ASCII") -> Any:
         DataError: one line: missing, unreadable, truncated, or naming anything else.
     """
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            # Some numpy versions warn about arrays that were pickled by old ones.
-            warnings.filterwarnings("ignore", message=".*align should be passed", category=Warning)
-            return _NumpyUnpickler(file, encoding=encoding).load()
+        with open(path, "rb") as file:
+            return _finished(_NumpyUnpickler(file, encoding=encoding).load())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except MemoryError:
@@ -144,25 +185,29 @@ def round_to_lists(result: Round) -> list:
     ]
 
 
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def round_from_lists(content: list, number: int) -> Round:
-    """The inverse of round_to_lists. Raises ValueError, TypeError or IndexError for lists of another shape."""
+    """The inverse of round_to_lists. Raises one of MALFORMED for lists of another shape."""
     arch, ratios, checkpoint_steps, _, validation_steps, training, validation, weights, moments, masks = content
     specs = _specs_from_lists(arch)
+    dense = [index for index, spec in enumerate(specs) if spec.is_dense]
     checkpoints = []
     for step, layers, dense_moments in zip(checkpoint_steps, weights, moments, strict=True):
-        rows = iter(dense_moments)
+        moments_of = dict(zip(dense, dense_moments, strict=True))
         checkpoints.append(
             Checkpoint(
                 int(step),
-                tuple(Parameters(*layer) if len(layer) else None for layer in layers),
-                tuple(Moments(*next(rows)) if spec.is_dense else None for spec in specs),
+                tuple(_from_list(Parameters, layer) for layer in layers),
+                tuple(_from_list(Moments, moments_of.get(index, [])) for index in range(len(specs))),
             )
         )
     result = Round(
         number,
         specs,
         np.asarray(ratios, dtype=np.float64),
-        tuple(Mask(*mask) if len(mask) else None for mask in masks),
+        tuple(_from_list(Mask, mask) for mask in masks),
         tuple(checkpoints),
         np.asarray(training, dtype=np.float32),
         tuple(int(step) for step in validation_steps),
@@ -172,18 +217,39 @@ def round_from_lists(content: list, number: int) -> Round:
     return result
 
 
+def _from_list(kind: type, arrays: Any) -> Any:
+    """Parameters, Mask or Moments of one layer; None for an empty list."""
+    return kind(*(np.asarray(array, dtype=np.float32) for array in arrays)) if len(arrays) else None
+
+
+def _array_shapes(spec: LayerSpec) -> dict[type, list[tuple[int, ...]]]:
+    """Shapes of one layer's arrays in the reference's lists."""
+    if not spec.is_dense:
+        weights = [spec.weight_shape] if spec.has_weights else []
+        return {Parameters: weights, Mask: weights, Moments: []}
+    n_in, n_out = spec.shape
+    mask = [(n_in, n_out), (n_out,)]
+    return {Parameters: [*mask, (n_in,), (n_in,)], Mask: mask, Moments: [(n_in,), (n_in,)]}
+
+
 def _check_shapes(result: Round) -> None:
-    """Raise ValueError unless every array has the shape that the architecture gives it."""
-    for layers in [result.masks, *(checkpoint.parameters for checkpoint in result.checkpoints)]:
-        for spec, layer in zip(result.specs, layers, strict=True):
-            if spec.has_weights != (layer is not None):
-                raise ValueError(f"a {spec.kind} layer of shape {spec.shape} with the arrays of another kind")
-            if layer is not None and np.shape(layer.W) != spec.weight_shape:
-                raise ValueError(f"an array of shape {np.shape(layer.W)} in a {spec.kind} layer of {spec.weight_shape}")
+    """Raise ValueError unless everything has the shape that the architecture and the steps give it."""
+    for spec in result.specs:
+        if len(spec.shape) != {DENSE: 2, OUTPUT: 2, CONVOLUTION: 5, POOL: 2}.get(spec.kind):
+            raise ValueError(f"a layer '{spec.kind}' of shape {spec.shape}")
+    if result.ratios.shape != (sum(spec.prunable for spec in result.specs),):
+        raise ValueError(f"ratios of shape {result.ratios.shape}, not one for each prunable layer")
+    last_step = max(result.validation_steps, default=-1)
+    if len(result.validation_errors) != len(result.validation_steps) or len(result.training_errors) <= last_step:
+        raise ValueError("errors that do not belong to the steps")
+    layers = [(Mask, result.masks)]
     for checkpoint in result.checkpoints:
-        for spec, moments in zip(result.specs, checkpoint.moments, strict=True):
-            if spec.is_dense and np.shape(moments.mean) != spec.weight_shape[:1]:
-                raise ValueError(f"moments of shape {np.shape(moments.mean)} for {spec.weight_shape[0]} inputs")
+        layers += [(Parameters, checkpoint.parameters), (Moments, checkpoint.moments)]
+    for kind, values in layers:
+        for spec, layer in zip(result.specs, values, strict=True):
+            shapes = [array.shape for array in layer or () if array is not None]
+            if shapes != _array_shapes(spec)[kind]:
+                raise ValueError(f"{kind.__name__} of shapes {shapes} in a layer '{spec.kind}' of shape {spec.shape}")
 
 
 def read_round_file(path: Path) -> Round:
@@ -197,9 +263,12 @@ def read_round_file(path: Path) -> Round:
     try:
         if not isinstance(content, list) or len(content) != 10:
             raise ValueError("not a list of 10")
-        return round_from_lists(content, int(number[1]) if number else 0)
-    except (TypeError, ValueError, IndexError, StopIteration, AttributeError) as error:
+        result = round_from_lists(content, int(number[1]) if number else 0)
+        if not result.validation_steps:
+            raise ValueError("no validation errors")
+    except MALFORMED as error:
         raise DataError(f"{path}: is not the pickle of a round ({_reason(error)})") from None
+    return result
 
 
 # --- the log -------------------------------------------------------------------------------------------------------
@@ -320,9 +389,17 @@ class RunDirectory:
         self._write(self.path("input.in"), content.encode())
 
     def read_record(self) -> dict[str, Any]:
-        """run.json; empty where there is none."""
+        """run.json; empty where there is none. Raises RunDirectoryError if it is damaged."""
         path = self.path("run.json")
-        return json.loads(path.read_text()) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            record = None
+        if not isinstance(record, dict) or not isinstance(record.get("rounds", {}), dict):
+            raise RunDirectoryError(f"{path}: is damaged; remove it to continue without the records of earlier rounds")
+        return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         self._write(self.path("run.json"), (json.dumps(record, indent=2) + "\n").encode())
@@ -352,7 +429,7 @@ class RunDirectory:
             content = load_pickle(self.checkpoint_path)
             partial = round_from_lists(content["round"], content["number"])
             return Progress(partial, content["step"], content["seconds"], content["state"])
-        except (DataError, KeyError, TypeError, ValueError, IndexError):
+        except (DataError, *MALFORMED):
             raise RunDirectoryError(f"{self.checkpoint_path}: is damaged; remove it to train its round anew") from None
 
     # --- writing
@@ -364,21 +441,23 @@ class RunDirectory:
         Raises:
             RunDirectoryError: the folder cannot be made or written, or another process works on the run.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.path("lock").touch()
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
-            ) from None
-        with open(self.path("lock"), "r+") as file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunDirectoryError(f"{self}: another process works on this run ({file.read().strip()})") from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(self.path("lock"), "a+"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    raise RunDirectoryError(
+                        f"{self}: another process works on this run ({file.read().strip()}); accepted: one at a time"
+                    ) from None
+                file.truncate(0)
+                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
+                ) from None
             yield
 
     @contextlib.contextmanager

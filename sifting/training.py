@@ -165,6 +165,9 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
         rows = rows or draw_uniformly(len(image_set.images), batch_size)
+        first = next(layer for layer in model.layers if layer.trainable_variables)
+        if isinstance(first, MaskedDense):
+            first.input_is_data = True
         self._source = self._place_images(image_set, rows, preload)
         with tf.device(compute_device()):
             self._mean = tf.identity(image_set.mean)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sifting import inputs, run
-from sifting.architecture import LayerToken
+from sifting.architecture import LayerToken, build_specs, parse_arch
 from sifting.errors import InputError
 from sifting.inputs import Reclass, read_experiment
 
@@ -267,7 +267,13 @@ def test_scale_keeps_ratios(read, width):
 
 VARIANTS = [
     [],
-    ["Network.seed=5", "Network.learning_rate=3e-4", "IMP.prune=T", "IMP.prune_step=77777", "IO.checkpoint_seconds=0.5"],
+    [
+        "Network.seed=5",
+        "Network.learning_rate=3e-4",
+        "IMP.prune=T",
+        "IMP.prune_step=77777",
+        "IO.checkpoint_seconds=0.5",
+    ],
     ["Data.reclass=f,10,classes.dat", "Data.data_ratio=0.30000000000000004", "Data.preload=no", "IO.prefix=é#1"],
     ["Network.restart=1", "Network.rest_it=3", "Network.rest_mask_file=other/IMP_itdata_2.pkl"],
     ["Scale.width=0.25", "Scale.steps=0.1", "Scale.images=0.1", "Network.arch=c3,8,1:c3,8:p2,2:f16:x"],
@@ -292,6 +298,12 @@ def test_the_tables_of_the_documentation_are_those_of_the_code():
     text = (ROOT / "docs" / "input.md").read_text()
     assert inputs.markdown_tables() in text
     assert text.count("\n## [") == len(inputs.SECTIONS)
+
+
+def test_the_sizes_in_the_documentation_are_right():
+    specs = build_specs(parse_arch("c5,32:p2,2:c3,64:p2,2:f256:x"), (), (3, 32, 32), 10)
+    text = (ROOT / "docs" / "input.md").read_text()
+    assert specs[4].shape == (2304, 256) and "become 28, 14, 12, 6: the first dense layer has 64 * 6 * 6 = 2304" in text
 
 
 def test_every_key_is_documented():

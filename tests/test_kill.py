@@ -49,6 +49,7 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pkl", ".dat")}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("minimizer", ["SGD", "Adam"])
 def test_killed_run_ends_with_the_same_bits(tmp_path, minimizer):
     """Half of the kills come at random moments, half right before a flush to disk or a rename."""
@@ -64,8 +65,10 @@ def test_killed_run_ends_with_the_same_bits(tmp_path, minimizer):
                 path.unlink()
     assert run(tmp_path, "killed", minimizer, [None, None]) == 0
     whole, killed = results(tmp_path / "whole"), results(tmp_path / "killed")
-    assert sorted(killed) == sorted(whole) == sorted(
-        ["IMP_findata.pkl", "IMP_out.dat", *(f"IMP_itdata_{n}.pkl" for n in range(5))]
+    assert (
+        sorted(killed)
+        == sorted(whole)
+        == sorted(["IMP_findata.pkl", "IMP_out.dat", *(f"IMP_itdata_{n}.pkl" for n in range(5))])
     )
     assert [name for name in whole if whole[name] != killed[name]] == []
     assert codes.count(-signal.SIGKILL) >= CHAIN - 2

@@ -123,9 +123,7 @@ def test_without_activation_negative_outputs_stay():
 
 def test_inputs_are_flattened_row_major():
     x = np.random.default_rng(0).normal(size=(5, 2, 3, 4)).astype(np.float32)
-    np.testing.assert_array_equal(
-        dense(24, 3)(x, training=True), dense(24, 3)(x.reshape(5, 24), training=True)
-    )
+    np.testing.assert_array_equal(dense(24, 3)(x, training=True), dense(24, 3)(x.reshape(5, 24), training=True))
 
 
 def test_epsilon_is_the_references():
@@ -188,8 +186,10 @@ def test_inference_normalises_with_running_moments_and_leaves_them_alone():
 # --- compiled arithmetic
 
 
-@pytest.mark.parametrize("batch", [2, 3, 4, 5, 8, 30, 101])
-@pytest.mark.parametrize("centring", ["reference", "exact"])
+@pytest.mark.parametrize(
+    ("batch", "centring"),
+    [(2, "reference"), (3, "reference"), (8, "reference"), (101, "reference"), (5, "exact"), (30, "exact")],
+)
 def test_compiled_layer_equals_plain_layer_to_rounding(batch, centring):
     """Forward, moments and gradients, also where the four partial sums are unequal."""
     rng = np.random.default_rng(batch)

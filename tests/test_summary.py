@@ -37,7 +37,7 @@ def dense_round(number: int, specs: tuple[LayerSpec, ...], masks: tuple[np.ndarr
     return Round(
         number,
         specs,
-        np.zeros(len(specs)),
+        np.zeros(sum(spec.prunable for spec in specs)),
         tuple(Mask(mask.astype(np.float32), np.ones(mask.shape[-1], np.float32)) for mask in masks),
         (
             Checkpoint(
@@ -127,9 +127,8 @@ def test_convolution_first(tmp_path):
     (stored,) = dense.checkpoints
     checkpoint = Checkpoint(1, (Parameters(kernel), *stored.parameters), (None, *stored.moments))
     run = RunDirectory(tmp_path, "IMP")
-    run.write_round(
-        dataclasses.replace(dense, specs=specs, masks=(Mask(kernel), *dense.masks), checkpoints=(checkpoint,))
-    )
+    masks = (Mask(kernel), *dense.masks)
+    run.write_round(dataclasses.replace(dense, specs=specs, ratios=np.zeros(1), masks=masks, checkpoints=(checkpoint,)))
     assert round_table([run]).splitlines()[1].split() == ["0", "100.00", "50.00", "100.0", "-", "-"]
     assert main([str(tmp_path)]) == 0
 

@@ -1,0 +1,114 @@
+"""--dry_run: its numbers are those of the paper's experiment, counted by hand, and it touches nothing."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import write_input
+
+from sifting import dry_run
+from sifting.inputs import read_experiment
+
+ROOT = Path(__file__).parent.parent
+MAIN = str(ROOT / "inputs" / "imp_3l1k.in")
+
+
+def table(text: str, header: str) -> list[list[str]]:
+    """The words of each line below the line that begins with `header`, up to an empty line."""
+    block = text.partition(f"\n{header:>5}  ")[2].partition("\n\n")[0]
+    return [line.split() for line in block.splitlines()[1:]]
+
+
+@pytest.fixture(scope="module")
+def main_experiment() -> str:
+    return dry_run.describe(read_experiment([MAIN]))
+
+
+def test_layers_and_parameters(main_experiment):
+    """n_in*n_out weights, n_out biases, n_in each of gamma and beta: 3072*1024 + 1024 + 2*3072 = 3,152,896."""
+    assert table(main_experiment, "layer") == [
+        ["0", "f", "3072", "x", "1024", "3,152,896", "yes"],
+        ["1", "f", "1024", "x", "1024", "1,051,648", "yes"],
+        ["2", "f", "1024", "x", "1024", "1,051,648", "yes"],
+        ["3", "x", "1024", "x", "1000", "1,027,048", "no"],
+        ["all", "6,283,240"],
+    ]
+
+
+def test_densities(main_experiment):
+    """u = 0.7**n of 3072 inputs: 2150.4 after one pruning, 29.8 in round 13, where the paper is best."""
+    rows = {row[0]: row[1:] for row in table(main_experiment, "round")}
+    assert "n_in = 3072" in main_experiment
+    assert rows["0"] == ["100.000", "%", "3072.0"]
+    assert rows["1"] == ["70.000", "%", "2150.4"]
+    assert rows["2"] == ["49.000", "%", "1505.3"]
+    assert rows["13"] == ["0.969", "%", "29.8"]
+    assert len(rows) == dry_run.MOST_ROUNDS_SHOWN + 1  # the last line says until when
+    assert rows["..."] == ["until", "stop_ratio", "=", "0.2,", "at", "most", "1000", "rounds"]
+
+
+def test_images_memory_and_disk(main_experiment):
+    """1,281,167 images of 3072 bytes are 3.94 GB, and a float32 copy of all parameters is 25.1 MB."""
+    assert "1,281,167 for training, 10,000 for validation, 3 x 32 x 32, 1,000 classes" in main_experiment
+    memory = float(re.search(r"about ([0-9.]+) GB on the device", main_experiment)[1])
+    assert 3.94 + 4 * 0.0251 <= memory < 4.5
+    assert "50.3 MB a round, 25.1 MB more for round 0" in main_experiment
+    assert "runs/imp_3l1k, prefix IMP" in main_experiment
+
+
+def test_the_experiment_it_prints_is_the_one_it_was_given(main_experiment, tmp_path):
+    path = tmp_path / "printed.in"
+    path.write_text(main_experiment.partition("\nlayer ")[0])
+    assert read_experiment([str(path)]) == read_experiment([MAIN])
+
+
+def test_numbers_follow_the_input_file(tmp_path):
+    """Convolutions have K*K*c_in*c_out weights and nothing else; init_sparsity and data_ratio count; rounds end."""
+    experiment = read_experiment(
+        [str(write_input(tmp_path))],
+        ["Network.arch=c5,8:p2,2:f16:x", "IMP.prune=F:F:T", "Network.init_sparsity=0.5", "Data.data_ratio=0.5"]
+        + ["Data.reclass=m,2", "IMP.prune_ratio=0.2"],
+    )
+    text = dry_run.describe(experiment)
+    assert table(text, "layer") == [
+        ["0", "c", *["5", "x", "5", "x", "3", "x", "8", "x", "1"], "600", "no"],
+        ["1", "p", "2", "x", "2", "0", "no"],
+        ["2", "f", "1568", "x", "16", "28,240", "yes"],
+        ["3", "x", "16", "x", "2", "66", "no"],
+        ["all", "28,906"],
+    ]
+    rows = table(text, "round")
+    assert [row[0] for row in rows] == ["0", "1", "2"] and "n_in = 1568" in text
+    assert rows[2] == ["2", "32.000", "%", f"{1568 * 0.32:.1f}"]
+    assert "150 for training, 30 for validation, 3 x 32 x 32, 2 classes" in text
+
+
+def test_streamed_images_take_no_memory_on_the_device():
+    streamed = dry_run.describe(read_experiment([MAIN], ["Data.preload=no"]))
+    assert float(re.search(r"about ([0-9.]+) GB on the device", streamed)[1]) < 0.5
+
+
+def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path):
+    """As a process in which importing TensorFlow or Keras would fail; seeds are described one after the other."""
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    for name in ("tensorflow", "keras"):
+        (poison / f"{name}.py").write_text("raise AssertionError('imported by a dry run')\n")
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "sifting.run", MAIN, "--dry_run", "--seeds", "1,2"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(poison), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    for seed in (1, 2):
+        expected = dry_run.describe(
+            read_experiment([MAIN], [f"Network.seed={seed}", f"IO.save_dir=runs/imp_3l1k/seed_{seed}"])
+        )
+        assert expected in process.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["poison"]

@@ -1,0 +1,715 @@
+"""Files of a run: the reference's pickles byte by byte, hostile and damaged ones, the lock, atomic writing."""
+
+import builtins
+import dataclasses
+import itertools
+import os
+import pickle
+import pickletools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sifting.architecture import LayerSpec, build_specs, parse_arch
+from sifting.errors import DataError, RunDirectoryError
+from sifting.files import atomic_write
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.run_directory import (
+    Progress,
+    RunDirectory,
+    dump_pickle,
+    find_runs,
+    load_pickle,
+    log_line,
+    log_lines,
+    log_summary,
+    read_round_file,
+    round_from_lists,
+    round_to_lists,
+)
+
+RECORDED = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # written by the public TF1 code
+DENSE = "f4:f3:x"
+CONVOLUTIONAL = "c2,3:p2,1:c1,2:f3:x"
+
+
+def specs_of(arch=DENSE, prune=(True, True, True)):
+    return build_specs(parse_arch(arch), prune, (2, 5, 5), 3)
+
+
+def make_round(number=0, arch=DENSE, seed=0):
+    """A round of 11 steps with random values; round 0 stores two checkpoints."""
+    specs, rng = specs_of(arch), np.random.default_rng([seed, number])
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    def layer(spec):
+        if not spec.has_weights:
+            return None
+        if not spec.is_dense:
+            return Parameters(draw(*spec.weight_shape))
+        n_in, n_out = spec.shape
+        return Parameters(draw(n_in, n_out), draw(n_out), draw(n_in), draw(n_in))
+
+    def checkpoint(step):
+        moments = (Moments(draw(s.shape[0]), draw(s.shape[0]) ** 2) if s.is_dense else None for s in specs)
+        return Checkpoint(step, tuple(map(layer, specs)), tuple(moments))
+
+    masks = tuple(
+        values and Mask(*(None if v is None else (v > 0).astype(np.float32) for v in values[:2]))
+        for values in map(layer, specs)
+    )
+    return Round(
+        number,
+        specs,
+        np.full(sum(spec.prunable for spec in specs), 1 - 0.7**number),
+        masks,
+        tuple(map(checkpoint, (3, 10) if number == 0 else (10,))),
+        rng.random(11, np.float32),
+        (0, 5, 10),
+        rng.random(3, np.float32),
+    )
+
+
+def assert_same(one, other):
+    """Equal values of equal types, at every depth."""
+    if dataclasses.is_dataclass(one):
+        one, other = (tuple(getattr(x, f.name) for f in dataclasses.fields(x)) for x in (one, other))
+    assert type(one) is type(other)
+    if isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    elif isinstance(one, (list, tuple)):
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    else:
+        assert one == other
+
+
+def one_line(error) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def names_in(raw: bytes) -> set:
+    """What a pickle asks Python to import."""
+    assert not any(opcode.name == "STACK_GLOBAL" for opcode, _, _ in pickletools.genops(raw))
+    return {argument for opcode, argument, _ in pickletools.genops(raw) if opcode.name in ("GLOBAL", "INST")}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return RunDirectory(tmp_path, "IMP")
+
+
+# --- the reference's recorded run
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_recorded_round_is_read_and_written_with_equal_content(number):
+    path = RECORDED / f"IMP_itdata_{number}.pkl"
+    result = read_round_file(path)
+    assert result.number == number
+    assert [spec.shape for spec in result.specs] == [(192, 48), (48, 32), (32, 10)]
+    assert [c.step for c in result.checkpoints] == ([10, 120] if number == 0 else [120])
+    assert_same(round_to_lists(result), pickle.loads(path.read_bytes()))
+    assert_same(pickle.loads(dump_pickle(round_to_lists(result))), pickle.loads(path.read_bytes()))
+
+
+def test_the_recorded_log_and_findata_are_written_again_byte_by_byte(tmp_path):
+    recorded, ours = RunDirectory(RECORDED, "IMP"), RunDirectory(tmp_path, "IMP")
+    assert recorded.rounds() == list(range(6))
+    rounds = [recorded.read_round(number) for number in recorded.rounds()]
+    ours.write_log(
+        "".join(log_lines(r.validation_steps, r.training_errors, r.validation_errors) + log_summary(r) for r in rounds)
+    )
+    assert ours.path("out.dat").read_bytes() == recorded.path("out.dat").read_bytes()
+    ours.write_findata(rounds[0].specs, [r.ratios for r in rounds], [r.best_validation_error for r in rounds])
+    assert_same(*(pickle.loads(run.path("findata.pkl").read_bytes()) for run in (ours, recorded)))
+
+
+def test_the_recorded_run_has_no_record_of_ours():
+    recorded = RunDirectory(RECORDED, "IMP")
+    assert recorded.read_input() is None and recorded.read_record() == {} and recorded.read_checkpoint() is None
+
+
+# --- our pickles in the reference's environment
+
+
+def test_pickles_name_only_what_every_numpy_resolves():
+    """Protocol <= 4 and numpy's old names; the reference's environment has an old numpy."""
+    for arch in (DENSE, CONVOLUTIONAL):
+        raw = dump_pickle(round_to_lists(make_round(arch=arch)))
+        assert raw[0] == 0x80 and raw[1] <= 4
+        names = names_in(raw)
+        assert names == {
+            "numpy.core.multiarray _reconstruct",
+            "numpy.core.multiarray scalar",
+            "numpy ndarray",
+            "numpy dtype",
+        }
+
+
+def test_text_that_looks_like_a_name_of_numpy_is_left_alone():
+    content = ["cnumpy._core.multiarray\nscalar\n", b"cnumpy._core.multiarray\nscalar\n", np.float32(1), np.arange(3)]
+    assert_same(pickle.loads(dump_pickle(content)), content)
+
+
+def test_the_notebooks_cells_load_our_pickles(directory):
+    """Plain pickle, and positions 0 ... 9 as the reference's notebook indexes them."""
+    stored = make_round(0)
+    directory.write_round(stored)
+    with open(directory.path("itdata_0.pkl"), "rb") as file:
+        itdata = pickle.load(file)
+    arch, ratios, checkpoints, steps, val_steps, train_errors, val_errors, weights, moments, masks = itdata
+    assert arch == [["f", [50, 4], True], ["f", [4, 3], True], ["x", [3, 3], True]]
+    assert type(arch[0][0]) is str and type(arch[0][1][0]) is int and type(arch[0][2]) is bool
+    assert ratios.dtype == np.float64 and ratios.tolist() == [0, 0, 0]
+    assert checkpoints == [3, 10] and steps == list(range(11)) and val_steps == [0, 5, 10]
+    for values in (checkpoints, steps, val_steps):
+        assert type(values) is list and all(type(step) is int for step in values)
+    for errors, expected in ((train_errors, stored.training_errors), (val_errors, stored.validation_errors)):
+        assert type(errors) is list and all(type(error) is np.float32 for error in errors)
+        assert errors == expected.tolist()
+    assert len(weights) == len(moments) == 2
+    W, b, gamma, beta = weights[1][0]
+    assert [a.shape for a in (W, b, gamma, beta)] == [(50, 4), (4,), (50,), (50,)] and W.dtype == np.float32
+    np.testing.assert_array_equal(weights[0][2][0], stored.checkpoints[0].parameters[2].W)
+    assert moments[1][1].shape == (2, 4)
+    np.testing.assert_array_equal(moments[1][1][0], stored.checkpoints[1].moments[1].mean)
+    np.testing.assert_array_equal(moments[1][1][1], stored.checkpoints[1].moments[1].variance)
+    mask_W, mask_b = masks[1]
+    assert mask_W.shape == (4, 3) and mask_b.shape == (3,)
+    np.testing.assert_array_equal((mask_W @ masks[2][0]).shape, (4, 3))  # the chained product of the notebook
+    assert min(val_errors) == stored.best_validation_error
+
+
+def test_findata_has_the_references_types(directory):
+    directory.write_findata(specs_of(), [np.zeros(3), np.full(3, 0.3)], [np.float32(0.5), np.float32(0.25)])
+    arch, ratios, best = pickle.loads(directory.path("findata.pkl").read_bytes())
+    assert arch[2] == ["x", [3, 3], True] and [r.tolist() for r in ratios] == [[0, 0, 0], [0.3, 0.3, 0.3]]
+    assert type(ratios) is list and type(best) is list and best == [0.5, 0.25] and type(best[0]) is np.float32
+
+
+def test_a_convolutional_rounds_lists_by_hand():
+    itdata = round_to_lists(make_round(arch=CONVOLUTIONAL))
+    assert itdata[0] == [
+        ["c", [2, 2, 2, 3, 1], True],
+        ["p", [2, 1], False],
+        ["c", [1, 1, 3, 2, 1], True],
+        ["f", [18, 3], False],
+        ["x", [3, 3], False],
+    ]
+    weights, moments, masks = itdata[7][0], itdata[8][0], itdata[9]
+    assert [[a.shape for a in layer] for layer in weights] == [
+        [(2, 2, 2, 3)],
+        [],
+        [(1, 1, 3, 2)],
+        [(18, 3), (3,), (18,), (18,)],
+        [(3, 3), (3,), (3,), (3,)],
+    ]
+    assert [a.shape for a in moments] == [(2, 18), (2, 3)]  # dense layers only
+    assert [len(mask) for mask in masks] == [1, 0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("arch", [DENSE, CONVOLUTIONAL, "x", "p2,2:x"])
+@pytest.mark.parametrize("number", [0, 7])
+def test_a_round_comes_back_as_it_was(arch, number, directory):
+    stored = make_round(number, arch)
+    directory.write_round(stored)
+    assert_same(directory.read_round(number), stored)
+
+
+def test_equal_rounds_give_equal_bytes(directory):
+    """However their arrays came about: made here, read from a pickle, shared, transposed in memory."""
+    stored = make_round(0)
+    raw = dump_pickle(round_to_lists(stored))
+    read = round_from_lists(pickle.loads(raw), 0)
+    assert dump_pickle(round_to_lists(read)) == raw
+    twice = round_from_lists(pickle.loads(dump_pickle(round_to_lists(read))), 0)
+    mixed = dataclasses.replace(stored, checkpoints=(twice.checkpoints[0], stored.checkpoints[1]), ratios=read.ratios)
+    assert dump_pickle(round_to_lists(mixed)) == raw
+    reordered = dataclasses.replace(
+        stored, masks=tuple(m._replace(W=np.asfortranarray(m.W), b=m.b.astype(">f4")) for m in stored.masks)
+    )
+    assert dump_pickle(round_to_lists(reordered)) == raw
+    shared = dataclasses.replace(stored, checkpoints=stored.checkpoints[:1] * 2)
+    copied = dataclasses.replace(
+        stored,
+        checkpoints=(stored.checkpoints[0], round_from_lists(pickle.loads(raw), 0).checkpoints[0]),
+    )
+    assert dump_pickle(round_to_lists(shared)) == dump_pickle(round_to_lists(copied))
+    one = np.ones(3)
+    directory.write_findata(specs_of(), [one, one], [0.5, 0.5])
+    raw = directory.path("findata.pkl").read_bytes()
+    directory.write_findata(specs_of(), [one, pickle.loads(pickle.dumps(one))], [np.float32(0.5), 0.5])
+    assert directory.path("findata.pkl").read_bytes() == raw
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_of_every_protocol_are_read(protocol, tmp_path):
+    """The reference's files are of any; those of protocol 2 spell arrays by way of latin-1 text."""
+    stored = make_round(3)
+    path = tmp_path / "IMP_itdata_3.pkl"
+    path.write_bytes(pickle.dumps(round_to_lists(stored), protocol=protocol))
+    assert_same(read_round_file(path), stored)
+
+
+def test_arrays_of_other_number_types_are_read_as_float32(tmp_path):
+    content = round_to_lists(make_round())
+    content[9] = [
+        [array.astype(kind) for array in layer] for layer, kind in zip(content[9], (bool, int, float), strict=True)
+    ]
+    (tmp_path / "round.pkl").write_bytes(pickle.dumps(content))
+    assert_same(read_round_file(tmp_path / "round.pkl"), make_round())
+
+
+# --- hostile and damaged files
+
+
+class Reduce:
+    """Pickles into a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self._call = function, arguments
+
+    def __reduce__(self):
+        return self._call
+
+
+def write_marker(path):
+    Path(path).write_text("code was run")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        (os.system, ("touch {}",), "system"),
+        (builtins.eval, ("open({!r}, 'w')",), "builtins.eval"),
+        (builtins.exec, ("open({!r}, 'w')",), "builtins.exec"),
+        (builtins.getattr, (os, "system"), "builtins.getattr"),
+        (np.load, ("{}",), "numpy.load"),
+        (np.fromfile, ("{}",), "numpy.fromfile"),
+        (np.save, ("{}", 1), "numpy.save"),
+        (np.memmap, ("{}", "u1", "w+", 0, (1,)), "numpy.memmap"),
+        (np.ones, (3,), "numpy.ones"),
+        (subprocess.Popen, (["touch", "{}"],), "subprocess.Popen"),
+        (Path, ("{}",), "Path"),
+        (set, ([1],), "builtins.set"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_hostile_pickle_is_refused_without_running(function, arguments, name, protocol, tmp_path):
+    marker = tmp_path / "marker"
+    filled = [a.format(str(marker)) if isinstance(a, str) else a for a in arguments]
+    filled = [
+        [part.format(str(marker)) for part in a] if isinstance(a, list) and name != "builtins.set" else a
+        for a in filled
+    ]
+    if os in filled:
+        filled = filled[1:]
+    content = round_to_lists(make_round())
+    content[1] = Reduce(function, *filled)
+    path = tmp_path / "IMP_itdata_0.pkl"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(DataError, match="neither a numpy array nor a plain container") as error:
+        read_round_file(path)
+    assert str(path) in one_line(error)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"(S'true'\nios\nsystem\n.",  # INST
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",  # STACK_GLOBAL
+        b"\x80\x02\x82\x01.",  # an extension code
+        b"cnumpy\nndarray.__init__\n.",
+        b"cnumpy.core.multiarray\nscalar.__class__\n.",
+        b"cnumpy._core\nmultiarray\n.",
+        b"c_codecs\ndecode\n.",
+        b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.",
+        b"Pid\n.",  # a persistent id
+    ],
+)
+def test_hand_made_pickles_are_refused(raw, tmp_path):
+    (tmp_path / "file.pkl").write_bytes(raw)
+    with pytest.raises(DataError) as error:
+        load_pickle(tmp_path / "file.pkl")
+    one_line(error)
+
+
+def test_a_pickle_that_asks_for_too_much_memory_is_refused(tmp_path):
+    (tmp_path / "file.pkl").write_bytes(b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.")
+    with pytest.raises(DataError):
+        load_pickle(tmp_path / "file.pkl")
+
+
+def test_every_truncation_of_a_round_is_refused_in_one_line(tmp_path):
+    raw = dump_pickle(round_to_lists(make_round()))
+    path = tmp_path / "IMP_itdata_0.pkl"
+    for length in [*range(0, 200), *range(200, len(raw), 37), len(raw) - 1]:
+        path.write_bytes(raw[:length])
+        with pytest.raises(DataError) as error:
+            read_round_file(path)
+        assert str(path) in one_line(error)
+
+
+def forged_array(kind: str, flags: int, raw: bytes) -> Reduce:
+    """An array whose dtype lies about itself."""
+    dtype = Reduce(np.dtype, kind, False, True)
+    dtype._call += ((3, "|", None, None, None, -1, -1, flags),)
+    array = Reduce(np.zeros(0).__reduce__()[0], np.ndarray, (0,), b"b")
+    array._call += ((1, (len(raw) // 8,), dtype, False, raw),)
+    return array
+
+
+@pytest.mark.parametrize(("kind", "flags"), [("O8", 0), ("O", 0), ("V8", 0), ("f8", 63), ("M8", 0)])
+def test_a_forged_dtype_cannot_turn_bytes_into_pointers(kind, flags, tmp_path):
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps(forged_array(kind, flags, b"A" * 16)))
+    if kind == "f8":  # its flags are not believed
+        np.testing.assert_array_equal(load_pickle(tmp_path / "file.pkl"), np.frombuffer(b"A" * 16))
+        return
+    with pytest.raises(DataError, match="neither numbers nor text") as error:
+        load_pickle(tmp_path / "file.pkl")
+    one_line(error)
+
+
+@pytest.mark.parametrize("array", [np.array([1, "a", None], object), np.zeros(2, "i4,f4"), np.zeros(2, "M8[s]")])
+def test_arrays_of_anything_but_numbers_and_text_are_refused(array, tmp_path):
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps(array))
+    with pytest.raises(DataError, match="neither numbers nor text"):
+        load_pickle(tmp_path / "file.pkl")
+
+
+@pytest.mark.parametrize("kind", ["?", "u1", ">i2", "i8", "f2", ">f4", "f8", "c16", "S3", "U2", ">U2"])
+@pytest.mark.parametrize("protocol", [2, 3, 5])
+def test_arrays_and_scalars_of_numbers_come_back_as_they_were(kind, protocol, tmp_path):
+    array = np.array([[1, 0], [0, 1], [1, 1]]).astype(kind)
+    raw = pickle.dumps([array, array.T, array[::2, :1], array[0, 0]], protocol=protocol)
+    (tmp_path / "file.pkl").write_bytes(raw)
+    assert_same(load_pickle(tmp_path / "file.pkl"), pickle.loads(raw))
+
+
+DAMAGE = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from sifting.errors import DataError
+from sifting.run_directory import read_round_file
+
+resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))  # a damaged length or index can ask for any amount
+path, rng, refused = Path(sys.argv[1]), np.random.default_rng(0), 0
+raw = path.read_bytes()
+for _ in range(600):
+    damaged = bytearray(raw)
+    for position in rng.integers(0, len(raw), rng.integers(1, 4)):
+        damaged[position] = rng.integers(256)
+    path.write_bytes(damaged)
+    try:
+        read_round_file(path)
+    except DataError as error:
+        refused += "\\n" not in str(error)
+print(refused)
+"""
+
+
+def test_random_damage_gives_one_line_or_a_round(tmp_path):
+    """Any byte may be wrong: a round of the right shapes, or one line; no other exception, no warning, no crash."""
+    path = tmp_path / "IMP_itdata_0.pkl"
+    path.write_bytes(dump_pickle(round_to_lists(make_round(arch=CONVOLUTIONAL))))
+    command = [sys.executable, "-W", "error", "-c", DAMAGE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
+def with_changed(position, change):
+    """The lists of a round, one entry replaced by change(entry)."""
+    content = round_to_lists(make_round())
+    content[position] = change(content[position])
+    return content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        {},
+        (),
+        "text",
+        [],
+        list(range(10)),
+        tuple(round_to_lists(make_round())),
+        round_to_lists(make_round())[:9],
+        [*round_to_lists(make_round()), 0],
+        np.zeros(10),
+        with_changed(0, lambda arch: arch[:-1]),
+        with_changed(0, lambda arch: [["q", [50, 4], True], *arch[1:]]),
+        with_changed(0, lambda arch: [["f", [50], True], *arch[1:]]),
+        with_changed(0, lambda arch: [["f", [50, 5], True], *arch[1:]]),
+        with_changed(0, lambda arch: [["c", [50, 4], True], *arch[1:]]),
+        with_changed(1, lambda ratios: ratios[:2]),
+        with_changed(1, lambda ratios: "many"),
+        with_changed(2, lambda steps: steps[:1]),
+        with_changed(2, lambda steps: ["three", 10]),
+        with_changed(2, lambda steps: [float("inf"), 10]),
+        with_changed(4, lambda steps: steps[:-1]),
+        with_changed(4, lambda steps: [0, 5, 99]),
+        with_changed(4, lambda steps: []),
+        with_changed(5, lambda errors: errors[:4]),
+        with_changed(5, lambda errors: ["a"] * 11),
+        with_changed(6, lambda errors: errors[:-1]),
+        with_changed(7, lambda weights: weights[:1]),
+        with_changed(7, lambda weights: [weights[0], weights[1][:2]]),
+        with_changed(7, lambda weights: [[layer[:1] for layer in step] for step in weights]),  # W alone
+        with_changed(7, lambda weights: [[[W.T, *rest] for W, *rest in step] for step in weights]),
+        with_changed(7, lambda weights: [[[*rest, beta[:1]] for *rest, beta in step] for step in weights]),
+        with_changed(7, lambda weights: [[[*layer, layer[0]] for layer in step] for step in weights]),
+        with_changed(7, lambda weights: [[[[], *rest] for _, *rest in step] for step in weights]),
+        with_changed(7, lambda weights: [[["W", *rest] for _, *rest in step] for step in weights]),
+        with_changed(8, lambda moments: [step[:-1] for step in moments]),  # one layer's are missing
+        with_changed(8, lambda moments: [[*step, step[0]] for step in moments]),
+        with_changed(8, lambda moments: [[layer[:1] for layer in step] for step in moments]),
+        with_changed(8, lambda moments: [[layer[:, 1:] for layer in step] for step in moments]),
+        with_changed(8, lambda moments: [[0 for layer in step] for step in moments]),
+        with_changed(9, lambda masks: masks[1:]),
+        with_changed(9, lambda masks: [[], *masks[1:]]),
+        with_changed(9, lambda masks: [mask[:1] for mask in masks]),
+        with_changed(9, lambda masks: [[W, W] for W, _ in masks]),
+    ],
+)
+def test_lists_of_another_shape_are_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "IMP_itdata_0.pkl"
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match="is not the pickle of a round") as error:
+        read_round_file(path)
+    assert str(path) in one_line(error)
+
+
+def test_missing_files_and_folders_are_refused_in_one_line(directory, tmp_path):
+    for path in (directory.round_path(0), tmp_path):
+        with pytest.raises(DataError, match="cannot be read") as error:
+            read_round_file(path)
+        assert str(path) in one_line(error)
+
+
+# --- log
+
+
+def test_log_lines_by_hand():
+    assert log_line(0, 0.9, 0.8684) == "Step:       0, TE: 0.900, VE: 0.868\r"
+    assert log_line(1234567, np.float32(1), 0.0006) == "Step: 1234567, TE: 1.000, VE: 0.001\r"
+    errors = np.arange(11) / 10
+    assert log_lines((0, 10), errors, (0.5, 0.25)) == log_line(0, 0.0, 0.5) + log_line(10, 1.0, 0.25)
+
+
+def test_the_log_is_appended_without_changing_carriage_returns(directory):
+    directory.write_log("a\r")
+    directory.append_log(log_line(1, 0.5, 0.5))
+    directory.append_log("b\n")
+    assert directory.path("out.dat").read_bytes() == b"a\rStep:       1, TE: 0.500, VE: 0.500\rb\n"
+
+
+# --- the round in progress
+
+
+@pytest.mark.parametrize("arch", [DENSE, CONVOLUTIONAL])
+def test_a_checkpoint_comes_back_and_goes_with_its_round(arch, directory):
+    assert directory.read_checkpoint() is None
+    state = {"variable_0": np.ones((2, 3), np.float32), "variable_1": np.int64(7), "variable_2": np.float32(0.1)}
+    stored = make_round(4, arch)
+    progress = Progress(dataclasses.replace(stored, checkpoints=()), 11, 2.5, state)
+    directory.write_checkpoint(progress)
+    read = directory.read_checkpoint()
+    assert_same(read.partial, progress.partial)
+    assert (read.step, read.seconds) == (11, 2.5)
+    assert_same(dict(read.state), state)
+    directory.write_round(stored)
+    assert directory.read_checkpoint() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1]), pickle.dumps({"number": 0, "round": [1, 2]})])
+def test_a_damaged_checkpoint_is_refused_in_one_line(content, directory):
+    directory.checkpoint_path.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match="is damaged; remove it") as error:
+        directory.read_checkpoint()
+    assert str(directory.checkpoint_path) in one_line(error)
+
+
+# --- the directory
+
+
+def test_names_of_the_files(tmp_path):
+    directory = RunDirectory(tmp_path, "a.b")
+    assert directory.round_path(12) == tmp_path / "a.b_itdata_12.pkl"
+    assert directory.path("out.dat") == tmp_path / "a.b_out.dat"
+    assert str(directory) == str(tmp_path / "a.b")
+
+
+def test_rounds_are_listed_in_order_and_by_prefix(tmp_path):
+    for name in ("a_itdata_10.pkl", "a_itdata_9.pkl", "ab_itdata_0.pkl", "a_itdata_1.pkl.tmp", "a_itdata_x.pkl"):
+        (tmp_path / name).touch()
+    assert RunDirectory(tmp_path, "a").rounds() == [9, 10]
+    assert RunDirectory(tmp_path, ".").rounds() == []  # a prefix is no pattern
+    assert RunDirectory(tmp_path / "missing", "a").rounds() == []
+
+
+def test_removing_rounds_keeps_the_earlier_ones(directory):
+    for number in (0, 1, 2, 10):
+        directory.write_round(make_round(number))
+    directory.write_checkpoint(Progress(make_round(3), 5, 0.0, {}))
+    directory.remove_rounds(2)
+    assert directory.rounds() == [0, 1] and directory.read_checkpoint() is None
+
+
+def test_input_and_record_round_trip(directory):
+    directory.write_input("[IO]\nprefix = ä\n")
+    directory.write_record({"seed": 1, "rounds": {"0": {"seconds": 0.5}}})
+    assert directory.read_input() == "[IO]\nprefix = ä\n"
+    assert directory.read_record() == {"seed": 1, "rounds": {"0": {"seconds": 0.5}}}
+
+
+# --- which runs the user names
+
+
+def touch_run(folder, prefix="IMP"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{prefix}_itdata_0.pkl").touch()
+
+
+def found(*paths):
+    return [(run.folder, run.prefix) for run in find_runs(paths)]
+
+
+def test_find_runs(tmp_path):
+    touch_run(tmp_path / "one", "mine")
+    for seed in (10, 9, 1):
+        touch_run(tmp_path / "seeds" / f"seed_{seed}")
+    touch_run(tmp_path / "two", "a")
+    touch_run(tmp_path / "two", "b_itdata_1")
+    assert found(tmp_path / "one") == [(tmp_path / "one", "mine")]
+    assert found(str(tmp_path / "one" / "mine")) == [(tmp_path / "one", "mine")]
+    assert found(tmp_path / "seeds") == [(tmp_path / "seeds" / f"seed_{seed}", "IMP") for seed in (1, 9, 10)]
+    assert found(tmp_path / "two" / "a", tmp_path / "one") == [(tmp_path / "two", "a"), (tmp_path / "one", "mine")]
+    assert found(tmp_path / "two" / "b_itdata_1") == [(tmp_path / "two", "b_itdata_1")]
+    assert found(RECORDED) == [(RECORDED, "IMP")]
+    with pytest.raises(RunDirectoryError, match="holds the runs a, b_itdata_1; accepted: one of") as error:
+        found(tmp_path / "two")
+    one_line(error)
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "empty/IMP", "empty/file"])
+def test_where_there_is_no_run_it_is_said_in_one_line(name, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "file").touch()
+    with pytest.raises(RunDirectoryError, match="holds no rounds") as error:
+        find_runs([tmp_path / name])
+    assert str(tmp_path / name) in one_line(error)
+
+
+# --- lock and atomic writing
+
+
+def try_lock(folder):
+    """Lock from another process."""
+    code = (
+        "import sys; from sifting.run_directory import RunDirectory\n"
+        "with RunDirectory(sys.argv[1], 'IMP').lock(): print('locked')"
+    )
+    return subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+
+
+def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    with RunDirectory(folder, "IMP").lock():
+        refused = try_lock(folder)
+        assert refused.returncode != 0
+        assert "another process works on this run" in refused.stderr and f"process {os.getpid()} on" in refused.stderr
+        with RunDirectory(folder, "other").lock():  # another run in the same folder
+            pass
+        with pytest.raises(RunDirectoryError), RunDirectory(folder, "IMP").lock():
+            pass
+    assert try_lock(folder).stdout == "locked\n"
+
+
+def test_a_lock_ends_with_its_body_also_by_an_exception(directory):
+    with pytest.raises(KeyError), directory.lock():
+        raise KeyError
+    with directory.lock():
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(RunDirectoryError, match="cannot be written") as error,
+        RunDirectory(tmp_path / "file", "a").lock(),
+    ):
+        pass
+    one_line(error)
+
+
+def test_atomic_write_leaves_the_old_file_when_the_body_raises(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    for exception in (KeyError, KeyboardInterrupt):
+        with pytest.raises(exception), atomic_write(path) as file:
+            file.write(b"new")
+            file.flush()
+            raise exception
+        assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+    with atomic_write(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["file"]
+
+
+def test_what_a_killed_process_left_is_overwritten_and_never_read(directory):
+    directory.write_round(make_round(0))
+    directory.round_path(1).with_name("IMP_itdata_1.pkl.tmp").write_bytes(b"half a round")
+    assert directory.rounds() == [0]
+    directory.write_round(make_round(1))
+    assert_same(directory.read_round(1), make_round(1))
+    assert not list(directory.folder.glob("*.tmp"))
+
+
+def test_a_disk_that_is_full_is_reported_in_one_line_and_the_old_round_stays(directory, monkeypatch):
+    directory.write_round(make_round(0, seed=1))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunDirectoryError, match="No space left on device") as error:
+        directory.write_round(make_round(0, seed=2))
+    one_line(error)
+    assert_same(directory.read_round(0), make_round(0, seed=1))
+
+
+def test_a_copied_run_is_the_same_run(tmp_path):
+    shutil.copytree(RECORDED, tmp_path / "copy")
+    (run,) = find_runs([tmp_path / "copy"])
+    for number, original in itertools.product((0, 5), (RunDirectory(RECORDED, "IMP"),)):
+        assert_same(run.read_round(number), original.read_round(number))
+
+
+def test_specs_are_read_with_plain_types(directory):
+    content = round_to_lists(make_round())
+    content[0][0] = ["f", np.array([50, 4]), np.bool_(True)]
+    content[2] = [np.int64(3), np.int64(10)]
+    directory.round_path(0).write_bytes(pickle.dumps(content))
+    result = directory.read_round(0)
+    assert result.specs[0] == LayerSpec("f", (50, 4), True) and type(result.specs[0].prunable) is bool
+    assert type(result.specs[0].shape[0]) is int and type(result.checkpoints[0].step) is int

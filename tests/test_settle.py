@@ -1,0 +1,297 @@
+"""Starting, continuing, refusing, restarting, overwriting: run.settle, with made-up rounds, without training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from synthetic import made_round, write_input
+
+from sifting import run
+from sifting.errors import InputError, RunDirectoryError
+from sifting.inputs import read_experiment
+from sifting.rounds import Round
+from sifting.run_directory import Progress, RunDirectory
+
+
+@pytest.fixture(autouse=True)
+def flags_as_by_default(monkeypatch):
+    flags.FLAGS.mark_as_parsed()
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """experiment(*changes): that of the synthetic input file, changed."""
+    return lambda *changes: read_experiment([str(write_input(tmp_path, *changes))])
+
+
+@pytest.fixture
+def directory(tmp_path) -> RunDirectory:
+    (tmp_path / "run").mkdir()
+    return RunDirectory(tmp_path / "run", "IMP")
+
+
+def begin(directory: RunDirectory, experiment, rounds: int, in_progress: bool = False) -> None:
+    """What a process leaves that has trained some rounds, and was interrupted in the next one if `in_progress`."""
+    directory.write_input(experiment.to_text())
+    for number in range(rounds):
+        directory.write_round(made_round(number))
+    if in_progress:
+        directory.write_checkpoint(progress(rounds))
+
+
+def progress(number: int) -> Progress:
+    """A round before its step 7."""
+    whole = made_round(number)
+    partial = Round(
+        number, whole.specs, whole.ratios, whole.masks, whole.checkpoints[:1], np.zeros(7, np.float32), (0,), [0.5]
+    )
+    return Progress(partial, 7, 1.5, {})
+
+
+def contents(directory: RunDirectory) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.folder.iterdir()}
+
+
+def settle(directory, experiment, overwrite=False):
+    """run.settle, which must change nothing, whatever it decides."""
+    before = contents(directory)
+    try:
+        with flagsaver.flagsaver(overwrite=overwrite):
+            return run.settle(directory, experiment)
+    finally:
+        assert contents(directory) == before
+
+
+def refusal(directory, experiment, overwrite=False) -> str:
+    with pytest.raises(RunDirectoryError) as error:
+        settle(directory, experiment, overwrite)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- starting and continuing ---------------------------------------------------------------------------------------
+
+
+def test_empty_directory_starts(directory, experiment):
+    settled, _ = settle(directory, experiment())
+    assert settled == experiment()
+
+
+def test_seed_is_drawn_where_none_is_given_and_differs_between_runs(directory, experiment):
+    unseeded = experiment("Network.seed")
+    seeds = {settle(directory, unseeded)[0].network.seed for _ in range(5)}
+    assert len(seeds) == 5 and all(0 <= seed < 2**31 for seed in seeds)
+
+
+@pytest.mark.parametrize(("rounds", "in_progress"), [(1, False), (0, True), (2, True)])
+def test_the_same_experiment_continues(directory, experiment, rounds, in_progress):
+    begin(directory, experiment(), rounds, in_progress)
+    assert settle(directory, experiment()) == (experiment(), None)
+
+
+@pytest.mark.parametrize(("rounds", "in_progress"), [(1, False), (0, True)])
+def test_a_drawn_seed_is_kept(directory, experiment, rounds, in_progress):
+    begin(directory, experiment("Network.seed=12345"), rounds, in_progress)
+    settled, in_the_way = settle(directory, experiment("Network.seed"))
+    assert settled.network.seed == 12345 and in_the_way is None
+
+
+def test_a_directory_without_rounds_starts_whatever_its_record_says(directory, experiment):
+    """As a run leaves it that was stopped before its first checkpoint; a damaged record is no obstacle then."""
+    begin(directory, experiment("Network.learning_rate=0.7"), 0)
+    assert settle(directory, experiment())[0] == experiment()
+    directory.path("input.in").write_bytes(b"\xff")
+    assert settle(directory, experiment())[0] == experiment()
+
+
+FREE = [
+    ("IMP.max_iterations=9", "IMP.stop_ratio=0.1"),
+    ("Network.jit_compile=false", "Data.preload=false", "Data.dataloc=elsewhere"),
+    ("IO.checkpoint_seconds=1", "IO.cache_dir=elsewhere"),
+    ("IMP.prune_step=20", "Network.learning_rate=1e-1", "IMP.prune_ratio=0.30"),  # the defaults, spelled out
+]
+
+
+@pytest.mark.parametrize("changes", FREE)
+def test_keys_that_do_not_change_results_may_differ(directory, experiment, changes):
+    begin(directory, experiment(), 2)
+    changed = experiment(*changes)
+    assert settle(directory, changed) == (changed, None)
+
+
+def test_a_moved_directory_continues(directory, experiment, tmp_path):
+    begin(directory, experiment(), 2)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    moved = experiment(f"IO.save_dir={tmp_path / 'moved'}")
+    assert settle(RunDirectory(tmp_path / "moved", "IMP"), moved) == (moved, None)
+
+
+# --- refusing ------------------------------------------------------------------------------------------------------
+
+OTHER = [
+    ("Network.seed=2", "[Network] seed = 1 there, 2 here"),
+    ("Network.arch=f5:x", "[Network] arch = f4:x there, f5:x here"),
+    ("Network.steps=21", "[Network] steps = 20 there, 21 here"),
+    ("Network.batch_size=6", "[Network] batch_size = 5 there, 6 here"),
+    ("Network.val_size=29", "[Network] val_size = 30 there, 29 here"),
+    ("Network.learning_rate=0.2", "[Network] learning_rate = 0.1 there, 0.2 here"),
+    ("Network.minimizer=Adam", "[Network] minimizer = SGD there, Adam here"),
+    ("Network.deterministic=true", "[Network] deterministic = "),
+    ("Data.data_ratio=0.5", "[Data] data_ratio = 1.0 there, 0.5 here"),
+    ("Data.reclass=m,2", "[Data] reclass = n there, m,2 here"),
+    ("Data.clone=gaussian", "[Data] clone = none there, gaussian here"),
+    ("IMP.prune=T:T", "[IMP] prune = "),
+    ("IMP.prune_ratio=0.2", "[IMP] prune_ratio = 0.3 there, 0.2 here"),
+    ("IMP.weights_step=4", "[IMP] weights_step = 5 there, 4 here"),
+    ("IMP.prune_step=19", "[IMP] prune_step = 20 there, 19 here"),
+]
+
+
+@pytest.mark.parametrize(("change", "difference"), OTHER)
+@pytest.mark.parametrize(("rounds", "in_progress"), [(1, False), (0, True)])
+def test_another_experiment_is_refused_by_the_keys_that_differ(
+    directory, experiment, change, difference, rounds, in_progress
+):
+    begin(directory, experiment(), rounds, in_progress)
+    line = refusal(directory, experiment(change))
+    assert f"holds another experiment ({difference}" in line
+    assert all(way in line for way in ("save_dir", "prefix", "--overwrite", "restart"))
+
+
+def test_all_differences_are_named(directory, experiment):
+    begin(directory, experiment(), 1)
+    line = refusal(directory, experiment("Network.batch_size=6", "IMP.weights_step=4", "IMP.max_iterations=7"))
+    assert "batch_size = 5 there, 6 here; [IMP] weights_step = 5 there, 4 here)" in line
+
+
+def test_rounds_without_a_record_are_refused(directory, experiment):
+    """Such as those of the reference: nobody can say what they are."""
+    directory.write_round(made_round(0))
+    assert "rounds without a recorded input file" in refusal(directory, experiment())
+
+
+def test_damaged_record_of_a_run_is_named(directory, experiment):
+    begin(directory, experiment(), 1)
+    directory.path("input.in").write_text("[IMP]\n")
+    with pytest.raises(InputError, match="IMP_input.in: .*arch is missing"):
+        settle(directory, experiment())
+
+
+# --- restart -------------------------------------------------------------------------------------------------------
+
+
+def restarted(experiment, first, *changes):
+    return experiment("Network.restart=true", f"Network.rest_it={first}", "IMP.max_iterations=9", *changes)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_restart_goes_on_behind_the_last_round_with_other_settings(directory, experiment, recorded):
+    """Also behind rounds of the reference, which have no record."""
+    begin(directory, experiment(), 3)
+    if not recorded:
+        directory.path("input.in").unlink()
+    other = restarted(experiment, 3, "Network.learning_rate=0.2")
+    assert settle(directory, other) == (other, 3)
+
+
+def test_restart_puts_a_round_in_progress_of_other_settings_aside(directory, experiment):
+    begin(directory, experiment(), 2, in_progress=True)
+    other = restarted(experiment, 2)
+    settled, in_the_way = settle(directory, other)
+    directory.remove_rounds(in_the_way)
+    assert (directory.rounds(), directory.checkpoint_path.exists()) == ([0, 1], False)
+
+
+def test_restart_that_has_begun_continues(directory, experiment):
+    other = restarted(experiment, 2)
+    begin(directory, other, 3, in_progress=True)
+    assert settle(directory, other) == (other, None)
+
+
+def test_restart_in_the_middle_is_refused_and_with_overwrite_keeps_earlier_rounds(directory, experiment):
+    begin(directory, experiment(), 5, in_progress=True)
+    other = restarted(experiment, 3)
+    line = refusal(directory, other)
+    assert (
+        "restart = False there, True here" in line and "delete its rounds from 3 on" in line and "rest_it > 4" in line
+    )
+    settled, in_the_way = settle(directory, other, overwrite=True)
+    directory.remove_rounds(in_the_way)
+    assert (directory.rounds(), directory.checkpoint_path.exists()) == ([0, 1, 2], False)
+
+
+# --- overwriting, and several runs in a folder ---------------------------------------------------------------------
+
+
+def test_overwrite_removes_the_rounds_of_this_prefix_only(directory, experiment):
+    neighbours = [RunDirectory(directory.folder, prefix) for prefix in ("IMP_itdata", "IMP2", "other", "IM", "I.P")]
+    for run_directory in (directory, *neighbours):
+        begin(run_directory, experiment(), 2, in_progress=True)
+    settled, in_the_way = settle(directory, experiment("Network.learning_rate=0.7"), overwrite=True)
+    directory.remove_rounds(in_the_way)
+    assert directory.rounds() == [] and not directory.checkpoint_path.exists()
+    for neighbour in neighbours:
+        assert neighbour.rounds() == [0, 1] and neighbour.checkpoint_path.exists()
+
+
+@pytest.mark.parametrize("record", [b"", b"\xff", None])
+def test_overwrite_does_not_mind_a_damaged_record(directory, experiment, record):
+    begin(directory, experiment(), 2)
+    if record is None:
+        directory.path("input.in").unlink()
+    else:
+        directory.path("input.in").write_bytes(record)
+    directory.checkpoint_path.write_bytes(b"damaged")
+    assert settle(directory, experiment(), overwrite=True) == (experiment(), 0)
+
+
+def test_overwrite_draws_another_seed(directory, experiment):
+    begin(directory, experiment("Network.seed=12345"), 1)
+    settled, _ = settle(directory, experiment("Network.seed"), overwrite=True)
+    assert settled.network.seed not in (None, 12345)
+
+
+def test_prefixes_share_a_folder(directory, experiment, tmp_path):
+    """Each is its own run: one continues, another one is refused, a third one starts."""
+    begin(directory, experiment(), 2)
+    begin(RunDirectory(directory.folder, "wide"), experiment("Network.arch=f8:x"), 1)
+    wide = experiment("Network.arch=f8:x", "IO.prefix=wide")
+    assert settle(RunDirectory(directory.folder, "wide"), wide) == (wide, None)
+    assert settle(directory, experiment()) == (experiment(), None)
+    assert "arch = f4:x there, f8:x here" in refusal(directory, experiment("Network.arch=f8:x"))
+    fresh = experiment("Network.arch=f16:x", "IO.prefix=wider")
+    assert settle(RunDirectory(directory.folder, "wider"), fresh)[0] == fresh
+    assert RunDirectory(directory.folder, "wider").rounds() == []
+
+
+# --- when the directory changes ------------------------------------------------------------------------------------
+
+
+class Started(Exception):
+    """Everything was accepted: TensorFlow would be imported now."""
+
+
+def test_run_makes_room_only_when_nothing_can_be_refused_any_more(directory, experiment, monkeypatch, tmp_path):
+    """--overwrite with images that cannot be loaded loses nothing; with good ones it replaces rounds and record."""
+
+    def started():
+        raise Started
+
+    monkeypatch.setattr(run, "native_messages_hidden", started)
+    begin(directory, experiment(), 2, in_progress=True)
+    before = contents(directory)
+    other = experiment("Network.learning_rate=0.7", f"IO.cache_dir={tmp_path / 'test.in' / 'cache'}")
+    with flagsaver.flagsaver(overwrite=True), pytest.raises(Exception, match="accepted as .IO. cache_dir"):
+        run.run(other, signals=None)
+    after = contents(directory)
+    assert {name: after[name] for name in before} == before and set(after) - set(before) == {"IMP_lock"}
+
+    other = experiment("Network.learning_rate=0.7")
+    with flagsaver.flagsaver(overwrite=True), pytest.raises(Started):
+        run.run(other, signals=None)
+    assert directory.rounds() == [] and not directory.checkpoint_path.exists()
+    assert read_experiment([str(directory.path("input.in"))]) == other
+    assert Path(other.io.save_dir) == directory.folder
