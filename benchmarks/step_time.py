@@ -137,7 +137,9 @@ def measure(arch: str, batch_size: int, image_set: ImageSet, steps: int, repeats
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10, help="steps of one measurement at batch 1000; 10 x at batch 40")
+    parser.add_argument(
+        "--steps", type=int, default=10, help="steps of one measurement at batch 1000; 10 x at batch 40"
+    )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--tf32", action="store_true", help="allow TF32 on GPUs that have it")
     options = parser.parse_args()

@@ -81,12 +81,12 @@ class Screen:
         eta = f"ETA {duration(left)}"
         if self._rounds is not None:
             per_round = self._round_seconds or seconds * self._steps / max(done, 1)
-            eta += f", all rounds {duration(left + per_round * (self._rounds - self._number - 1))}"
+            eta += f", all {duration(left + per_round * (self._rounds - self._number - 1))}"
         bar = "#" * round(10 * step / self._steps)
-        validation = (
-            f"  validation {validation_errors[-1]:.3f} (best {min(validation_errors):.3f})" if validation_errors else ""
-        )
+        validation = ""
+        if validation_errors:
+            validation = f", validation {validation_errors[-1]:.3f} (best {min(validation_errors):.3f})"
         return (
-            f"{self._label}  [{bar:<10}] step {step}/{self._steps}  {rate:.0f} steps/s  {eta}"
-            f"  error: training {training_error:.3f}{validation}"
+            f"{self._label}  [{bar:<10}] {step}/{self._steps}  {rate:.0f} steps/s  {eta}"
+            f"  error {training_error:.3f}{validation}"
         )

@@ -56,9 +56,7 @@ def test_rewound_moments_are_caught(monkeypatch, capsys):
 
 def test_a_missing_beta_is_caught(monkeypatch, capsys):
     affine = layers.masked_affine
-    monkeypatch.setattr(
-        layers, "masked_affine", lambda z, gamma, beta, *rest: affine(z, gamma, 0.0 * beta, *rest)
-    )
+    monkeypatch.setattr(layers, "masked_affine", lambda z, gamma, beta, *rest: affine(z, gamma, 0.0 * beta, *rest))
     assert "tensors beyond 1e-05" in replay_disagrees(monkeypatch, capsys)
 
 
@@ -113,3 +111,20 @@ def test_files_that_are_no_recordings_are_refused(content, tmp_path, capsys):
 def test_recordings_of_another_kind_are_refused(capsys):
     assert crosscheck.main([str(DATA / "postprocess.npz")]) == 2
     assert "kind 'postprocess'" in capsys.readouterr().err
+
+
+def test_a_recording_is_met_by_a_twin(monkeypatch, capsys):
+    """The recorded initial weights miss it, here because the replay is spoiled; twin 1 does not."""
+    replay = crosscheck.replay
+
+    def spoiled_replay(recording, jit_compile, folder, twin=0):
+        experiment, rounds, starts = replay(recording, jit_compile, folder, twin)
+        if not twin:
+            rounds[3].training_errors[5] += 1
+        return experiment, rounds, starts
+
+    monkeypatch.setattr(crosscheck, "replay", spoiled_replay)
+    assert crosscheck.main(["--mode", "plain", str(DATA / "imp_fc_sgd.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert "round 3: training errors differ by 50.0 images" in printed
+    assert "twin 1" in printed and "twin 2" not in printed

@@ -345,3 +345,19 @@ def test_small_in_shrinks_the_main_experiment():
     assert (small.method.weights_step, small.method.prune_step) == (15, 1500)
     assert (small.data.collage_images, small.data.collage_val_images) == (12000, 2000)
     assert (small.method.prune_ratio, small.method.stop_ratio) == (0.3, 0.2)
+
+
+def test_experiments_stay_different_when_scaled():
+    """What the papers vary, alone and behind small.in: no two settings of one kind become equal."""
+    varied = {
+        "Network.arch": ["f256:x", "f512:x", "f1024:x", "f2048:x", "f4096:x", "f1024:f1024:x", "f1024:f1024:f1024:x"],
+        "Network.steps": ["5e5", "1e5", "4e4", "1e4", "5e3"],
+        "Network.batch_size": ["1000", "40"],
+        "Network.learning_rate": ["0.5", "0.1", "0.02"],
+        "IMP.weights_step": ["1000", "500", "100", "0"],
+        "IMP.prune_ratio": ["0.3", "0.2"],
+    }
+    files = [str(ROOT / "inputs/imp_3l1k.in"), str(ROOT / "inputs/small.in")]
+    for key, values in varied.items():
+        texts = {read_experiment(files, ["IMP.prune=T", f"{key}={value}"]).to_text() for value in values}
+        assert len(texts) == len(values), key

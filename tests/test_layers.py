@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sifting.layers import EPSILON, MaskedConv2D, MaskedDense, batch_moments, masked_affine, normalise
+from sifting.layers import (
+    EPSILON,
+    MaskedConv2D,
+    MaskedDense,
+    batch_moments,
+    masked_affine,
+    masked_affine_of_data,
+    normalise,
+)
 
 
 def affine_arguments(seed, dtype, batch=7, n_in=5, n_out=4):
@@ -15,10 +23,6 @@ def affine_arguments(seed, dtype, batch=7, n_in=5, n_out=4):
     values = [rng.normal(size=shape) for shape in shapes]
     values[4], values[6] = values[4] > 0, values[6] > 0
     return [tf.constant(value.astype(dtype)) for value in values]
-
-
-def plain_affine(z, gamma, beta, W, mask_W, b, mask_b):
-    return tf.matmul(gamma * z + beta, W * mask_W) + b * mask_b
 
 
 def weighted_sum(y, dtype):
@@ -33,7 +37,7 @@ def gradients_of(function, arguments, dtype):
     return tape.gradient(loss, arguments)
 
 
-TRAINED = [0, 1, 2, 3, 5]  # z, gamma, beta, W, b
+TRAINED = [1, 2, 3, 5]  # gamma, beta, W, b
 
 
 def dense(n_in, units, seed=0, **options):
@@ -64,20 +68,28 @@ def reference_forward(layer, x):
 @pytest.mark.parametrize("seed", range(3))
 def test_closed_form_gradient_equals_autodiff_of_the_plain_formula(seed):
     arguments = affine_arguments(seed, "float64")
-    closed, plain = (gradients_of(function, arguments, "float64") for function in (masked_affine, plain_affine))
-    np.testing.assert_array_equal(masked_affine(*arguments), plain_affine(*arguments))
+    closed, plain = (gradients_of(affine, arguments, "float64") for affine in (masked_affine_of_data, masked_affine))
+    np.testing.assert_array_equal(masked_affine_of_data(*arguments), masked_affine(*arguments))
+    assert closed[0] is None and plain[0] is not None  # of the inputs
     for index in TRAINED:
         np.testing.assert_allclose(closed[index], plain[index], rtol=1e-12, atol=1e-12)
 
 
+def test_plain_formula_by_hand():
+    z, gamma, beta, b, mask_b = map(tf.constant, ([[1.0, 2.0]], [3.0, 1.0], [0.0, -1.0], [10.0, 20.0], [0.0, 1.0]))
+    W, mask_W = tf.constant([[1.0, 5.0], [2.0, 4.0]]), tf.constant([[1.0, 0.0], [1.0, 1.0]])
+    y = masked_affine(z, gamma, beta, W, mask_W, b, mask_b)  # gamma z + beta = (3, 1)
+    np.testing.assert_array_equal(y, [[3 + 2, 4 + 20]])
+
+
 def test_closed_form_gradient_equals_central_differences():
     arguments = [argument.numpy() for argument in affine_arguments(3, "float64")]
-    closed = gradients_of(masked_affine, [tf.constant(argument) for argument in arguments], "float64")
+    closed = gradients_of(masked_affine_of_data, [tf.constant(argument) for argument in arguments], "float64")
 
     def loss(index, position, change):
         moved = [argument.copy() for argument in arguments]
         moved[index][position] += change
-        return weighted_sum(masked_affine(*map(tf.constant, moved)), "float64").numpy()
+        return weighted_sum(masked_affine_of_data(*map(tf.constant, moved)), "float64").numpy()
 
     for index in TRAINED:
         numeric = np.empty_like(arguments[index])
@@ -86,13 +98,35 @@ def test_closed_form_gradient_equals_central_differences():
         np.testing.assert_allclose(closed[index], numeric, rtol=1e-6, atol=1e-6)
 
 
-def test_gradient_of_masked_weights_is_exactly_zero_and_masks_have_none():
+@pytest.mark.parametrize("affine", [masked_affine, masked_affine_of_data])
+def test_gradient_of_masked_weights_is_exactly_zero(affine):
     arguments = affine_arguments(4, "float32")
-    gradients = gradients_of(masked_affine, arguments, "float32")
-    assert gradients[4] is None and gradients[6] is None
+    gradients = gradients_of(affine, arguments, "float32")
     assert np.all(gradients[3].numpy()[arguments[4].numpy() == 0] == 0)
     assert np.all(gradients[5].numpy()[arguments[6].numpy() == 0] == 0)
     assert np.all(gradients[3].numpy()[arguments[4].numpy() == 1] != 0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_layer_whose_input_is_data_has_the_same_gradients(compiled):
+    x = tf.constant(np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32))
+    results = []
+    for input_is_data in (False, True):
+        layer = dense(6, 3)
+        layer.input_is_data, layer.compiled = input_is_data, compiled
+
+        @tf.function(jit_compile=compiled, autograph=False)
+        def step(layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = weighted_sum(layer(x, training=True), tf.float32)
+            return loss, *tape.gradient(loss, [*layer.trainable_variables, x])
+
+        results.append(step())
+    plain, of_data = results
+    assert of_data[-1] is None and plain[-1] is not None
+    for one, other in zip(plain[:-1], of_data[:-1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 # --- forward
