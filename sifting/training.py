@@ -5,8 +5,9 @@ matter into how many calls a round is cut, and a run that was killed continues t
 """
 
 import concurrent.futures
-import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -130,9 +131,13 @@ def compute_device() -> str:
     return "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
 
 
-def available_memory() -> int:
-    """Bytes of main memory that can still be used."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def available_memory() -> float:
+    """Bytes of main memory that can still be used, cached files counted as free; infinite where unknown."""
+    try:
+        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        found = None
+    return 1024 * int(found[1]) if found else float("inf")
 
 
 class Trainer:

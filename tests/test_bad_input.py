@@ -3,6 +3,7 @@
 Most cases call main() in this process; the last ones start `python -m sifting.run`, as users do.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import itertools
@@ -328,32 +329,38 @@ def test_cache_dir_that_cannot_be_made(refuse, tmp_path):
     assert "cannot be written (Not a directory); accepted as [IO] cache_dir: a writable folder with room" in line
 
 
-@pytest.fixture
-def full_disk():
-    """full_disk(n): no file can be longer than n bytes; the operating system refuses the write as on a full disk."""
+@contextlib.contextmanager
+def full_disk(size: int):
+    """In the body, no file can be longer than `size` bytes; the operating system refuses the write as on a full disk.
+
+    Only around the call under test: pytest itself writes to a file when its output is redirected.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_disk_full_while_images_are_prepared(refuse, tmp_path, full_disk):
+def test_disk_full_while_images_are_prepared(refuse, tmp_path):
     path = write_input(tmp_path)
-    full_disk(100_000)
-    line = refuse(path)
+    with full_disk(100_000):
+        line = refuse(path)
     assert line.startswith(str(tmp_path / "cache")) and "cannot be written (File too large)" in line
     assert not any("images" in name for name in files(tmp_path / "cache"))
 
 
-def test_disk_full_while_the_run_is_recorded(refuse, tmp_path, full_disk, directory):
+def test_disk_full_while_the_run_is_recorded(refuse, tmp_path, directory):
     path = write_input(tmp_path)
     prepare_images(path)
-    full_disk(200)
-    line = refuse(path)
+    with full_disk(200):
+        line = refuse(path)
     assert line.startswith(f"{directory.path('input.in')}: cannot be written (File too large)")
     assert "accepted: a writable folder with room, then the same command again" in line
 
 
-def test_disk_full_while_the_lock_is_written(refuse, tmp_path, full_disk, directory):
+def test_disk_full_while_the_lock_is_written(refuse, tmp_path, directory):
     path = write_input(tmp_path)
     full_disk(0)
     assert refuse(path).startswith(f"{directory.folder}: cannot be written (File too large)")
