@@ -362,8 +362,9 @@ def test_disk_full_while_the_run_is_recorded(refuse, tmp_path, directory):
 
 def test_disk_full_while_the_lock_is_written(refuse, tmp_path, directory):
     path = write_input(tmp_path)
-    full_disk(0)
-    assert refuse(path).startswith(f"{directory.folder}: cannot be written (File too large)")
+    with full_disk(0):
+        line = refuse(path)
+    assert line.startswith(f"{directory.folder}: cannot be written (File too large)")
 
 
 def prepare_images(path: Path) -> None:
