@@ -88,6 +88,8 @@ def load_recording(path: str) -> Recording:
             arrays = dict(file)
         meta = json.loads(str(arrays.pop("meta")))
         kind = meta["kind"]
+        if kind == "imp" and not ({"arch", "ini"} <= set(meta) and {"x", "y", "mean", "batches"} <= set(arrays)):
+            raise KeyError
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an npz file with `meta`"
         raise DataError(f"{path}: is not a recording ({reason}); accepted: an npz file of kind imp") from None
@@ -133,6 +135,9 @@ def replay(
 
     Returns:
         the experiment, the rounds as read back from their pickles, and the values at the start of each round.
+
+    Raises:
+        SiftingError: XLA was asked for and could not compile the loop, so that this would replay the plain one.
     """
     with native_messages_hidden():
         import tensorflow as tf
@@ -176,6 +181,8 @@ def replay(
         )
         DRIVERS[experiment.method_name](session)
         session.finish()
+        if session.jit_compile != jit_compile:
+            raise SiftingError(f"{recording.name}: XLA cannot compile the training loop here; accepted: --mode plain")
     return experiment, [directory.read_round(number) for number in directory.rounds()], starts
 
 

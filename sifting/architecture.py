@@ -107,6 +107,21 @@ def parse_arch(text: str) -> tuple[LayerToken, ...]:
     return tuple(tokens)
 
 
+def layer_outputs(specs: tuple[LayerSpec, ...], image_shape: tuple[int, int, int]) -> list[int]:
+    """Numbers that each layer gives for one image: nodes, or channels * height * width."""
+    channels, height, width = image_shape
+    outputs = []
+    for spec in specs:
+        if spec.is_dense:
+            outputs.append(spec.nodes)
+            continue
+        size, stride = spec.shape[0], spec.shape[-1]
+        channels = spec.nodes or channels
+        height, width = ((extent - size) // stride + 1 for extent in (height, width))
+        outputs.append(channels * height * width)
+    return outputs
+
+
 def build_specs(
     tokens: tuple[LayerToken, ...], prune: tuple[bool, ...], image_shape: tuple[int, int, int], classes: int
 ) -> tuple[LayerSpec, ...]:

@@ -1,7 +1,7 @@
 """What an experiment would do: printed by --dry_run, without images or TensorFlow."""
 
 from sifting import datasets
-from sifting.architecture import LayerSpec, build_specs
+from sifting.architecture import LayerSpec, build_specs, layer_outputs
 from sifting.inputs import Experiment
 
 MOST_ROUNDS_SHOWN = 40
@@ -51,7 +51,7 @@ def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data) -> st
     parameters = sum(spec.parameters for spec in specs)
     slots = 3 if network.minimizer == "Adam" else 1
     # Values, gradients and masks; activations, normalised inputs and their gradients.
-    activations = 3 * network.batch_size * (pixels + sum(spec.nodes for spec in specs))
+    activations = 3 * network.batch_size * (pixels + sum(layer_outputs(specs, data.shape)))
     memory = data.train_images * pixels * experiment.data.preload + 4 * ((slots + 2) * parameters + activations)
     checkpoints = 1 + (experiment.method.prune_step < network.steps)
     round_bytes = 4 * parameters * (checkpoints + 1)

@@ -25,8 +25,11 @@ class TrainingDiverged(SiftingError):
     exit_code = 1
 
 
-class Interrupted(SiftingError):
-    """SIGINT or SIGTERM arrived; everything was saved. Exits as the shell expects: 128 + signal number."""
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived; everything was saved. Exits as the shell expects: 128 + signal number.
+
+    Not an Exception, like KeyboardInterrupt: whoever handles a file that cannot be read must not take it for one.
+    """
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)

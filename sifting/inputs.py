@@ -229,10 +229,10 @@ class Network:
     restart: bool = key(False, boolean(), "go on from stored rounds, as the next four keys say")
     rest_it: int = key(1, integer(1), "number given to the first round after the restart")
     rest_weights_file: str = key(
-        None, text("a file"), "its first stored checkpoint is the rewind point; default: save_dir/IMP_itdata_0.pkl"
+        None, text("a file"), "its first stored checkpoint is the rewind point; default: save_dir/PREFIX_itdata_0.pkl"
     )
     rest_mask_file: str = key(
-        None, text("a file"), "weights, ratios and masks to prune from; default: save_dir/IMP_itdata_(rest_it-1).pkl"
+        None, text("a file"), "weights, ratios and masks to prune from; default: save_dir/PREFIX_itdata_(rest_it-1).pkl"
     )
     restart_weights_step: int = key(
         -1,
@@ -508,12 +508,15 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
 def _settle_defaults(experiment: Experiment) -> Experiment:
     """Fill in the defaults that depend on other keys."""
     network, method = experiment.network, experiment.method
-    folder = Path(experiment.io.save_dir)
+    folder, prefix = Path(experiment.io.save_dir).expanduser(), experiment.io.prefix
+    experiment = experiment.replace("IO", save_dir=str(folder))
     if network.restart:
         experiment = experiment.replace(
             "Network",
-            rest_weights_file=network.rest_weights_file or str(folder / "IMP_itdata_0.pkl"),
-            rest_mask_file=network.rest_mask_file or str(folder / f"IMP_itdata_{network.rest_it - 1}.pkl"),
+            rest_weights_file=os.path.expanduser(network.rest_weights_file or "")
+            or str(folder / f"{prefix}_itdata_0.pkl"),
+            rest_mask_file=os.path.expanduser(network.rest_mask_file or "")
+            or str(folder / f"{prefix}_itdata_{network.rest_it - 1}.pkl"),
         )
     return experiment.replace(
         experiment.method_name,

@@ -6,6 +6,7 @@ Later files override earlier ones key by key, and --set overrides them all. The 
 that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
 """
 
+import gc
 import os
 import platform
 import sys
@@ -16,7 +17,7 @@ from absl import app, flags, logging
 
 from sifting import __version__, datasets, dry_run
 from sifting.architecture import LayerSpec, build_specs
-from sifting.errors import DataError, InputError, RunDirectoryError, SiftingError
+from sifting.errors import DataError, InputError, Interrupted, RunDirectoryError, SiftingError
 from sifting.inputs import Experiment, integer, read_experiment
 from sifting.quiet import native_messages_hidden
 from sifting.random_streams import draw_seed
@@ -52,11 +53,14 @@ def main(arguments: list[str]) -> int:
             for experiment in experiments:
                 if os.path.isdir(experiment.io.save_dir):
                     settle(_directory(experiment), experiment)  # the last seed is refused now, not after the others
-            directories = [run(experiment, signals) for experiment in experiments]
-        except SiftingError as error:
+            directories = []
+            for experiment in experiments:
+                directories.append(run(experiment, signals))
+                gc.collect()  # traced functions refer to themselves, and to the images on the device
+            print_results(directories)
+        except (SiftingError, Interrupted) as error:
             print(f"sifting: {error}", file=sys.stderr)
             return error.exit_code
-    print_results(directories)
     return 0
 
 
@@ -140,6 +144,8 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
         # Only now that nothing can be refused any more: a refusal leaves the directory as it was.
         if in_the_way is not None:
             directory.remove_rounds(in_the_way)
+            directory.keep_input(in_the_way)
+        stored = directory.rounds()
         directory.write_input(experiment.to_text())
         with native_messages_hidden():
             from sifting.drivers import DRIVERS
@@ -153,6 +159,10 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
             session.finish()
         finally:
             screen.close()
+        if not directory.rounds():
+            screen.line("No round was trained: stop_ratio is met before the first one.")
+        elif directory.rounds() == stored:
+            screen.line("All rounds were there already.")
     return directory
 
 
@@ -175,6 +185,7 @@ def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment,
     first = network.rest_it if network.restart else 0
     begun = bool(directory.rounds()) or os.path.exists(directory.checkpoint_path)
     if _OVERWRITE.value or not begun:
+        _check_sources_stay(experiment, directory, first)
         return _with_seed(experiment, None), first
     recorded_path = directory.path("input.in")
     recorded = read_experiment([str(recorded_path)]) if recorded_path.exists() else None
@@ -192,6 +203,18 @@ def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment,
         f"--overwrite to delete its rounds from {first} on, or [Network] restart with rest_it > {max(last, 0)} to go "
         "on from it"
     )
+
+
+def _check_sources_stay(experiment: Experiment, directory: RunDirectory, first: int) -> None:
+    """A restart must not begin with a round that it deletes."""
+    if not experiment.network.restart:
+        return
+    deleted = {directory.round_path(number).resolve() for number in directory.rounds() if number >= first}
+    for key in ("rest_weights_file", "rest_mask_file"):
+        if Path(getattr(experiment.network, key)).resolve() in deleted:
+            raise experiment.error(
+                "Network", key, f"a round that --overwrite does not delete, as it does from {first} on"
+            )
 
 
 def _with_seed(experiment: Experiment, recorded: Experiment | None) -> Experiment:
@@ -238,6 +261,9 @@ def print_results(directories: list[RunDirectory]) -> None:
     """The closing table, and where everything is."""
     from postprocess.summary import round_table
 
+    directories = [directory for directory in directories if directory.rounds()]
+    if not directories:
+        return
     print(round_table(directories))
     for directory in directories:
         print(f"rounds     {directory.path('itdata_N.pkl')}, {directory.path('findata.pkl').name}")

@@ -6,6 +6,7 @@ A run is (save_dir, prefix). Its files:
     PREFIX_itdata_N.pkl   round N, the reference's list of 10
     PREFIX_findata.pkl    the reference's list of 3
     PREFIX_input.in       the resolved input file, seed included; it runs as it stands
+    PREFIX_input_until_N.in  the same for the rounds before N, where a restart changed settings
     PREFIX_run.json       versions, device, image source, seconds of each round
     PREFIX_checkpoint.pkl the round in progress
     PREFIX_lock           held while a process works on the run
@@ -364,11 +365,27 @@ class RunDirectory:
         self._write(self.path("findata.pkl"), dump_pickle(content))
 
     def remove_rounds(self, first: int) -> None:
-        """Delete the stored rounds from `first` on, and the round in progress."""
+        """Delete the stored rounds from `first` on, the round in progress, and what the records say of them.
+
+        Findata goes, too: it covers all rounds, and follows from those that stay once the run goes on.
+
+        Raises:
+            RunDirectoryError: rounds before `first` stay, and run.json is damaged; nothing is deleted then.
+        """
+        record = self.read_record() if first else {}
         for number in self.rounds():
             if number >= first:
                 self.round_path(number).unlink()
-        self.checkpoint_path.unlink(missing_ok=True)
+        for path in (self.checkpoint_path, self.path("findata.pkl"), self.path("run.json")):
+            path.unlink(missing_ok=True)
+        if record:
+            timings = record.get("rounds", {})
+            self.write_record({**record, "rounds": {n: timing for n, timing in timings.items() if int(n) < first}})
+
+    def keep_input(self, first: int) -> None:
+        """Keep the input file that the rounds before `first` were made with, as PREFIX_input_until_`first`.in."""
+        if first and self.path("input.in").exists():
+            os.replace(self.path("input.in"), self.path(f"input_until_{first}.in"))
 
     # --- log, records
 
@@ -379,11 +396,6 @@ class RunDirectory:
     def append_log(self, content: str) -> None:
         with self._reporting_errors(self.path("out.dat")), open(self.path("out.dat"), "a", newline="") as file:
             file.write(content)
-
-    def read_input(self) -> str | None:
-        """The resolved input file; None where there is none, as in a run of the reference."""
-        path = self.path("input.in")
-        return path.read_text() if path.exists() else None
 
     def write_input(self, content: str) -> None:
         self._write(self.path("input.in"), content.encode())

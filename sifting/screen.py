@@ -82,11 +82,7 @@ class Screen:
         if self._rounds is not None:
             per_round = self._round_seconds or seconds * self._steps / max(done, 1)
             eta += f", all {duration(left + per_round * (self._rounds - self._number - 1))}"
-        bar = "#" * round(10 * step / self._steps)
-        validation = ""
-        if validation_errors:
-            validation = f", validation {validation_errors[-1]:.3f} (best {min(validation_errors):.3f})"
-        return (
-            f"{self._label}  [{bar:<10}] {step}/{self._steps}  {rate:.0f} steps/s  {eta}"
-            f"  error {training_error:.3f}{validation}"
-        )
+        bar = "#" * round(8 * step / self._steps)
+        validation = f" val {validation_errors[-1]:.3f} best {min(validation_errors):.3f}" if validation_errors else ""
+        errors = f"error {training_error:.3f}{validation}"
+        return f"{self._label} [{bar:<8}] {errors}  {eta}  {rate:.0f} steps/s  {step}/{self._steps}"

@@ -78,6 +78,11 @@ class Session:
         self._rate = 0.0  # steps per second, from the last call
         self._history = {number: self._summary(directory.read_round(number)) for number in directory.rounds()}
 
+    @property
+    def jit_compile(self) -> bool:
+        """Whether the loop is compiled with XLA; False also where XLA could not do it."""
+        return self._trainer.jit_compile
+
     # --- what drivers ask for
 
     def initial_parameters(self) -> tuple[Parameters | None, ...]:
@@ -229,7 +234,7 @@ class Session:
         self._write_findata()
         record = self._directory.read_record()
         record["device"] = describe_device()
-        record["jit_compile"] = self._trainer.jit_compile
+        record["jit_compile"] = self.jit_compile
         steps_per_second = (self.experiment.network.steps + 1) / seconds
         record.setdefault("rounds", {})[str(number)] = {
             "seconds": round(seconds, 3),

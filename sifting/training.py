@@ -103,23 +103,28 @@ class StreamedImages:
         self.most_steps = max(1, min(MOST_STEPS, STREAMED_BYTES // (batch_size * images.shape[1])))
         self._images, self._labels, self._batch_size = images, labels, batch_size
         self._rows = tf.function(
-            lambda key, steps: tf.map_fn(lambda step: rows(key, step), steps, fn_output_signature=tf.int32)
+            lambda key, steps: tf.map_fn(lambda step: rows(key, step), steps, fn_output_signature=tf.int32),
+            reduce_retracing=True,
         )
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self._ahead = (None, None)  # arguments and future of the steps that will probably be asked for next
 
-    def _gather(self, key: int, start: int):
-        steps = tf.range(start, start + self.most_steps, dtype=tf.int64)
+    def _gather(self, key: int, start: int, count: int):
+        """The batches of `count` steps; the arrays have room for most_steps, so that nothing is compiled anew."""
+        steps = tf.range(start, start + count, dtype=tf.int64)
         rows = self._rows(tf.constant(key, tf.int64), steps).numpy().ravel()
         order = np.argsort(rows)  # the disk is read in its own order
-        images = np.empty((rows.size, self._images.shape[1]), np.uint8)
+        images = np.zeros((self.most_steps * self._batch_size, self._images.shape[1]), np.uint8)
         images[order] = self._images[rows[order]]
-        return images, self._labels[rows]
+        labels = np.zeros(len(images), np.int32)
+        labels[: rows.size] = self._labels[rows]
+        return images, labels
 
     def arrays(self, key: int, start: int, stop: int):
+        count = stop - start
         arguments, future = self._ahead
-        images, labels = future.result() if arguments == (key, start) else self._gather(key, start)
-        self._ahead = (key, stop), self._thread.submit(self._gather, key, stop)
+        images, labels = future.result() if arguments == (key, start, count) else self._gather(key, start, count)
+        self._ahead = (key, stop, count), self._thread.submit(self._gather, key, stop, count)
         with tf.device(compute_device()):
             return tf.identity(images), tf.identity(labels)
 
@@ -195,6 +200,7 @@ class Trainer:
 
     def _set_compilation(self, jit_compile: bool) -> None:
         self.jit_compile = jit_compile
+        self._ran: set[str] = set()  # compiled functions that have run: what they raise is no failure to compile
         for layer in self.model.layers:
             if isinstance(layer, MaskedDense):
                 layer.compiled = jit_compile
@@ -258,10 +264,12 @@ class Trainer:
 
     def _compiled(self, function: str, *arguments):
         """Call a compiled function; announce and drop XLA if it cannot compile it."""
-        if not self.jit_compile:
+        if not self.jit_compile or function in self._ran:
             return getattr(self, function)(*arguments)
         try:
-            return getattr(self, function)(*arguments)
+            result = getattr(self, function)(*arguments)
+            self._ran.add(function)
+            return result
         except _COMPILATION_ERRORS as error:
             reason = (error.message or type(error).__name__).splitlines()[0]
             self._report(f"XLA cannot compile the training loop ({reason}): going on without it, more slowly")

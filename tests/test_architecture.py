@@ -2,7 +2,7 @@
 
 import pytest
 
-from sifting.architecture import LayerSpec, LayerToken, build_specs, parse_arch
+from sifting.architecture import LayerSpec, LayerToken, build_specs, layer_outputs, parse_arch
 
 COLOUR = (3, 32, 32)
 
@@ -100,3 +100,9 @@ def test_a_bad_arch_string_is_refused_with_the_layer_named(arch, message):
 def test_a_window_larger_than_its_input_is_refused(arch, layer):
     with pytest.raises(ValueError, match=f"layer '{layer}' is larger than its input"):
         specs_of(arch, shape=(3, 8, 8))
+
+
+def test_layer_outputs_by_hand():
+    """32 x 32 pixels: 5 x 5 kernels leave 28, pooling 14; then a dense layer."""
+    specs = build_specs(parse_arch("c5,6:p2,2:f7:x"), (), (3, 32, 32), 10)
+    assert layer_outputs(specs, (3, 32, 32)) == [6 * 28 * 28, 6 * 14 * 14, 7, 10]

@@ -431,7 +431,7 @@ def test_missing_folder_says_what_to_do(refuse, tmp_path, directory):
     directory.write_round(made_round(0))
     line = refuse(write_input(tmp_path, "Data.dataset=ImageNet32", f"Data.dataloc={tmp_path / 'no'}"), "--overwrite")
     assert line.startswith(f"{tmp_path / 'no'}: no such folder")
-    assert "image-net.org" in line and "unpack" in line and "add inputs/small.in behind it" in line
+    assert "image-net.org" in line and "unpack" in line and "add inputs/small.in behind" in line
 
 
 def test_incomplete_folder(refuse, tmp_path):

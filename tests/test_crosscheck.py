@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from postprocess import crosscheck
-from sifting import layers, network, session
+from sifting import layers, network, session, training
 
 DATA = Path(__file__).parent / "data"
 
@@ -128,3 +129,16 @@ def test_a_recording_is_met_by_a_twin(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "round 3: training errors differ by 50.0 images" in printed
     assert "twin 1" in printed and "twin 2" not in printed
+
+
+def test_a_loop_that_xla_cannot_compile_is_no_agreement(monkeypatch, capsys):
+    """The trainer would go on without XLA, and the replay would be the plain one."""
+    count_correct = training.count_correct
+    monkeypatch.setattr(
+        training,
+        "count_correct",
+        lambda logits, labels: count_correct(tf.numpy_function(lambda x: x, [logits], tf.float32), labels),
+    )
+    assert crosscheck.main(["--mode", "jit", str(DATA / "imp_fc_sgd.npz")]) == 2
+    printed = capsys.readouterr()
+    assert "XLA cannot compile" in printed.err and "agree" not in printed.out

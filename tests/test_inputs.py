@@ -128,8 +128,8 @@ def test_defaults_that_depend_on_other_keys(read):
         "rest_it = 4\n[IMP]\n"
     )
     assert experiment.method.prune == (True,) * 4 and experiment.method.prune_step == 5000
-    assert Path(experiment.network.rest_weights_file) == Path("there/IMP_itdata_0.pkl")
-    assert Path(experiment.network.rest_mask_file) == Path("there/IMP_itdata_3.pkl")
+    assert Path(experiment.network.rest_weights_file) == Path("there/mine_itdata_0.pkl")
+    assert Path(experiment.network.rest_mask_file) == Path("there/mine_itdata_3.pkl")
 
 
 def test_both_names_of_restart_weights_step(read):
@@ -343,7 +343,8 @@ def test_small_in_shrinks_the_main_experiment():
     assert ":".join(map(str, small.network.arch)) == "f128:f128:f128:x"
     assert (small.network.steps, small.network.batch_size, small.network.val_size) == (1500, 100, 2000)
     assert (small.method.weights_step, small.method.prune_step) == (15, 1500)
-    assert (small.data.collage_images, small.data.collage_val_images) == (12000, 2000)
+    assert (small.data.collage_images, small.data.collage_val_images) == (12000, 10000)
+    assert small.io.prefix == "small"
     assert (small.method.prune_ratio, small.method.stop_ratio) == (0.3, 0.2)
 
 

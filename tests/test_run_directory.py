@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sifting import run_directory
 from sifting.architecture import LayerSpec, build_specs, parse_arch
-from sifting.errors import DataError, RunDirectoryError
+from sifting.errors import DataError, Interrupted, RunDirectoryError
 from sifting.files import atomic_write
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import (
@@ -140,7 +141,7 @@ def test_the_recorded_log_and_findata_are_written_again_byte_by_byte(tmp_path):
 
 def test_the_recorded_run_has_no_record_of_ours():
     recorded = RunDirectory(RECORDED, "IMP")
-    assert recorded.read_input() is None and recorded.read_record() == {} and recorded.read_checkpoint() is None
+    assert recorded.read_record() == {} and recorded.read_checkpoint() is None
 
 
 # --- our pickles in the reference's environment
@@ -577,7 +578,7 @@ def test_removing_rounds_keeps_the_earlier_ones(directory):
 def test_input_and_record_round_trip(directory):
     directory.write_input("[IO]\nprefix = ä\n")
     directory.write_record({"seed": 1, "rounds": {"0": {"seconds": 0.5}}})
-    assert directory.read_input() == "[IO]\nprefix = ä\n"
+    assert directory.path("input.in").read_text() == "[IO]\nprefix = ä\n"
     assert directory.read_record() == {"seed": 1, "rounds": {"0": {"seconds": 0.5}}}
 
 
@@ -713,3 +714,15 @@ def test_specs_are_read_with_plain_types(directory):
     result = directory.read_round(0)
     assert result.specs[0] == LayerSpec("f", (50, 4), True) and type(result.specs[0].prunable) is bool
     assert type(result.specs[0].shape[0]) is int and type(result.checkpoints[0].step) is int
+
+
+def test_a_signal_while_a_file_is_read_is_not_taken_for_damage(directory, monkeypatch):
+    """Whoever stops a run with ctrl-C must not be told to remove a good checkpoint."""
+    directory.checkpoint_path.write_bytes(b"")
+
+    def interrupted(self):
+        raise Interrupted("SIGINT", 2)
+
+    monkeypatch.setattr(run_directory._NumpyUnpickler, "load", interrupted)
+    with pytest.raises(Interrupted):
+        directory.read_checkpoint()

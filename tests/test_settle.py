@@ -295,3 +295,30 @@ def test_run_makes_room_only_when_nothing_can_be_refused_any_more(directory, exp
     assert directory.rounds() == [] and not directory.checkpoint_path.exists()
     assert read_experiment([str(directory.path("input.in"))]) == other
     assert Path(other.io.save_dir) == directory.folder
+
+
+def test_a_restart_does_not_delete_what_it_begins_with(directory, experiment, tmp_path):
+    """--overwrite removes rounds from rest_it on: refused where one of them is to be pruned from, or rewound to."""
+    begin(directory, experiment(), 5)
+    changes = ["Network.restart=true", "Network.rest_it=2"]
+    for key in ("rest_mask_file", "rest_weights_file"):
+        other = experiment(*changes, f"Network.{key}={directory.round_path(4)}")
+        with flagsaver.flagsaver(overwrite=True), pytest.raises(InputError, match=f"{key} = .*does not delete"):
+            run.settle(directory, other)
+    assert directory.rounds() == [0, 1, 2, 3, 4]
+
+
+def test_removed_rounds_leave_no_record(directory, experiment):
+    begin(directory, experiment(), 3, in_progress=True)
+    directory.write_record({"seed": 1, "rounds": {"0": {"seconds": 1}, "1": {"seconds": 2}, "2": {"seconds": 3}}})
+    directory.path("findata.pkl").touch()
+    directory.remove_rounds(1)
+    assert directory.rounds() == [0] and directory.read_record() == {"seed": 1, "rounds": {"0": {"seconds": 1}}}
+    assert not directory.path("findata.pkl").exists() and not directory.checkpoint_path.exists()
+
+
+def test_a_restart_keeps_the_input_file_of_earlier_rounds(directory, experiment):
+    begin(directory, experiment(), 3)
+    directory.keep_input(3)
+    assert directory.path("input_until_3.in").read_text() == experiment().to_text()
+    assert not directory.path("input.in").exists()

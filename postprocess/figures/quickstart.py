@@ -45,7 +45,8 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
     above.supxlabel(
         f"What the {_PLATE['count']} most connected hidden nodes still see in {describe_round(images)}: "
         "one square is one node, a pixel shines in the colour channels it is connected by.\n"
-        "The Gaussian clone has the means and covariances of the images, and nothing beyond: no edges.",
+        "The Gaussian clone has, in each colour channel, the means and covariances of the images, "
+        "and nothing beyond: no edges.",
         fontsize=9.5,
     )
     for name, ax, title, ylabel, reference in (

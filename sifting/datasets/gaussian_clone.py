@@ -1,4 +1,4 @@
-"""Gaussian clones: images with the means and covariances of a data set, and nothing else of it.
+"""Gaussian clones: images with the means and covariances of each colour channel of a data set, and nothing else of it.
 
 Redman et al. 2024, section B.1: for every class and colour channel a Gaussian is fitted to the first images of the
 training set, and all images, training and validation, are replaced by samples of the Gaussian of their class, the

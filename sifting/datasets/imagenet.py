@@ -162,8 +162,8 @@ class ImageNet:
         return DataError(
             f"{what}; [Data] dataloc must hold train_data_batch_1 ... train_data_batch_{BATCHES} and val_data of "
             f"{self.name} (the downsampled ImageNet of Chrabaszcz et al. 2017: get its archives for training and "
-            "validation at image-net.org and unpack both there); without them, the same file runs on the embedded "
-            "images: add inputs/small.in behind it, or --set Data.dataset=EdgeCollage32"
+            "validation at image-net.org and unpack both there); without them, run on the embedded images: "
+            "add inputs/small.in behind the input file, or --set Data.dataset=EdgeCollage32"
         )
 
     def _write(self, folder: Path, prefix: str, paths: list[Path]) -> None:
