@@ -14,11 +14,6 @@ def input_connections(mask: np.ndarray) -> np.ndarray:
     return np.count_nonzero(mask, axis=0)
 
 
-def connected_fraction(mask: np.ndarray) -> float:
-    """The fraction of nodes that keep at least one input connection."""
-    return float(np.mean(input_connections(mask) > 0))
-
-
 def most_connected(connections: np.ndarray) -> np.ndarray:
     """Indices of the nodes, int64 [nodes], in the order of their connections, the most connected first.
 

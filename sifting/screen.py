@@ -64,8 +64,8 @@ class Screen:
         self._round_seconds = seconds
         connected = 100 * connected_fraction(result.masks, result.specs)
         self.line(
-            f"{self._label:22}  validation error best {result.best_validation_error:.4f} last "
-            f"{result.validation_errors[-1]:.4f}  connected nodes {connected:.1f} %  {duration(seconds)}"
+            f"{self._label:20} val. error best {result.best_validation_error:.4f} last "
+            f"{result.validation_errors[-1]:.4f}  connected {connected:.1f} %  {duration(seconds)}"
         )
 
     def close(self) -> None:
@@ -82,7 +82,8 @@ class Screen:
         if self._rounds is not None:
             per_round = self._round_seconds or seconds * self._steps / max(done, 1)
             eta += f", all {duration(left + per_round * (self._rounds - self._number - 1))}"
-        bar = "#" * round(8 * step / self._steps)
+        # A narrow terminal cuts the end of the line, so what matters less stands there, and the bar makes room.
+        bar = f" [{'#' * round(8 * step / self._steps):<8}]" if self._console.width >= 100 else ""
         validation = f" val {validation_errors[-1]:.3f} best {min(validation_errors):.3f}" if validation_errors else ""
         errors = f"error {training_error:.3f}{validation}"
-        return f"{self._label} [{bar:<8}] {errors}  {eta}  {rate:.0f} steps/s  {step}/{self._steps}"
+        return f"{self._label}{bar}  {errors}  {eta}  {rate:.0f} steps/s  {step}/{self._steps}"

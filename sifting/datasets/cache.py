@@ -21,6 +21,7 @@ import numpy as np
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Report
 from sifting.errors import DataError
+from sifting.files import sync
 
 FORMAT = 1  # to be raised whenever the same identity would give other files
 
@@ -94,21 +95,12 @@ def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Descr
         record = {**vars(description), "identity": identity, "format": FORMAT}
         (partial / "entry.json").write_text(json.dumps(record, indent=2) + "\n")
         for path in [*partial.iterdir(), partial]:
-            _sync(path)
+            sync(path)
         os.replace(partial, entry)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _sync(entry.parent)
-
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(entry.parent)
 
 
 def _open(entry: Path) -> ImageSet:
