@@ -213,7 +213,7 @@ class Comparison:
 
     Attributes:
         differences: relative difference of each tensor; key: (checkpoint or "start", layer, name).
-        masks: number of mask entries that differ.
+        masks, mask_entries: number of mask entries that differ, and of all.
         ratios: whether ratios and checkpoint steps are the same.
         training, validation: the largest difference of an error, in images.
         exact: whether all errors are equal as float32 numbers.

@@ -25,7 +25,7 @@ def masked_affine_of_data(z, gamma, beta, W, mask_W, b, mask_b):
     With G = z' dY and s = sum of dY over the batch:
         dW = (gamma * G + beta * s) * mask_W,   dgamma = rowsum(G * W * mask_W),   dbeta = (W * mask_W) @ s.
     The usual way to dgamma and dbeta leads through the gradient of gamma * z + beta, which is a matrix product of the
-    size of the forward one.
+    size of the forward one. Arguments and result as masked_affine.
     """
     masked_W = W * mask_W
     y = tf.matmul(gamma * z + beta, masked_W) + b * mask_b
@@ -46,8 +46,10 @@ def batch_moments(x, count, compiled):
 
     The reference's rounding of the mean is kept to the last bit, because a constant feature turns it into signal
     (see `normalise`). Its CPU kernel adds the images in four interleaved partial sums. TensorFlow still does; XLA
-    adds in another order and multiplies by 1/count, so there the order is spelled out (exact up to 128 images,
-    beyond which XLA splits the partial sums) and the division is by a number that the compiler cannot know.
+    adds in another order and multiplies by 1/count, so there the order is spelled out and the division is by a
+    number that the compiler cannot know. Under XLA the mean has the kernel's bits up to 128 images, beyond which XLA
+    splits the partial sums, and but for the last features where their number is no multiple of 16; the variance
+    agrees to rounding only.
 
     Args:
         x: float32 [batch, n_in].

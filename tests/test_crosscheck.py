@@ -91,6 +91,17 @@ def test_tolerance_follows_from_the_recording(tmp_path):
     assert "constant" in reason("imp_fc_sgd_const")
 
 
+def test_nodes_held_up_by_their_bias_widen_the_tolerance(tmp_path):
+    """A node of layer 1 without inputs, whose bias is not pruned: noise only if the bias is positive at a start."""
+    recording = crosscheck.load_recording(str(DATA / "imp_fc_sgd.npz"))
+    experiment = crosscheck.read_recorded_experiment(recording, False, tmp_path)
+    recording.arrays["r2_mask_l0_W"][:, 7] = 0
+    recording.arrays["r2_mask_l0_b"][7] = 1
+    for bias, reason in ((-0.1, ""), (0.1, "nodes without inputs that their bias holds up")):
+        recording.arrays["r2_init_l0_b"][7] = bias
+        assert crosscheck.amplifies_rounding(recording, experiment) == reason
+
+
 def test_relative_difference():
     b = np.array([1.0, -4.0])
     assert crosscheck.relative_difference(b + 0.1, b) == pytest.approx(0.025)

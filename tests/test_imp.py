@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
+from synthetic import write_input
 
+from sifting import run as command
 from sifting.datasets.image_set import ImageSet
 from sifting.drivers import imp
 from sifting.errors import Interrupted, TrainingDiverged
@@ -549,3 +552,11 @@ def test_training_that_really_diverges(jit, tmp_path):
     with pytest.raises(TrainingDiverged, match="^round 0, step [1-9][0-9]?: the loss is nan; "):
         run(tmp_path / "run", "Network.learning_rate=1e30", f"Network.jit_compile={jit}")
     assert RunDirectory(tmp_path / "run", "IMP").rounds() == []
+
+
+def test_a_run_that_stops_before_its_first_round_says_so(tmp_path, capsys):
+    """Nearly all weights masked from the start: stop_ratio is met, and the closing table has nothing to show."""
+    path = write_input(tmp_path, "Network.init_sparsity=0.9999", "IMP.stop_ratio=0.9")
+    flags.FLAGS.mark_as_parsed()
+    assert command.main(["run", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("No round was trained: stop_ratio is met")

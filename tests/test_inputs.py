@@ -349,7 +349,7 @@ def test_small_in_shrinks_the_main_experiment():
 
 
 def test_experiments_stay_different_when_scaled():
-    """What the papers vary, alone and behind small.in: no two settings of one kind become equal."""
+    """What the papers vary, behind small.in: no two settings of one kind become equal."""
     varied = {
         "Network.arch": ["f256:x", "f512:x", "f1024:x", "f2048:x", "f4096:x", "f1024:f1024:x", "f1024:f1024:f1024:x"],
         "Network.steps": ["5e5", "1e5", "4e4", "1e4", "5e3"],
