@@ -16,6 +16,12 @@ from sifting.layers import (
 )
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Layers draw their own initial weights here."""
+    keras.utils.set_random_seed(1)
+
+
 def affine_arguments(seed, dtype, batch=7, n_in=5, n_out=4):
     """Random (z, gamma, beta, W, mask_W, b, mask_b) with about half of the entries masked."""
     rng = np.random.default_rng(seed)
