@@ -1,5 +1,7 @@
 """What an experiment would do: printed by --dry_run, without images or TensorFlow."""
 
+import itertools
+
 from sifting import datasets
 from sifting.architecture import LayerSpec, build_specs, layer_outputs
 from sifting.inputs import Experiment
@@ -30,19 +32,37 @@ def _layer_table(specs: tuple[LayerSpec, ...]) -> str:
 
 
 def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
+    """Density and connections to expect in every round, as far as they follow from the input file."""
     method = experiment.method
-    count = min(method.max_iterations, MOST_ROUNDS_SHOWN)
+    sparsities = method.sparsities(experiment.network.init_sparsity)
+    if sparsities is None:
+        return f"rounds     as many as it takes: [{method.name}] decides while it runs\n"
+    numbered = enumerate(sparsities)
+    if not method.dense_round:
+        next(numbered)
     first = next(spec for spec in specs if spec.prunable)
     n_in = 1
     for size in first.weight_shape[:-1]:
         n_in *= size
     lines = [f"{'round':>5}  {'density u':>9}  connections of a node in the first pruned layer (n_in = {n_in})"]
-    for number in range(count):
-        u = (1 - experiment.network.init_sparsity) * (1 - method.prune_ratio) ** number
-        lines.append(f"{number:5}  {100 * u:7.3f} %  {n_in * u:.1f}")
-    if method.max_iterations > count:
+    for number, sparsity in itertools.islice(numbered, MOST_ROUNDS_SHOWN):
+        lines.append(f"{number:5}  {100 * (1 - sparsity):7.3f} %  {n_in * (1 - sparsity):.1f}")
+    if getattr(method, "max_iterations", 0) > MOST_ROUNDS_SHOWN:
         lines.append(f"  ...  until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds")
+    elif next(numbered, None) is not None:
+        lines.append("  ...")
+    if getattr(method, "scope", "layerwise") == "global":
+        lines.append("       density of all pruned layers together: one layer can have more, another less")
     return "\n".join([*lines, ""])
+
+
+def expected_rounds(experiment: Experiment) -> int | None:
+    """How many rounds there will be, if the input file says so (and means it: no more than can be shown)."""
+    sparsities = experiment.method.sparsities(experiment.network.init_sparsity)
+    if sparsities is None:
+        return None
+    count = len(list(itertools.islice(sparsities, MOST_ROUNDS_SHOWN + 1)))
+    return count if count <= MOST_ROUNDS_SHOWN else None
 
 
 def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data) -> str:
@@ -53,7 +73,7 @@ def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data) -> st
     # Values, gradients and masks; activations, normalised inputs and their gradients.
     activations = 3 * network.batch_size * (pixels + sum(layer_outputs(specs, data.shape)))
     memory = data.train_images * pixels * experiment.data.preload + 4 * ((slots + 2) * parameters + activations)
-    checkpoints = 1 + (experiment.method.prune_step < network.steps)
+    checkpoints = len(experiment.method.stored_steps(1, network.steps))
     round_bytes = 4 * parameters * (checkpoints + 1)
     return (
         f"images     {data.train_images:,} for training, {data.val_images:,} for validation, "

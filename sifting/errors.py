@@ -25,6 +25,12 @@ class TrainingDiverged(SiftingError):
     exit_code = 1
 
 
+class ScoresNotFinite(SiftingError):
+    """Some scores are NaN or infinite, so that no order of the weights follows from them."""
+
+    exit_code = 1
+
+
 class Interrupted(BaseException):
     """SIGINT or SIGTERM arrived; everything was saved. Exits as the shell expects: 128 + signal number.
 

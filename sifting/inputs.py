@@ -8,87 +8,32 @@ import configparser
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from sifting import architecture
 from sifting.errors import InputError
+from sifting.keys import (
+    FRACTION,
+    LARGEST_INTEGER,
+    POSITIVE,
+    Kind,
+    anything,
+    boolean,
+    choice,
+    integer,
+    key,
+    number,
+    text,
+)
+from sifting.methods import METHODS, Cavity, Iterative, LayerByLayer, Levels, Method, Random
 
-LARGEST_INTEGER = 2**31 - 1
 COMMAND_LINE = "--set"
 
 
-# --- kinds of values -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a key's text becomes a value. `parse` raises ValueError for text that it does not accept."""
-
-    parse: Callable[[str], Any]
-    accepts: str
-    format: Callable[[Any], str] = str
-
-
-def integer(minimum: int, maximum: int = LARGEST_INTEGER) -> Kind:
-    """Whole numbers, also written as 1e5."""
-
-    def parse(text: str) -> int:
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            raise ValueError from None
-        if not (number.is_finite() and minimum <= number <= maximum and number == number.to_integral_value()):
-            raise ValueError
-        return int(number)
-
-    lower = "" if minimum == -LARGEST_INTEGER else f" >= {minimum}"
-    upper = "" if maximum == LARGEST_INTEGER else f" and <= {maximum}"
-    return Kind(parse, f"a whole number{lower}{upper}, such as 100 or 1e2")
-
-
-def number(accepts: str, within: Callable[[float], bool]) -> Kind:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not (within(value) and abs(value) < float("inf")):
-            raise ValueError
-        return value
-
-    return Kind(parse, accepts, repr)
-
-
-def boolean() -> Kind:
-    states = configparser.ConfigParser.BOOLEAN_STATES
-
-    def parse(text: str) -> bool:
-        if text.lower() not in states:
-            raise ValueError
-        return states[text.lower()]
-
-    return Kind(parse, "true or false", lambda value: str(value).lower())
-
-
-def choice(*options: str) -> Kind:
-    def parse(text: str) -> str:
-        if text not in options:
-            raise ValueError
-        return text
-
-    return Kind(parse, " or ".join(options))
-
-
-def text(accepts: str, within: Callable[[str], bool] = bool) -> Kind:
-    """One printable line, without what would begin a comment: the recorded input file must read as the same text."""
-
-    def parse(value: str) -> str:
-        if not (within(value) and value.isprintable() and " #" not in f" {value}"):
-            raise ValueError
-        return value
-
-    return Kind(parse, accepts)
+# --- the sections --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -122,30 +67,15 @@ def _parse_arch(value: str) -> tuple[architecture.LayerToken, ...]:
     return architecture.parse_arch(value)
 
 
-def _parse_prune(value: str) -> tuple[bool, ...]:
-    flags = {"T": True, "F": False}
-    try:
-        return tuple(flags[part.strip()] for part in value.split(":"))
-    except KeyError:
-        raise ValueError from None
-
-
 ARCH = Kind(_parse_arch, architecture.ACCEPTED, lambda tokens: ":".join(map(str, tokens)))
 RECLASS = Kind(_parse_reclass, "n, or m,K, or f,K,FILE with K >= 2 classes")
-PRUNE = Kind(
-    _parse_prune,
-    "T or F for each layer of arch, joined by ':', such as T:T:F",
-    lambda flags: ":".join("T" if flag else "F" for flag in flags),
-)
-POSITIVE = number("a number > 0", lambda value: value > 0)
 
 
-def key(default: Any, kind: Kind, help: str) -> Any:
-    """A dataclass field for one key. A default of None: settled later, as the help says."""
-    return field(default=default, metadata={"kind": kind, "help": help})
+def _parse_deviation(value: str) -> str | float:
+    return value if value in ("layer", "common") else POSITIVE.parse(value)
 
 
-# --- the sections --------------------------------------------------------------------------------------------------
+DEVIATION = Kind(_parse_deviation, "layer, common, or a number > 0")
 
 
 @dataclass(frozen=True)
@@ -177,9 +107,14 @@ class Data:
         choice("ImageNet32", "ImageNet64", "EdgeCollage32"),
         "the images; EdgeCollage32 is made on the spot and needs no files",
     )
-    dataloc: str = key("./ImageNet", text("a folder"), "folder of the unpacked official ImageNet32/64 files")
+    dataloc: str = key(
+        "./ImageNet", text("a folder"), "folder of the unpacked official ImageNet32/64 files", continues=anything
+    )
     preload: bool = key(
-        True, boolean(), "true: all images on the device, as uint8; false: streamed from disk, same results"
+        True,
+        boolean(),
+        "true: all images on the device, as uint8; false: streamed from disk, same results",
+        continues=anything,
     )
     data_ratio: float = key(
         1.0,
@@ -212,27 +147,32 @@ class Network:
     """The network and its training."""
 
     arch: tuple[architecture.LayerToken, ...] = key((), ARCH, "layers, such as f1024:f1024:f1024:x; required")
-    steps: int = key(100000, integer(1), "training steps of each round")
-    batch_size: int = key(1000, integer(2), "images a step, drawn with replacement")
-    val_size: int = key(1000, integer(1), "number of validation images, the first ones")
-    validate_step: int = key(100, integer(1), "steps between two validations")
+    steps: int = key(100000, integer(1), "training steps of each round", scaled="steps")
+    batch_size: int = key(1000, integer(2), "images a step, drawn with replacement", scaled="batch", least=2)
+    val_size: int = key(1000, integer(1), "number of validation images, the first ones", scaled="images")
+    validate_step: int = key(100, integer(1), "steps between two validations", scaled="steps")
     minimizer: str = key("SGD", choice("SGD", "Adam"), "Adam: beta 0.9 and 0.999, epsilon 1e-8")
     learning_rate: float = key(0.1, POSITIVE, "constant learning rate")
+    init_deviation: str | float = key(
+        "layer",
+        DEVIATION,
+        "standard deviation of the initial weights: layer, sqrt(2 / (n_in + n_out)) of each layer; common, the root "
+        "mean square of these over all weights; or a number, for all layers",
+    )
     init_sparsity: float = key(
-        0.0,
-        number("a number >= 0 and < 1", lambda value: 0 <= value < 1),
-        "probability with which each weight of a prunable layer starts masked (biases never)",
+        0.0, FRACTION, "probability with which each weight of a prunable layer starts masked (biases never)"
     )
-    batch_norm_beta: float = key(
-        0.99, number("a number >= 0 and < 1", lambda value: 0 <= value < 1), "decay of the running moments"
-    )
+    batch_norm_beta: float = key(0.99, FRACTION, "decay of the running moments")
     restart: bool = key(False, boolean(), "go on from stored rounds, as the next four keys say")
     rest_it: int = key(1, integer(1), "number given to the first round after the restart")
     rest_weights_file: str = key(
         None, text("a file"), "its first stored checkpoint is the rewind point; default: save_dir/PREFIX_itdata_0.pkl"
     )
     rest_mask_file: str = key(
-        None, text("a file"), "weights, ratios and masks to prune from; default: save_dir/PREFIX_itdata_(rest_it-1).pkl"
+        None,
+        text("a file"),
+        "weights, ratios and masks to prune from; default: save_dir/PREFIX_itdata_(rest_it-1).pkl for methods that "
+        "prune round by round, save_dir/PREFIX_itdata_0.pkl for those with levels",
     )
     restart_weights_step: int = key(
         -1,
@@ -240,7 +180,7 @@ class Network:
         "which stored checkpoint of rest_mask_file to prune from: 0 first, -1 last; also rest_file_step",
     )
     seed: int = key(None, integer(0), "seed of all random draws; default: drawn once and recorded")
-    jit_compile: bool = key(True, boolean(), "compile the training loop with XLA")
+    jit_compile: bool = key(True, boolean(), "compile the training loop with XLA", continues=anything)
     deterministic: bool = key(False, boolean(), "TensorFlow's deterministic kernels: slower on a GPU")
     tf32: bool = key(False, boolean(), "allow TF32 matrix products on GPUs that have them (errors near 1e-3)")
     centring: str = key(
@@ -251,38 +191,15 @@ class Network:
 
 
 @dataclass(frozen=True)
-class IMP:
-    """Iterative magnitude pruning."""
-
-    prune: tuple[bool, ...] = key(
-        None, PRUNE, "which layers are pruned, in the order of arch; missing flags at the end are F; default: all T"
-    )
-    prune_ratio: float = key(
-        0.3,
-        number("a number > 0 and < 1", lambda value: 0 < value < 1),
-        "fraction of the remaining weights pruned per round",
-    )
-    weights_step: int = key(1000, integer(0), "rewind step; less than prune_step")
-    prune_step: int = key(None, integer(1), "step whose weights make the mask; at most steps; default: steps")
-    stop_ratio: float = key(
-        0.0,
-        number("a number >= 0 and < 1", lambda value: 0 <= value < 1),
-        "stop once, in some prunable layer, the fraction of connected nodes is <= this",
-    )
-    max_iterations: int = key(1000, integer(1), "number of rounds, round 0 included")
-
-
-@dataclass(frozen=True)
 class Scale:
     """Factors that shrink (or grow) an experiment; applied once all files are merged."""
 
     width: float = key(1.0, POSITIVE, "factor on the nodes and kernels of every hidden layer")
     steps: float = key(1.0, POSITIVE, "factor on steps, weights_step, prune_step and validate_step")
     batch: float = key(1.0, POSITIVE, "factor on batch_size")
-    images: float = key(1.0, POSITIVE, "factor on the number of training images and on val_size")
+    images: float = key(1.0, POSITIVE, "factor on the numbers of training images, val_size and a method's images")
 
 
-METHODS: dict[str, type] = {"IMP": IMP}
 SECTIONS: dict[str, type] = {"IO": IO, "Data": Data, "Network": Network, **METHODS, "Scale": Scale}
 ALIASES = {("Network", "rest_file_step"): "restart_weights_step"}
 
@@ -292,19 +209,19 @@ class Experiment:
     """A resolved experiment: all sections, scaled and checked.
 
     Attributes:
-        method: the section that names the method (an IMP).
+        method: the section that names the method, see methods.METHODS.
         sources: the file (or --set) that gave each key, for error messages; keys left at their default are absent.
     """
 
     io: IO
     data: Data
     network: Network
-    method: IMP
+    method: Method
     sources: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
     @property
     def method_name(self) -> str:
-        return type(self.method).__name__
+        return self.method.name
 
     def sections(self) -> dict[str, Any]:
         """Section name to section, in the order of the input file."""
@@ -314,7 +231,8 @@ class Experiment:
         """The one-line refusal of a value that is of the right type but does not fit the rest."""
         value = getattr(self.sections()[section], name)
         kind = SECTIONS[section].__dataclass_fields__[name].metadata["kind"]
-        return refusal(self.sources.get((section, name), "default"), section, name, kind.format(value), accepted)
+        shown = "" if value is None else kind.format(value)
+        return refusal(self.sources.get((section, name), "default"), section, name, shown, accepted)
 
     def replace(self, section: str, **changes: Any) -> "Experiment":
         """A copy with other values in one section."""
@@ -454,43 +372,38 @@ def _resolve(values: Mapping, sections: Mapping[str, str], files: str) -> Experi
 def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
     """Multiply by the factors of [Scale]. A positive number stays positive, zero stays zero."""
 
-    def scaled(value: int | None, name: str, minimum: int = 1, maximum: int = LARGEST_INTEGER) -> int | None:
+    def scaled(value: int | None, name: str, least: int = 1, most: int = LARGEST_INTEGER) -> int | None:
         """`value` times the factor `name`."""
         factor = getattr(scale, name)
         if not value:
             return value
-        if value * factor > maximum:
+        if value * factor > most:
             source = experiment.sources["Scale", name]
-            raise refusal(source, "Scale", name, repr(factor), f"at most {maximum / value:.6g}: it multiplies {value}")
-        return max(minimum, round(value * factor))
+            raise refusal(source, "Scale", name, repr(factor), f"at most {most / value:.6g}: it multiplies {value}")
+        return max(least, round(value * factor))
 
-    network, method, data = experiment.network, experiment.method, experiment.data
+    for name, section in experiment.sections().items():
+        factors = {entry.name: entry.metadata for entry in dataclasses.fields(section) if entry.metadata["scaled"]}
+        experiment = experiment.replace(
+            name,
+            **{
+                entry: scaled(getattr(section, entry), metadata["scaled"], metadata["least"])
+                for entry, metadata in factors.items()
+            },
+        )
     hidden = {architecture.DENSE: 0, architecture.CONVOLUTION: 1}  # which number of the token is the width
     arch = tuple(
         dataclasses.replace(
             token,
             numbers=tuple(
-                scaled(value, "width", maximum=architecture.LARGEST_SIZE)
-                if position == hidden.get(token.kind)
-                else value
+                scaled(value, "width", most=architecture.LARGEST_SIZE) if position == hidden.get(token.kind) else value
                 for position, value in enumerate(token.numbers)
             ),
         )
-        for token in network.arch
+        for token in experiment.network.arch
     )
-    experiment = experiment.replace(
-        "Network",
-        arch=arch,
-        steps=scaled(network.steps, "steps"),
-        validate_step=scaled(network.validate_step, "steps"),
-        batch_size=scaled(network.batch_size, "batch", minimum=2),
-        val_size=scaled(network.val_size, "images"),
-    )
-    experiment = experiment.replace(
-        experiment.method_name,
-        weights_step=scaled(method.weights_step, "steps"),
-        prune_step=scaled(method.prune_step, "steps"),
-    )
+    experiment = experiment.replace("Network", arch=arch)
+    data = experiment.data
     if scale.images == 1:
         return experiment
     if data.dataset == "EdgeCollage32":
@@ -507,42 +420,103 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
 
 def _settle_defaults(experiment: Experiment) -> Experiment:
     """Fill in the defaults that depend on other keys."""
-    network, method = experiment.network, experiment.method
+    network, method, name = experiment.network, experiment.method, experiment.method_name
     folder, prefix = Path(experiment.io.save_dir).expanduser(), experiment.io.prefix
     experiment = experiment.replace("IO", save_dir=str(folder))
     if network.restart:
+        pruned = network.rest_it - 1 if isinstance(method, Iterative) else 0
         experiment = experiment.replace(
             "Network",
             rest_weights_file=os.path.expanduser(network.rest_weights_file or "")
             or str(folder / f"{prefix}_itdata_0.pkl"),
             rest_mask_file=os.path.expanduser(network.rest_mask_file or "")
-            or str(folder / f"{prefix}_itdata_{network.rest_it - 1}.pkl"),
+            or str(folder / f"{prefix}_itdata_{pruned}.pkl"),
         )
-    return experiment.replace(
-        experiment.method_name,
-        prune=(True,) * len(network.arch) if method.prune is None else method.prune,
-        prune_step=network.steps if method.prune_step is None else method.prune_step,
-    )
+    settled = {}
+    if method.prune is None:
+        settled["prune"] = method.default_prune(len(network.arch))
+    if hasattr(method, "prune_step") and method.prune_step is None:
+        settled["prune_step"] = network.steps
+    for entry in ("dense_run", "like"):
+        if getattr(method, entry, None) is not None:
+            settled[entry] = os.path.expanduser(getattr(method, entry))
+    experiment = experiment.replace(name, **settled)
+    if isinstance(method, LayerByLayer) and method.layers is None:
+        experiment = experiment.replace(name, layers=max(1, len(_prunable(experiment))))
+    return experiment
+
+
+def _prunable(experiment: Experiment) -> list[int]:
+    """The layers that are pruned."""
+    flags = zip(experiment.method.prune, experiment.network.arch, strict=False)
+    return [index for index, (flag, token) in enumerate(flags) if flag and token.kind != architecture.POOL]
 
 
 def _check(experiment: Experiment) -> Experiment:
     """Refuse values that do not fit each other."""
     network, method, name = experiment.network, experiment.method, experiment.method_name
-    if method.prune_step > network.steps:
-        raise experiment.error(name, "prune_step", f"at most [Network] steps = {network.steps}")
-    if method.weights_step >= method.prune_step:
-        prune_step = f"{method.prune_step} (prune_step, by default steps)"
-        raise experiment.error(name, "weights_step", f"a whole number >= 0 and < {prune_step}")
+    if hasattr(method, "prune_step"):
+        if method.prune_step > network.steps:
+            raise experiment.error(name, "prune_step", f"at most [Network] steps = {network.steps}")
+        if method.weights_step >= method.prune_step:
+            prune_step = f"{method.prune_step} (prune_step, by default steps)"
+            raise experiment.error(name, "weights_step", f"a whole number >= 0 and < {prune_step}")
+    elif method.rewind_step >= network.steps:
+        raise experiment.error(name, "weights_step", f"a whole number >= 0 and < [Network] steps = {network.steps}")
     if len(method.prune) > len(network.arch):
         raise experiment.error(name, "prune", f"at most {len(network.arch)} flags, one for each layer of arch")
-    prunable = [
-        flag and token.kind != architecture.POOL for flag, token in zip(method.prune, network.arch, strict=False)
-    ]
-    if not any(prunable):
+    if not _prunable(experiment):
         raise experiment.error(name, "prune", "at least one T, at a layer with weights")
-    if network.restart and network.rest_it >= method.max_iterations:
+    if isinstance(method, Levels):
+        _check_levels(experiment)
+    elif network.restart and network.rest_it >= method.max_iterations:
         raise experiment.error("Network", "rest_it", f"less than [{name}] max_iterations = {method.max_iterations}")
+    if isinstance(method, LayerByLayer):
+        _check_layers(experiment)
+    if isinstance(method, Cavity) and (
+        _prunable(experiment) != [0] or network.arch[0].kind == architecture.CONVOLUTION
+    ):
+        raise experiment.error(name, "prune", "T at the first layer alone, which must be a dense one")
     return experiment
+
+
+def _check_levels(experiment: Experiment) -> None:
+    """The levels must be given in one way, lie above init_sparsity, and reach to where a restart begins."""
+    network, method, name = experiment.network, experiment.method, experiment.method_name
+    ways = {"sparsity": ("sparsity",), "prune_ratio and rounds": ("prune_ratio", "rounds")}
+    if isinstance(method, Random):
+        ways["like"] = ("like",)
+    given = {entry for keys in ways.values() for entry in keys if getattr(method, entry) is not None}
+    if not any(given == set(keys) for keys in ways.values()):
+        raise experiment.error(
+            name,
+            next(iter(sorted(given)), "sparsity"),
+            f"the levels given in exactly one way: {', or '.join(ways)}; given: {', '.join(sorted(given)) or 'none'}",
+        )
+    if not method.dense_round and method.rewind_step and not network.restart:
+        raise experiment.error(name, "weights_step", "0 with dense = false: the rewind point belongs to round 0")
+    if network.restart and getattr(method, "dense_run", None) is not None:
+        raise experiment.error(name, "dense_run", "not with restart, which says itself where to begin")
+    if getattr(method, "like", None) is not None:
+        if method.scope == "global":
+            raise experiment.error(name, "scope", "layerwise with like, which gives each layer its density")
+        return
+    levels = method.levels(network.init_sparsity)
+    if levels[0] <= network.init_sparsity:
+        raise experiment.error(name, "sparsity", f"levels above [Network] init_sparsity = {network.init_sparsity}")
+    if network.restart and network.rest_it > len(levels):
+        raise experiment.error("Network", "rest_it", f"at most {len(levels)}, the number of levels")
+
+
+def _check_layers(experiment: Experiment) -> None:
+    network, method, name = experiment.network, experiment.method, experiment.method_name
+    prunable = len(_prunable(experiment))
+    if method.layers > prunable:
+        raise experiment.error(name, "layers", f"at most {prunable}, the number of prunable layers")
+    if method.first_layer > method.layers:
+        raise experiment.error(name, "first_layer", f"at most [{name}] layers = {method.layers}")
+    if method.first_layer > 1 and not network.restart:
+        raise experiment.error(name, "first_layer", "1, but after [Network] restart")
 
 
 def cache_folder(experiment: Experiment) -> Path:

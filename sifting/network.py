@@ -46,26 +46,41 @@ def build_model(
     return keras.Sequential(layers)
 
 
-def initial_parameters(specs: Sequence[LayerSpec], seed: int) -> tuple[Parameters | None, ...]:
+def initial_parameters(
+    specs: Sequence[LayerSpec], seed: int, deviation: str | float = "layer"
+) -> tuple[Parameters | None, ...]:
     """Initial values, a function of seed and architecture alone, so that all methods start from the same network.
 
-    W is normal, not truncated, with variance 2 / (n_in + n_out) (Glorot & Bengio 2010; a convolution's n_in is
-    K*K*c_in and its n_out the number of kernels); b = 0, gamma = 1, beta = 0.
+    W is normal, not truncated; b = 0, gamma = 1, beta = 0.
+
+    Args:
+        deviation: of W. "layer": sqrt(2 / (n_in + n_out)) (Glorot & Bengio 2010; a convolution's n_in is K*K*c_in and
+            its n_out the number of kernels); "common": the root mean square of these over all weights; or a number.
     """
+    weighted = [spec for spec in specs if spec.has_weights]
+    sizes = [np.prod(spec.weight_shape) for spec in weighted]
+    common = np.sqrt(np.average([_glorot_variance(spec) for spec in weighted], weights=sizes))
     values: list[Parameters | None] = []
     for index, spec in enumerate(specs):
         if not spec.has_weights:
             values.append(None)
             continue
-        shape = spec.weight_shape
-        deviation = np.sqrt(2 / (np.prod(shape[:-1]) + shape[-1]), dtype=np.float32)
-        W = deviation * generator(seed, Stream.WEIGHTS, index).standard_normal(shape, dtype=np.float32)
+        own = np.sqrt(_glorot_variance(spec), dtype=np.float32)
+        chosen = {"layer": own, "common": common}.get(deviation, deviation)
+        W = np.float32(chosen) * generator(seed, Stream.WEIGHTS, index).standard_normal(
+            spec.weight_shape, dtype=np.float32
+        )
         if spec.is_dense:
-            zeros, ones = np.zeros(shape[0], np.float32), np.ones(shape[0], np.float32)
-            values.append(Parameters(W, np.zeros(shape[1], np.float32), ones, zeros))
+            n_in, n_out = spec.weight_shape
+            zeros, ones = np.zeros(n_in, np.float32), np.ones(n_in, np.float32)
+            values.append(Parameters(W, np.zeros(n_out, np.float32), ones, zeros))
         else:
             values.append(Parameters(W))
     return tuple(values)
+
+
+def _glorot_variance(spec: LayerSpec) -> float:
+    return 2 / (np.prod(spec.weight_shape[:-1]) + spec.weight_shape[-1])
 
 
 def initial_masks(specs: Sequence[LayerSpec], sparsity: float, seed: int) -> tuple[Mask | None, ...]:

@@ -15,6 +15,7 @@ class Stream(enum.IntEnum):
     WEIGHTS = 0
     MASKS = 1
     BATCHES = 2
+    SCORING = 3  # the images that scores are computed on
 
 
 def generator(seed: int, stream: int, *counters: int) -> np.random.Generator:

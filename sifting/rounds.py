@@ -51,7 +51,8 @@ class Round:
     Attributes:
         number: 0 for the dense round.
         specs: the architecture.
-        ratios: float64, one a prunable layer: the nominal sparsity of the masks.
+        ratios: float64, one a prunable layer: the sparsity of the masks; nominal where rounds prune a fraction of what
+            is left layer by layer, else counted.
         masks: per layer, None for a layer without weights; those used while training this round.
         checkpoints: in the order of their steps; in round 0 the first one is the rewind point.
         training_errors: float32 [steps + 1], 1 - accuracy of each step's batch, before the update.
@@ -80,20 +81,53 @@ class Round:
         raise KeyError(f"round {self.number} stored no checkpoint at step {step}")
 
 
+class LayerCount(NamedTuple):
+    """What a mask keeps of one layer, biases not counted.
+
+    layer: its place in the architecture; kept, total: weights; connected: nodes that keep at least one input weight,
+    of `nodes`; prunable: see LayerSpec.
+    """
+
+    layer: int
+    kept: int
+    total: int
+    connected: int
+    nodes: int
+    prunable: bool
+
+    @property
+    def density(self) -> float:
+        """u of the layer."""
+        return self.kept / self.total
+
+
+def layer_counts(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> tuple[LayerCount, ...]:
+    """One entry for each layer with weights."""
+    return tuple(
+        LayerCount(
+            layer,
+            int(np.count_nonzero(mask.W)),
+            mask.W.size,
+            int(np.count_nonzero(np.any(mask.W != 0, axis=tuple(range(mask.W.ndim - 1))))),
+            spec.nodes,
+            spec.prunable,
+        )
+        for layer, (mask, spec) in enumerate(zip(masks, specs, strict=True))
+        if spec.has_weights
+    )
+
+
 def density(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> float:
     """u: the fraction of the weights of all prunable layers that the masks keep, counted (biases not)."""
-    kept = total = 0
-    for mask, spec in zip(masks, specs, strict=True):
-        if spec.prunable:
-            kept += np.count_nonzero(mask.W)
-            total += mask.W.size
-    return kept / total
+    counts = [count for count in layer_counts(masks, specs) if count.prunable]
+    return sum(count.kept for count in counts) / sum(count.total for count in counts)
+
+
+def counted_sparsities(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> np.ndarray:
+    """1 - u of each prunable layer, float64, counted (biases not)."""
+    return np.array([1 - count.density for count in layer_counts(masks, specs) if count.prunable])
 
 
 def connected_fraction(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> float:
     """The smallest fraction, over the prunable layers, of nodes that keep at least one input weight."""
-    return min(
-        float(np.mean(np.any(mask.W != 0, axis=tuple(range(mask.W.ndim - 1)))))
-        for mask, spec in zip(masks, specs, strict=True)
-        if spec.prunable
-    )
+    return min(count.connected / count.nodes for count in layer_counts(masks, specs) if count.prunable)

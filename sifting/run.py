@@ -18,25 +18,18 @@ from absl import app, flags, logging
 from sifting import __version__, datasets, dry_run
 from sifting.architecture import LayerSpec, build_specs
 from sifting.errors import DataError, InputError, Interrupted, RunDirectoryError, SiftingError
-from sifting.inputs import Experiment, integer, read_experiment
+from sifting.inputs import Experiment, read_experiment
+from sifting.keys import integer
+from sifting.methods import Iterative
 from sifting.quiet import native_messages_hidden
 from sifting.random_streams import draw_seed
-from sifting.run_directory import RunDirectory, read_round_file
+from sifting.run_directory import RunDirectory, find_runs, read_round_file
 from sifting.signals import Signals
 
 _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
 _SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
-
-# Keys that may differ when a run continues: they say where things are, how fast to compute, or when to stop.
-_FREE_KEYS = {
-    ("Data", "dataloc"),
-    ("Data", "preload"),
-    ("Network", "jit_compile"),
-    ("IMP", "max_iterations"),
-    ("IMP", "stop_ratio"),
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -103,22 +96,54 @@ def check(experiment: Experiment) -> None:
         ) from None
     if experiment.network.restart:
         _check_restart(experiment, specs)
+    for key in ("dense_run", "like"):
+        if getattr(experiment.method, key, None) is not None:
+            _check_other_run(experiment, key, specs)
+
+
+def _check_other_run(experiment: Experiment, key: str, specs: tuple[LayerSpec, ...]) -> None:
+    """The run that a key of the method names must be of this architecture and have what is taken from it."""
+    name, method, network = experiment.method_name, experiment.method, experiment.network
+    try:
+        runs = find_runs([getattr(method, key)])
+        if len(runs) != 1:
+            raise RunDirectoryError(f"{len(runs)} seeds; one of them is meant")
+        numbers = runs[0].rounds()
+        stored = runs[0].read_round(0 if key == "dense_run" else numbers[-1])
+    except SiftingError as error:
+        raise experiment.error(name, key, f"a run directory, or DIR/PREFIX ({error})") from None
+    if _layers(stored.specs) != _layers(specs):
+        raise experiment.error(name, key, "a run of the same architecture")
+    if key == "like" and numbers == [0]:
+        raise experiment.error(name, key, "a run with rounds besides round 0")
+    if key == "dense_run":
+        steps = [checkpoint.step for checkpoint in stored.checkpoints]
+        needed = sorted(method.stored_steps(0, network.steps))
+        if not (steps and steps[0] == method.weights_step and set(needed) <= set(steps)):
+            raise experiment.error(
+                name, key, f"a run whose round 0 stored its weights at steps {needed}; this one has {steps}"
+            )
+
+
+def _layers(specs: tuple[LayerSpec, ...]) -> list[tuple]:
+    """An architecture without what is pruned."""
+    return [(spec.kind, spec.shape) for spec in specs]
 
 
 def _check_restart(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> None:
-    """The two files of a restart must hold this architecture, and the masks be those of the same pruned layers."""
+    """The two files of a restart must hold this architecture; methods that prune what is left, round by round, also
+    need the sparsities of the same pruned layers."""
     network = experiment.network
-    layers = [(spec.kind, spec.shape) for spec in specs]
     for key in ("rest_weights_file", "rest_mask_file"):
         path = getattr(network, key)
         try:
             stored = read_round_file(Path(path))
         except DataError as error:
             raise experiment.error("Network", key, f"the pickle of a round ({error})") from None
-        if [(spec.kind, spec.shape) for spec in stored.specs] != layers or not stored.checkpoints:
+        if _layers(stored.specs) != _layers(specs) or not stored.checkpoints:
             raise experiment.error("Network", key, "a round of the same architecture, with stored weights")
         if key == "rest_mask_file":
-            if stored.specs != specs or stored.ratios.shape != (sum(spec.prunable for spec in specs),):
+            if isinstance(experiment.method, Iterative) and stored.specs != specs:
                 raise experiment.error("Network", key, f"a round with the same [{experiment.method_name}] prune")
             count, index = len(stored.checkpoints), network.restart_weights_step
             if not -count <= index < count:
@@ -135,8 +160,7 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
         # The screen starts after everything that can be refused at once; TensorFlow takes seconds to import.
         from sifting.screen import Screen
 
-        rounds = experiment.method.max_iterations
-        screen = Screen(rounds if rounds <= dry_run.MOST_ROUNDS_SHOWN else None)
+        screen = Screen(dry_run.expected_rounds(experiment))
         screen.line(
             f"{experiment.method_name} of {experiment.data.dataset}, seed {experiment.network.seed}, into {directory}_*"
         )
@@ -206,15 +230,20 @@ def settle(directory: RunDirectory, experiment: Experiment) -> tuple[Experiment,
 
 
 def _check_sources_stay(experiment: Experiment, directory: RunDirectory, first: int) -> None:
-    """A restart must not begin with a round that it deletes."""
-    if not experiment.network.restart:
-        return
+    """A run must not begin with a round that it deletes."""
     deleted = {directory.round_path(number).resolve() for number in directory.rounds() if number >= first}
-    for key in ("rest_weights_file", "rest_mask_file"):
-        if Path(getattr(experiment.network, key)).resolve() in deleted:
-            raise experiment.error(
-                "Network", key, f"a round that --overwrite does not delete, as it does from {first} on"
-            )
+    sources = []
+    if experiment.network.restart:
+        sources = [
+            ("Network", key, Path(getattr(experiment.network, key))) for key in ("rest_weights_file", "rest_mask_file")
+        ]
+    for key in ("dense_run", "like"):
+        if getattr(experiment.method, key, None) is not None:
+            run = find_runs([getattr(experiment.method, key)])[0]
+            sources += [(experiment.method_name, key, run.round_path(number)) for number in run.rounds()]
+    for section, key, path in sources:
+        if path.resolve() in deleted:
+            raise experiment.error(section, key, f"rounds that --overwrite does not delete, as it does from {first} on")
 
 
 def _with_seed(experiment: Experiment, recorded: Experiment | None) -> Experiment:
@@ -235,7 +264,8 @@ def _differences(recorded: Experiment | None, experiment: Experiment) -> list[st
     for section, here in experiment.sections().items():
         for key in vars(here):
             old, new = getattr(there[section], key), getattr(here, key)
-            if section != "IO" and (section, key) not in _FREE_KEYS and old != new:
+            continues = type(here).__dataclass_fields__[key].metadata["continues"]
+            if section != "IO" and not continues(old, new):
                 differences.append(f"[{section}] {key} = {_text(old)} there, {_text(new)} here")
     return differences
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TextIO
 
 import numpy as np
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sifting.rounds import Round, connected_fraction, density
+from sifting.rounds import LayerCount, Round, connected_fraction, density, layer_counts
 
 PLAIN_SECONDS = 10.0  # between two lines of a log
 
@@ -19,6 +20,21 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def layer_table(counts: Sequence[LayerCount]) -> list[str]:
+    """One line a layer, in aligned columns: weights that are left, their density, connected nodes."""
+    rows = [
+        (
+            f"  layer {count.layer}",
+            f"{count.kept:,} of {count.total:,} weights",
+            f"{100 * count.density:.2f} %",
+            f"{count.connected:,} of {count.nodes:,} nodes connected",
+        )
+        for count in counts
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
 class Screen:
@@ -44,8 +60,12 @@ class Screen:
         self._label = f"round {partial.number}  u {100 * density(partial.masks, partial.specs):.2f} %"
         self._number, self._steps, self._first_step = partial.number, steps, first_step
         self._began = self._last_line = time.monotonic()
-        if first_step:
-            self.line(f"round {partial.number}: continuing at step {first_step}")
+        counts = layer_counts(partial.masks, partial.specs)
+        self.line(self._label + (f": continuing at step {first_step}" if first_step else ""))
+        self.line("\n".join(layer_table(counts)))
+        for count in counts:
+            if count.kept == 0:
+                self.line(f"Warning: layer {count.layer} has no weights left")
         if self._console.is_terminal:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
             self._live.start()

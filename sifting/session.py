@@ -3,7 +3,7 @@
 import bisect
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,11 @@ import tensorflow as tf
 from sifting.architecture import LayerSpec, build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
+from sifting.forward import MaskedNetwork
 from sifting.inputs import Experiment
 from sifting.network import NetworkState, build_model, initial_masks, initial_parameters
-from sifting.random_streams import Stream, device_key
-from sifting.rounds import Checkpoint, Mask, Parameters, Round
+from sifting.random_streams import Stream, device_key, generator
+from sifting.rounds import Checkpoint, LayerCount, Mask, Parameters, Round, layer_counts
 from sifting.run_directory import Progress, RunDirectory, log_line, log_lines, log_summary
 from sifting.screen import Screen
 from sifting.signals import Signals
@@ -25,11 +26,12 @@ SECONDS_PER_CALL = 0.5  # of the compiled loop: signals and progress wait that l
 
 
 class _History(NamedTuple):
-    """What findata and log keep of a finished round."""
+    """What findata, log and record keep of a finished round."""
 
     ratios: np.ndarray
     best_validation_error: np.float32
     log: str
+    layers: tuple[LayerCount, ...]
 
 
 class Session:
@@ -62,7 +64,7 @@ class Session:
         self.specs: tuple[LayerSpec, ...] = build_specs(
             network.arch, experiment.method.prune, image_set.shape, image_set.classes
         )
-        self._directory, self._screen, self._signals = directory, screen, signals
+        self._image_set, self._directory, self._screen, self._signals = image_set, directory, screen, signals
         model = build_model(self.specs, image_set.shape, network.batch_norm_beta, network.centring)
         self._network = NetworkState(model, self.specs)
         self._trainer = Trainer(
@@ -87,35 +89,70 @@ class Session:
 
     def initial_parameters(self) -> tuple[Parameters | None, ...]:
         """Values before any training."""
-        return initial_parameters(self.specs, self.experiment.network.seed)
+        network = self.experiment.network
+        return initial_parameters(self.specs, network.seed, network.init_deviation)
 
     def initial_masks(self) -> tuple[Mask | None, ...]:
         """Masks of round 0."""
         return initial_masks(self.specs, self.experiment.network.init_sparsity, self.experiment.network.seed)
 
+    def network(self, parameters: tuple[Parameters | None, ...], masks: tuple[Mask | None, ...]) -> MaskedNetwork:
+        """Values and masks as scores take them."""
+        return MaskedNetwork(self.specs, self._image_set.shape, parameters, masks)
+
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Training images for scores, drawn without replacement, the same ones in every round.
+
+        Returns:
+            x float32 [count, channels*height*width], the network's inputs; labels int32 [count].
+        """
+        images, labels, mean = self._image_set.images, self._image_set.labels, self._image_set.mean
+        draw = generator(self.experiment.network.seed, Stream.SCORING)
+        rows = np.sort(draw.choice(len(images), count, replace=False))
+        return (images[rows].astype(np.float32) - mean) * np.float32(1 / 255), labels[rows]
+
     def batch_key(self, number: int) -> int:
         """What distinguishes the batches of one round from those of another, int64."""
         return device_key(self.experiment.network.seed, Stream.BATCHES, number)
 
-    def prunable(self, values) -> list:
-        """Of one entry a layer, those of the prunable layers."""
-        return [value for value, spec in zip(values, self.specs, strict=True) if spec.prunable]
+    def report(self, line: str) -> None:
+        """Show one line."""
+        self._screen.line(line)
+
+    def finished(self, number: int) -> bool:
+        """Whether a round is stored."""
+        return number in self._history
+
+    def stored(self, number: int) -> Round:
+        """A finished round. Raises DataError if there is none."""
+        return self._directory.read_round(number)
+
+    def adopt(self, result: Round) -> None:
+        """Store a round that another run has trained as if it were of this one."""
+        with self._signals.deferred():
+            self._store(result)
 
     def train(
-        self, number: int, masks: tuple[Mask | None, ...], ratios: np.ndarray, start: tuple[Parameters | None, ...]
+        self,
+        number: int,
+        masks: tuple[Mask | None, ...],
+        ratios: np.ndarray,
+        start: tuple[Parameters | None, ...],
+        frozen: Collection[int] = (),
     ) -> Round:
         """Train one round from `start` under `masks`; a finished one is read from its file instead.
 
         Args:
             number: of the round.
             masks, start: one entry a layer.
-            ratios: float64, nominal sparsity of each prunable layer, for the records.
+            ratios: float64, sparsity of each prunable layer, for the records.
+            frozen: layers whose W, b, gamma and beta stay as in `start`.
 
         Raises:
             TrainingDiverged: the loss is not finite; Interrupted: a signal came, the round was saved.
         """
-        if number in self._history:
-            return self._directory.read_round(number)
+        if self.finished(number):
+            return self.stored(number)
         progress = self._directory.read_checkpoint()
         if progress is not None and progress.partial.number == number:
             self._trainer.restore(progress.state)
@@ -126,18 +163,18 @@ class Session:
             self._network.set_masks(masks)
             self._network.reset_moments()
             self._trainer.reset_optimizer()
+        self._trainer.freeze([f"layer_{layer}" for layer in frozen])
         with self._signals.deferred():
             result, seconds = self._train_steps(progress)
-            self._directory.write_round(result)
-            self._history[number] = self._summary(result)
-            self._publish(number, seconds)
+            steps_per_second = (self.experiment.network.steps + 1) / seconds
+            self._store(result, seconds=round(seconds, 3), steps_per_second=round(steps_per_second, 2))
         self._screen.end_round(result, seconds)
         return result
 
     def finish(self) -> None:
-        """Bring log and findata in line with the stored rounds, also where a process was killed between them."""
-        self._write_log()
-        self._write_findata()
+        """Bring log, findata and record in line with the stored rounds, also where a process was killed between
+        them."""
+        self._publish({})
 
     # --- one round
 
@@ -146,7 +183,7 @@ class Session:
         network, partial = self.experiment.network, progress.partial
         number, step, began = partial.number, progress.step, time.monotonic() - progress.seconds
         key = self.batch_key(number)
-        checkpoint_steps = self._checkpoint_steps(number)
+        checkpoint_steps = self.experiment.method.stored_steps(number, network.steps)
         events = sorted({*checkpoint_steps, *range(0, network.steps + 1, network.validate_step), network.steps + 1})
         training = [partial.training_errors]
         validation_steps, validation_errors = list(partial.validation_steps), list(partial.validation_errors)
@@ -190,11 +227,6 @@ class Session:
                 last_saved = time.monotonic()
         return round_so_far(), time.monotonic() - began
 
-    def _checkpoint_steps(self, number: int) -> set[int]:
-        method = self.experiment.method
-        rewind = {method.weights_step} if number == 0 else set()
-        return rewind | {method.prune_step, self.experiment.network.steps}
-
     def _steps_per_call(self) -> int:
         return max(1, min(self._trainer.most_steps, int(self._rate * SECONDS_PER_CALL)))
 
@@ -216,7 +248,8 @@ class Session:
     @staticmethod
     def _summary(result: Round) -> _History:
         lines = log_lines(result.validation_steps, result.training_errors, result.validation_errors)
-        return _History(result.ratios, result.best_validation_error, lines + log_summary(result))
+        counts = layer_counts(result.masks, result.specs)
+        return _History(result.ratios, result.best_validation_error, lines + log_summary(result), counts)
 
     def _write_log(self, lines: str = "") -> None:
         """The log of all finished rounds, then `lines` of the one in progress."""
@@ -228,17 +261,31 @@ class Session:
             self.specs, [entry.ratios for entry in rounds], [entry.best_validation_error for entry in rounds]
         )
 
-    def _publish(self, number: int, seconds: float) -> None:
-        """Log, findata and record of a round that was just stored."""
+    def _store(self, result: Round, **timing: float) -> None:
+        """A finished round, and what follows from it."""
+        self._directory.write_round(result)
+        self._history[result.number] = self._summary(result)
+        self._publish({str(result.number): timing} if timing else {})
+
+    def _publish(self, timings: dict[str, dict]) -> None:
+        """Log, findata and record of the stored rounds; `timings`: of a round that was just trained."""
         self._write_log()
         self._write_findata()
         record = self._directory.read_record()
-        record["device"] = describe_device()
-        record["jit_compile"] = self.jit_compile
-        steps_per_second = (self.experiment.network.steps + 1) / seconds
-        record.setdefault("rounds", {})[str(number)] = {
-            "seconds": round(seconds, 3),
-            "steps_per_second": round(steps_per_second, 2),
+        if timings:
+            record["device"] = describe_device()
+            record["jit_compile"] = self.jit_compile
+        rounds = record.get("rounds", {})
+        record["rounds"] = {
+            str(number): {
+                **rounds.get(str(number), {}),
+                **timings.get(str(number), {}),
+                "layers": [
+                    {"layer": c.layer, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
+                    for c in entry.layers
+                ],
+            }
+            for number, entry in sorted(self._history.items())
         }
         self._directory.write_record(record)
 

@@ -6,7 +6,7 @@ matter into how many calls a round is cut, and a run that was killed continues t
 
 import concurrent.futures
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import keras
@@ -173,6 +173,7 @@ class Trainer:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._report = report
         optimizer.build(model.trainable_variables)
+        self._trained = model.trainable_variables
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
         rows = rows or draw_uniformly(len(image_set.images), batch_size)
         first = next(layer for layer in model.layers if layer.trainable_variables)
@@ -198,6 +199,18 @@ class Trainer:
                 self._report(f"{size} of images do not fit on the device: streaming them from disk")
         return StreamedImages(image_set.images, image_set.labels, rows, self.batch_size)
 
+    def freeze(self, layers: Collection[str]) -> None:
+        """From now on leave W, b, gamma and beta of these layers as they are; a change traces the loop anew."""
+        trained = [
+            variable
+            for layer in self.model.layers
+            if layer.name not in layers
+            for variable in layer.trainable_variables
+        ]
+        if [variable.path for variable in trained] != [variable.path for variable in self._trained]:
+            self._trained = trained
+            self._set_compilation(self.jit_compile)
+
     def _set_compilation(self, jit_compile: bool) -> None:
         self.jit_compile = jit_compile
         self._ran: set[str] = set()  # compiled functions that have run: what they raise is no failure to compile
@@ -220,7 +233,7 @@ class Trainer:
 
     def _training_steps(self, images, labels, key, start, stop):
         """Train the steps start <= step < stop; correct answers and loss of each batch, before its update."""
-        variables = self.model.trainable_variables
+        variables = self._trained
 
         def one_step(step, correct, losses):
             rows = self._source.batch_rows(key, step, start)

@@ -1,5 +1,7 @@
 """The replay of recorded runs agrees, and it would notice if the program were wrong."""
 
+import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,37 @@ import pytest
 import tensorflow as tf
 
 from postprocess import crosscheck
+from postprocess.crosscheck import imp
+from postprocess.crosscheck.recording import load_recording, relative_difference
 from sifting import layers, network, session, training
+from sifting.errors import DataError
+from sifting.pruning import scores
 
 DATA = Path(__file__).parent / "data"
+
+
+def imp_recording(name):
+    return imp.ImpRecording.of(load_recording(DATA / f"{name}.npz", ["imp"]))
+
+
+def changed(source: Path, target: Path, **changes) -> str:
+    """A copy of a recording with other arrays; None leaves one out, and `meta` is a dict of its changed entries."""
+    with np.load(source) as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays.pop("meta")))
+    for name, value in changes.pop("meta", {}).items():
+        meta[name] = value
+        if value is None:
+            del meta[name]
+    for name, value in changes.items():
+        arrays[name] = value
+        if value is None:
+            del arrays[name]
+    np.savez(target, meta=json.dumps(meta), **arrays)
+    return str(target)
+
+
+# --- kind imp
 
 
 @pytest.mark.parametrize("mode", ["plain", "jit"])
@@ -22,7 +52,7 @@ def test_recorded_runs_agree(name, mode, capsys):
 
 def replay_disagrees(monkeypatch, capsys) -> str:
     """Run the strict recording with one twin, and return what was printed."""
-    monkeypatch.setattr(crosscheck, "TWINS", 1)
+    monkeypatch.setattr(imp, "TWINS", 1)
     assert crosscheck.main(["--mode", "plain", str(DATA / "imp_fc_sgd.npz")]) == 1
     return capsys.readouterr().out
 
@@ -73,7 +103,7 @@ def test_a_mask_that_forgets_the_biases_is_caught(monkeypatch, capsys):
 
 def test_twins_differ_by_one_unit_in_the_last_place():
     values = np.linspace(-3, 3, 1001).astype(np.float32)
-    nudged = crosscheck._nudged(values, np.random.default_rng(1))
+    nudged = imp._nudged(values, np.random.default_rng(1))
     assert np.all((nudged == values) | (nudged == np.nextafter(values, 9)) | (nudged == np.nextafter(values, -9)))
     assert 0.5 < np.mean(nudged != values) < 0.8
 
@@ -82,9 +112,8 @@ def test_tolerance_follows_from_the_recording(tmp_path):
     """Strict, unless Adam or a nearly constant feature amplifies rounding."""
 
     def reason(name):
-        recording = crosscheck.load_recording(str(DATA / f"{name}.npz"))
-        experiment = crosscheck.read_recorded_experiment(recording, False, tmp_path)
-        return crosscheck.amplifies_rounding(recording, experiment)
+        recording = imp_recording(name)
+        return imp.amplifies_rounding(recording, imp.read_recorded_experiment(recording, False, tmp_path))
 
     assert reason("imp_fc_sgd") == ""
     assert "Adam" in reason("imp_fc_adam")
@@ -93,41 +122,18 @@ def test_tolerance_follows_from_the_recording(tmp_path):
 
 def test_nodes_held_up_by_their_bias_widen_the_tolerance(tmp_path):
     """A node of layer 1 without inputs, whose bias is not pruned: noise only if the bias is positive at a start."""
-    recording = crosscheck.load_recording(str(DATA / "imp_fc_sgd.npz"))
-    experiment = crosscheck.read_recorded_experiment(recording, False, tmp_path)
+    recording = imp_recording("imp_fc_sgd")
+    experiment = imp.read_recorded_experiment(recording, False, tmp_path)
     recording.arrays["r2_mask_l0_W"][:, 7] = 0
     recording.arrays["r2_mask_l0_b"][7] = 1
     for bias, reason in ((-0.1, ""), (0.1, "nodes without inputs that their bias holds up")):
         recording.arrays["r2_init_l0_b"][7] = bias
-        assert crosscheck.amplifies_rounding(recording, experiment) == reason
-
-
-def test_relative_difference():
-    b = np.array([1.0, -4.0])
-    assert crosscheck.relative_difference(b + 0.1, b) == pytest.approx(0.025)
-    assert crosscheck.relative_difference(np.zeros(2), np.zeros(2)) == 0
-    assert crosscheck.relative_difference(b, np.zeros(2)) == np.inf
-    assert crosscheck.relative_difference(np.zeros(3), b) == np.inf
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged", None])
-def test_files_that_are_no_recordings_are_refused(content, tmp_path, capsys):
-    path = tmp_path / "file.npz"
-    if content is not None:
-        path.write_bytes(content)
-    assert crosscheck.main([str(path)]) == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1 and str(path) in message and "accepted" in message
-
-
-def test_recordings_of_another_kind_are_refused(capsys):
-    assert crosscheck.main([str(DATA / "postprocess.npz")]) == 2
-    assert "kind 'postprocess'" in capsys.readouterr().err
+        assert imp.amplifies_rounding(recording, experiment) == reason
 
 
 def test_a_recording_is_met_by_a_twin(monkeypatch, capsys):
     """The recorded initial weights miss it, here because the replay is spoiled; twin 1 does not."""
-    replay = crosscheck.replay
+    replay = imp.replay
 
     def spoiled_replay(recording, jit_compile, folder, twin=0):
         experiment, rounds, starts = replay(recording, jit_compile, folder, twin)
@@ -135,7 +141,7 @@ def test_a_recording_is_met_by_a_twin(monkeypatch, capsys):
             rounds[3].training_errors[5] += 1
         return experiment, rounds, starts
 
-    monkeypatch.setattr(crosscheck, "replay", spoiled_replay)
+    monkeypatch.setattr(imp, "replay", spoiled_replay)
     assert crosscheck.main(["--mode", "plain", str(DATA / "imp_fc_sgd.npz")]) == 0
     printed = capsys.readouterr().out
     assert "round 3: training errors differ by 50.0 images" in printed
@@ -153,3 +159,284 @@ def test_a_loop_that_xla_cannot_compile_is_no_agreement(monkeypatch, capsys):
     assert crosscheck.main(["--mode", "jit", str(DATA / "imp_fc_sgd.npz")]) == 2
     printed = capsys.readouterr()
     assert "XLA cannot compile" in printed.err and "agree" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"r2_t0_l1_W": None}, "has no r2_t0_l1_W"),
+        ({"r0_mask_l0_b": np.ones(7)}, "r0_mask_l0_b has shape [7]"),
+        ({"y": np.zeros(1500)}, "y has shape [1500]"),
+        ({"batches": np.full((6, 121, 50), 1200)}, "accepted: indices 0 ... 1199"),
+        ({"batches": np.zeros((6, 7, 50), int)}, "batches has shape [6, 7, 50]"),
+        ({"meta": {"arch": None}}, "meta has no arch"),
+        ({"meta": {"arch": [["f", [192], True]]}}, "meta arch = [['f', [192], True]]; accepted"),
+        ({"meta": {"ini": 3}}, "meta ini"),
+    ],
+)
+def test_incomplete_recordings_of_runs_are_refused(changes, message, tmp_path, capsys):
+    path = changed(DATA / "imp_fc_sgd.npz", tmp_path / "changed.npz", **changes)
+    assert crosscheck.main([path]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and path in printed and printed.count("\n") == 1
+
+
+# --- kind pruners
+
+
+def recorded_pruners(path, dims, settings, seed=0, images=60):
+    """Another recording, by an independent route: SNIP by backpropagation written out, SynFlow in closed form.
+
+    Args:
+        settings: (density as text, iterations) of SynFlow; the densities are those of SNIP, too.
+    """
+    rng = np.random.default_rng(seed)
+    W = [rng.normal(0, np.sqrt(2 / n_in), (n_in, n_out)) for n_in, n_out in zip(dims, dims[1:], strict=False)]
+    x, y = rng.normal(0.2, 1, (images, dims[0])), rng.integers(0, dims[-1], images)
+    arrays = {"x": x, "y": y, **{f"W{layer}": weights for layer, weights in enumerate(W)}}
+
+    def add(name, layers, masks=False):
+        for layer, values in enumerate(layers):
+            arrays[f"{name}{layer}"] = values.astype(np.uint8) if masks else values
+
+    def lowest_removed(scores, count, kept):
+        """Masked weights first, then the lowest scores, ties by index."""
+        pool = np.concatenate([np.where(old, values, -1.0).ravel() for old, values in zip(kept, scores, strict=True)])
+        keep = np.ones(pool.size, bool)
+        keep[np.argsort(pool, kind="stable")[:count]] = False
+        parts = np.split(keep, np.cumsum([values.size for values in scores])[:-1])
+        return [part.reshape(values.shape) for part, values in zip(parts, scores, strict=True)]
+
+    total, dense = sum(weights.size for weights in W), [np.ones(weights.shape, bool) for weights in W]
+
+    hidden = [x]
+    for weights in W[:-1]:
+        hidden.append(np.maximum(hidden[-1] @ weights, 0))
+    logits = hidden[-1] @ W[-1]
+    delta = np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True) - np.eye(dims[-1])[y]
+    sensitivities = []
+    for weights, inputs in zip(W[::-1], hidden[::-1], strict=True):
+        sensitivities.insert(0, np.abs(weights * (inputs.T @ delta)))
+        delta = (delta @ weights.T) * (inputs > 0)
+    snip = [values / sum(map(np.sum, sensitivities)) for values in sensitivities]
+    add("snip_score", snip)
+    for density, _ in settings:
+        add(f"snip_{density}_mask", lowest_removed(snip, int((1 - float(density)) * total), dense), True)
+
+    def flow(masks):
+        positive = [np.abs(weights * mask) for weights, mask in zip(W, masks, strict=True)]
+        forwards, backwards = [np.ones(dims[0])], [np.ones(dims[-1])]
+        for weights in positive[:-1]:
+            forwards.append(forwards[-1] @ weights)
+        for weights in positive[:0:-1]:
+            backwards.insert(0, weights @ backwards[0])
+        return [a[:, None] * w * b for a, w, b in zip(forwards, positive, backwards, strict=True)]
+
+    add("synflow_score", flow(dense))
+    for density, iterations in settings:
+        masks = dense
+        for k in range(1, iterations + 1):
+            masks = lowest_removed(flow(masks), int((1 - float(density) ** (k / iterations)) * total), masks)
+        add(f"synflow_{density}_{iterations}_mask", masks, True)
+    np.savez(path, meta=json.dumps({"kind": "pruners", "dims": dims, "activation": "relu", "bias": 0}), **arrays)
+    return str(path)
+
+
+def test_the_recorded_pruners_agree(capsys):
+    assert crosscheck.main([str(DATA / "pruners.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 1 replays agree" in printed and "192-48-32-10" in printed
+    lines = [line.split() for line in printed.splitlines()]
+    # Every score and mask is in the table: what is kept, by both, and how many entries differ.
+    assert ["synflow_0.1_100", "0", "558", "558", "0", "9216"] in lines
+    assert [line[0] for line in lines if line and line[0].startswith(("snip", "synflow"))] == [
+        name
+        for name in (
+            "snip",
+            "synflow",
+            "snip_0.1",
+            "snip_0.01",
+            "synflow_0.1_100",
+            "synflow_0.01_100",
+            "synflow_0.1_1",
+        )
+        for _ in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dims", "settings"),
+    [
+        ([12, 9, 8, 7, 5], [("0.3", 7), ("0.05", 20), ("0.01", 2)]),
+        ([30, 4], [("0.5", 1), ("1", 3)]),
+        ([10, 10, 8], [("0.01", 2), ("0.5", 9)]),  # 180 weights: sqrt(0.01) keeps 18, whatever 1 - 0.99 is
+    ],
+)
+def test_other_depths_densities_and_iterations(dims, settings, tmp_path, capsys):
+    path = recorded_pruners(tmp_path / "other.npz", dims, settings)
+    assert crosscheck.main([path]) == 0
+    printed = capsys.readouterr().out
+    assert "-".join(map(str, dims)) in printed
+    for density, iterations in settings:
+        assert printed.count(f"synflow_{density}_{iterations} ") == len(dims) - 1
+        assert printed.count(f"\nsnip_{density} ") == len(dims) - 1
+
+
+def test_recordings_of_one_method_need_no_more(tmp_path, capsys):
+    """SynFlow takes no images; what a program does not know is named, not skipped in silence."""
+    source = DATA / "pruners.npz"
+    with np.load(source) as file:
+        left_out = {name: None for name in file if name in "xy" or name.startswith("snip")}
+    path = changed(source, tmp_path / "synflow.npz", **left_out, grasp_score0=np.ones(3))
+    assert crosscheck.main([path]) == 0
+    printed = capsys.readouterr().out
+    assert "snip" not in printed and "not compared: grasp_score0" in printed
+
+
+def array_of(name):
+    with np.load(DATA / "pruners.npz") as file:
+        return file[name].copy()
+
+
+def test_a_wrong_mask_entry_is_caught(tmp_path, capsys):
+    mask = array_of("synflow_0.01_100_mask1")
+    kept, pruned = np.argwhere(mask == 1)[0], np.argwhere(mask == 0)[0]
+    mask[tuple(kept)], mask[tuple(pruned)] = 0, 1  # as many as before
+    path = changed(DATA / "pruners.npz", tmp_path / "wrong.npz", **{"synflow_0.01_100_mask1": mask})
+    assert crosscheck.main([path]) == 1
+    printed = capsys.readouterr().out
+    assert "DISAGREES: synflow_0.01_100: 2 mask entries of layer 1 differ\n" in printed
+    assert "0 of 1 replays agree" in printed
+
+
+@pytest.mark.parametrize("method", ["snip", "synflow"])
+def test_a_perturbed_score_is_caught(method, tmp_path, capsys):
+    name, path = f"{method}_score1", tmp_path / "small.npz"
+    recorded_pruners(path, [12, 9, 8, 5], [("0.3", 3)])
+    for change, agrees in ((1e-8, False), (1e-10, True), (np.nan, False)):
+        with np.load(path) as file:
+            values = file[name]
+        values[3, 4] += change * np.max(values)
+        assert crosscheck.main([changed(path, tmp_path / "wrong.npz", **{name: values})]) == (0 if agrees else 1)
+        assert (f"DISAGREES: {method} scores of layer 1 differ by" in capsys.readouterr().out) != agrees
+
+
+def test_wrong_programs_are_caught(monkeypatch, capsys):
+    """A linear schedule; SynFlow with the signs of the weights; a loss that forgets an image."""
+    path = str(DATA / "pruners.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(scores, "exponential_schedule", lambda sparsity, n: [sparsity * (i + 1) / n for i in range(n)])
+        assert crosscheck.main([path]) == 1
+        assert "synflow_0.1_100: " in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(scores, "_positive", lambda parameters: parameters)
+        assert crosscheck.main([path]) == 1
+        assert "synflow scores of layer 0 differ" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(scores, "blocks", lambda network, count: [slice(0, count - 1)])
+        assert crosscheck.main([path]) == 1
+        assert "snip scores of layer 0 differ" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"W1": None}, "has no W1"),
+        ({"y": None}, "has no y"),
+        ({"snip_score2": None}, "has no snip_score2"),
+        ({"synflow_0.1_1_mask0": None}, "has no synflow_0.1_1_mask0"),
+        ({"synflow_score0": None, "synflow_score1": None, "synflow_score2": None}, "has no synflow_score0"),
+        ({"W1": np.ones((48, 31))}, "W1 has shape [48, 31]; accepted: [48, 32]"),
+        ({"x": np.ones((500, 191))}, "x has shape [500, 191]; accepted: [any, 192]"),
+        ({"y": np.zeros(499)}, "y has shape [499]; accepted: [500]"),
+        ({"y": np.full(500, 10)}, "accepted: labels 0 ... 9"),
+        ({"W0": np.full((192, 48), "a")}, "W0 is of type <U1; accepted: numbers"),
+        ({"snip_0.1_mask2": np.ones((10, 32))}, "snip_0.1_mask2 has shape [10, 32]"),
+        ({"snip_0.1_mask2": np.full((32, 10), 2)}, "snip_0.1_mask has entries that are neither 0 nor 1"),
+        ({"snip_half_mask0": np.ones((192, 48))}, "snip_half_mask0 names no density in (0, 1]"),
+        ({"meta": {"dims": None}}, "meta has no dims"),
+        ({"meta": {"dims": [192, 48.0]}}, "meta dims = [192, 48.0]; accepted: sizes of two layers or more"),
+    ],
+)
+def test_incomplete_recordings_of_pruners_are_refused(changes, message, tmp_path, capsys):
+    path = changed(DATA / "pruners.npz", tmp_path / "changed.npz", **changes)
+    assert crosscheck.main([path]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and path in printed and printed.count("\n") == 1
+
+
+def test_a_recording_without_masks_is_refused(tmp_path, capsys):
+    with np.load(DATA / "pruners.npz") as file:
+        masks = {name: None for name in file if "mask" in name}
+    path = changed(DATA / "pruners.npz", tmp_path / "changed.npz", **masks)
+    assert crosscheck.main([path]) == 2
+    assert "has no masks" in capsys.readouterr().err
+
+
+# --- recordings
+
+
+def test_relative_difference():
+    b = np.array([1.0, -4.0])
+    assert relative_difference(b + 0.1, b) == pytest.approx(0.025)
+    assert relative_difference(np.zeros(2), np.zeros(2)) == 0
+    assert relative_difference(b, np.zeros(2)) == np.inf
+    assert relative_difference(np.zeros(3), b) == np.inf
+
+
+def npz_of(**arrays) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def npy_of(array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"PK\x03\x04 damaged",
+        npz_of(x=np.arange(999), meta='{"kind": "imp"}')[:-300],
+        npz_of(x=np.ones(3)),
+        npz_of(meta="no JSON"),
+        npz_of(meta="[1, 2]"),
+        npz_of(meta="{}"),
+        npz_of(meta='{"kind": ["imp"]}'),
+        npz_of(meta='{"kind": "imp"}', x=np.array([{}], object)),
+        npy_of(np.ones(3)),
+    ],
+)
+def test_files_that_are_no_recordings_are_refused(content, tmp_path, capsys):
+    path = tmp_path / "file.npz"
+    if content is not None:
+        path.write_bytes(content)
+    assert crosscheck.main([str(path)]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and str(path) in message and "accepted" in message
+
+
+def test_every_damaged_byte_is_noticed_or_harmless(tmp_path):
+    """One flipped byte, anywhere: the file is refused, or reads as it was (the container has bytes without meaning)."""
+    good = npz_of(meta='{"kind": "imp"}', x=np.arange(20))
+    path = tmp_path / "file.npz"
+    for index in range(len(good)):
+        path.write_bytes(good[:index] + bytes([good[index] ^ 0xFF]) + good[index + 1 :])
+        try:
+            recording = load_recording(path, ["imp"])
+        except DataError:
+            continue
+        assert recording.meta == {"kind": "imp"}
+        assert all(np.array_equal(values, np.arange(20)) for values in recording.arrays.values())
+
+
+def test_recordings_of_another_kind_are_refused(tmp_path, capsys):
+    path = changed(DATA / "pruners.npz", tmp_path / "other.npz", meta={"kind": "other"})
+    assert crosscheck.main([path]) == 2
+    printed = capsys.readouterr().err
+    assert "kind 'other'; accepted: kind " in printed and all(kind in printed for kind in crosscheck.KINDS)

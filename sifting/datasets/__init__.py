@@ -29,8 +29,8 @@ def check(experiment: inputs.Experiment) -> Facts:
         What `load` will give if all files are there: after data_ratio, reclass and val_size.
 
     Raises:
-        InputError: data_ratio leaves no image, reclass has too many classes or a file that does not fit, val_size is
-            larger than the validation set, clone_images cannot hold two images of each class.
+        InputError: data_ratio leaves no image, reclass has too many classes or a file that does not fit, val_size or
+            the method's images are more than there are, clone_images cannot hold two images of each class.
     """
     data, complete = experiment.data, facts(experiment.data)
     train_images = int(data.data_ratio * complete.train_images)
@@ -39,6 +39,7 @@ def check(experiment: inputs.Experiment) -> Facts:
     if data.clone != "none" and data.clone_images < 2 * complete.classes:
         raise experiment.error("Data", "clone_images", f"at least 2 images for each of the {complete.classes} classes")
     _check_val_size(experiment, complete.val_images)
+    _check_scoring_images(experiment, train_images)
     try:
         classes = class_map(data.reclass, complete.classes)
     except ValueError as error:
@@ -54,7 +55,7 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
         report: called with a line of text before work of more than a second, and with warnings.
 
     Raises:
-        InputError: as check; also val_size, if the validation set is smaller than the official one.
+        InputError: as check; also val_size and the method's images, if there are fewer than the official ones.
         DataError: files are missing or damaged, or the cache cannot be written.
     """
     data, expected = experiment.data, check(experiment)
@@ -69,6 +70,7 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
             f"Warning: only {len(images.images)} training images of {data.dataset} are there, and all are used; "
             f"[Data] data_ratio = {data.data_ratio} asks for {expected.train_images}"
         )
+        _check_scoring_images(experiment, len(images.images))
     new_class = class_map(data.reclass, images.classes)
     count, val_size = expected.train_images, experiment.network.val_size
     return dataclasses.replace(
@@ -85,3 +87,10 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
 def _check_val_size(experiment: inputs.Experiment, val_images: int) -> None:
     if experiment.network.val_size > val_images:
         raise experiment.error("Network", "val_size", f"at most {val_images}, the number of validation images")
+
+
+def _check_scoring_images(experiment: inputs.Experiment, train_images: int) -> None:
+    if getattr(experiment.method, "images", 0) > train_images:
+        raise experiment.error(
+            experiment.method_name, "images", f"at most {train_images}, the number of training images"
+        )

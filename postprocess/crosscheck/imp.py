@@ -1,24 +1,15 @@
-"""Replay recorded runs of the TF1 reference through this project's own code, and compare.
+"""Kind `imp`: runs of the TF1 reference, replayed through this project's driver, network, trainer and run directory.
 
-    python -m postprocess.crosscheck FILE.npz ... [--mode both|plain|jit]
-
-A recording of kind `imp` holds images, batches, initial values, and what the reference made of them: parameters and
-moments at every checkpoint, masks, ratios and errors. The replay runs the project's driver, network, trainer and
-run directory; only initial values and batches are the recorded ones. Two tensors a (ours) and b (theirs) differ by
-max|a - b| / max|b|.
+A recording holds images, batches, initial values, and what the reference made of them: parameters and moments at every
+checkpoint, masks, ratios and errors. Only initial values and batches of the replay are the recorded ones.
 
 Two runs that agree to rounding can still part for good: where a preactivation is zero to within rounding, ReLU decides
 by the last bit whether its image trains that node, and batch normalisation can make a near-silent node loud. So a
 recording that is not met at once is replayed from twins: initial weights changed by at most one unit in the last
 place. One twin must meet it. What is wrong with a program does not go away by such a change: the tests show it.
-
-Exit code: 0 all agree, 1 some do not, 2 a file that is no such recording.
 """
 
-import json
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -26,30 +17,55 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocess.command_line import Parser
+from postprocess.crosscheck.recording import Recording, relative_difference, verdict
+from sifting.architecture import DENSE, OUTPUT
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import DataError, SiftingError
+from sifting.errors import SiftingError
 from sifting.inputs import Experiment, read_experiment
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Mask, Parameters, Round
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
 
 TRAINING_IMAGES = 1200  # x[:1200] are for training, x[1200:1200 + val_size] for validation
 FLOAT32_ROUNDING = 2.0**-24
 TWINS = 4
+MODES = {"both": (False, True), "plain": (False,), "jit": (True,)}  # jit_compile of each replay
 
 
 # --- recordings ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One file of kind `imp`. `arrays` by the names that the recordings use; `meta` says what they are."""
+class ImpRecording(Recording):
+    """One file of kind `imp`, by what it means. All its layers are dense."""
 
-    name: str
-    meta: dict
-    arrays: dict[str, np.ndarray]
+    @classmethod
+    def of(cls, recording: Recording) -> "ImpRecording":
+        """Raises DataError: something is missing, or of a wrong shape."""
+        self = cls(**vars(recording))
+        arch = self.described("arch")
+        if not _is_dense_architecture(arch):
+            raise self.refusal(f"meta arch = {arch}; accepted: [[f or x, [n_in, n_out], prunable], ...]")
+        if not isinstance(self.described("ini"), str):
+            raise self.refusal("meta ini; accepted: the text of an input file")
+        pixels, classes = arch[0][1][0], arch[-1][1][1]
+        x = self.array("x", (None, pixels))
+        self.array("mean", (pixels,))
+        y, batches = self.array("y", (len(x),)), self.array("batches", (None, None, None))
+        if len(x) <= TRAINING_IMAGES or np.any((y < 0) | (y >= classes)):
+            raise self.refusal(f"accepted: more than {TRAINING_IMAGES} images, labels 0 ... {classes - 1}")
+        if not batches.size or np.any((batches < 0) | (batches >= TRAINING_IMAGES)):
+            raise self.refusal(f"batches; accepted: indices 0 ... {TRAINING_IMAGES - 1}")
+        self.array("ratios", (len(batches), None))
+        for number in self.rounds:
+            self.parameters(f"r{number}_init")
+            self.masks(number)
+            for name in ("train_error", "val_error", "val_steps", "checkpoints"):
+                self.array(f"r{number}_{name}", (None,))
+            for index in range(len(self.array(f"r{number}_checkpoints"))):
+                self.parameters(f"r{number}_t{index}")
+                self.moments(f"r{number}_t{index}")
+        return self
 
     @property
     def layers(self) -> range:
@@ -62,14 +78,29 @@ class Recording:
     def parameters(self, prefix: str) -> tuple[Parameters, ...]:
         """Of all layers, such as prefix "r0_init"."""
         return tuple(
-            Parameters(*(self.arrays[f"{prefix}_l{layer}_{name}"] for name in Parameters._fields))
-            for layer in self.layers
+            Parameters(
+                self.array(f"{prefix}_l{layer}_W", (n_in, n_out)),
+                self.array(f"{prefix}_l{layer}_b", (n_out,)),
+                self.array(f"{prefix}_l{layer}_gamma", (n_in,)),
+                self.array(f"{prefix}_l{layer}_beta", (n_in,)),
+            )
+            for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
+        )
+
+    def moments(self, prefix: str) -> tuple[Moments, ...]:
+        """Of all layers, such as prefix "r0_t1"."""
+        return tuple(
+            Moments(*self.array(f"{prefix}_ema{layer}", (2, n_in)))
+            for layer, (_, (n_in, _), _) in enumerate(self.meta["arch"])
         )
 
     def masks(self, number: int) -> tuple[Mask, ...]:
         return tuple(
-            Mask(*(self.arrays[f"r{number}_mask_l{layer}_{name}"].astype(np.float32) for name in Mask._fields))
-            for layer in self.layers
+            Mask(
+                self.array(f"r{number}_mask_l{layer}_W", (n_in, n_out)).astype(np.float32),
+                self.array(f"r{number}_mask_l{layer}_b", (n_out,)).astype(np.float32),
+            )
+            for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
         )
 
     def image_set(self, val_size: int) -> ImageSet:
@@ -81,24 +112,21 @@ class Recording:
         return ImageSet(x[train], y[train], x[validation], y[validation], mean, (1, 1, x.shape[1]), classes, self.name)
 
 
-def load_recording(path: str) -> Recording:
-    """Raises DataError: not a readable recording of kind `imp`."""
+def _is_dense_architecture(arch) -> bool:
+    """Whether `arch` is a list of dense layers, the last one the output, each as large as the next one's input."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = dict(file)
-        meta = json.loads(str(arrays.pop("meta")))
-        kind = meta["kind"]
-        if kind == "imp" and not ({"arch", "ini"} <= set(meta) and {"x", "y", "mean", "batches"} <= set(arrays)):
-            raise KeyError
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an npz file with `meta`"
-        raise DataError(f"{path}: is not a recording ({reason}); accepted: an npz file of kind imp") from None
-    if kind != "imp":
-        raise DataError(f"{path}: is a recording of kind '{kind}'; accepted: kind imp")
-    return Recording(Path(path).name, meta, arrays)
+        kinds, shapes = "".join(kind for kind, _, _ in arch), [shape for _, shape, _ in arch]
+        inputs, outputs = zip(*shapes, strict=True)
+    except (TypeError, ValueError):
+        return False
+    return (
+        all(type(size) is int and size >= 1 for size in inputs + outputs)
+        and kinds == DENSE * (len(arch) - 1) + OUTPUT
+        and inputs[1:] == outputs[:-1]
+    )
 
 
-def amplifies_rounding(recording: Recording, experiment: Experiment) -> str:
+def amplifies_rounding(recording: ImpRecording, experiment: Experiment) -> str:
     """Why rounding noise grows in this run, so that no replay can agree to rounding; empty if it does not.
 
     Adam divides tiny gradients by their size; batch normalisation divides a (nearly) constant feature by as little
@@ -125,7 +153,7 @@ def amplifies_rounding(recording: Recording, experiment: Experiment) -> str:
 
 
 def replay(
-    recording: Recording, jit_compile: bool, folder: Path, twin: int = 0
+    recording: ImpRecording, jit_compile: bool, folder: Path, twin: int = 0
 ) -> tuple[Experiment, list[Round], list[tuple]]:
     """Run the recorded experiment through the project's driver, into `folder`.
 
@@ -191,8 +219,12 @@ def _nudged(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return values + rng.integers(-1, 2, values.shape).astype(np.float32) * np.spacing(np.abs(values))
 
 
-def read_recorded_experiment(recording: Recording, jit_compile: bool, folder: Path) -> Experiment:
-    """The recorded input file, with its images and folder replaced."""
+def read_recorded_experiment(recording: ImpRecording, jit_compile: bool, folder: Path) -> Experiment:
+    """The recorded input file, with its images and folder replaced.
+
+    Raises:
+        SiftingError: an input file that cannot be read, or that does not fit the arrays.
+    """
     path = folder / f"{recording.name}.in"
     path.write_text(recording.meta["ini"])
     replaced = [
@@ -201,7 +233,15 @@ def read_recorded_experiment(recording: Recording, jit_compile: bool, folder: Pa
         "Network.seed=0",
         f"Network.jit_compile={str(jit_compile).lower()}",
     ]
-    return read_experiment([str(path)], replaced)
+    experiment = read_experiment([str(path)], replaced)
+    network, images = experiment.network, len(recording.arrays["x"])
+    recording.array("batches", (None, network.steps + 1, network.batch_size))
+    if network.val_size > images - TRAINING_IMAGES:
+        raise recording.refusal(f"val_size = {network.val_size}; accepted: up to {images - TRAINING_IMAGES}")
+    layers = [f"{DENSE}{n_out}" if kind == DENSE else OUTPUT for kind, (_, n_out), _ in recording.meta["arch"]]
+    if [str(token) for token in network.arch] != layers:
+        raise recording.refusal(f"arch of ini is not {':'.join(layers)}, that of meta")
+    return experiment
 
 
 # --- comparison ----------------------------------------------------------------------------------------------------
@@ -232,17 +272,7 @@ class Comparison:
         return max(chosen, default=0.0)
 
 
-def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """max|a - b| / max|b|; two zero tensors agree, and nothing agrees with one of another shape."""
-    if np.shape(ours) != np.shape(theirs):
-        return float("inf")
-    difference, size = np.max(np.abs(ours - theirs)), np.max(np.abs(theirs))
-    if difference == 0:
-        return 0.0
-    return float(difference / size) if size > 0 else float("inf")
-
-
-def compare_round(recording: Recording, experiment: Experiment, ours: Round, start: tuple) -> Comparison:
+def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, start: tuple) -> Comparison:
     number = ours.number
     steps = recording.arrays[f"r{number}_checkpoints"]
     differences = {
@@ -270,15 +300,14 @@ def compare_round(recording: Recording, experiment: Experiment, ours: Round, sta
     )
 
 
-def _tensors(recording: Recording, checkpoint: Checkpoint, prefix: str) -> Iterator[tuple]:
+def _tensors(recording: ImpRecording, checkpoint: Checkpoint, prefix: str) -> Iterator[tuple]:
     """(layer, name, ours, theirs) of every parameter and moment of one checkpoint."""
-    theirs = recording.parameters(prefix)
-    for layer in recording.layers:
-        for name in Parameters._fields:
-            yield layer, name, getattr(checkpoint.parameters[layer], name), getattr(theirs[layer], name)
-        for row, name in enumerate(("mean", "variance")):
-            moments = recording.arrays[f"{prefix}_ema{layer}"][row]
-            yield layer, name, getattr(checkpoint.moments[layer], name), moments
+    theirs = zip(recording.parameters(prefix), recording.moments(prefix), strict=True)
+    ours = zip(checkpoint.parameters, checkpoint.moments, strict=True)
+    for layer, (mine, recorded) in enumerate(zip(ours, theirs, strict=True)):
+        for values, others in zip(mine, recorded, strict=True):
+            for name in values._fields:
+                yield layer, name, getattr(values, name), getattr(others, name)
 
 
 def _images(ours: np.ndarray, theirs: np.ndarray, count: int) -> float:
@@ -319,9 +348,13 @@ def failures(comparisons: Sequence[Comparison], rounds: int, amplified: bool) ->
 # --- report --------------------------------------------------------------------------------------------------------
 
 
-def check(path: str, jit_compile: bool) -> bool:
-    """Replay one recording, print the comparison; whether it agrees."""
-    recording = load_recording(path)
+def check(recording: Recording, mode: str) -> list[bool]:
+    """Replay one recording plain, under XLA, or both, and print the comparisons; which of them agree."""
+    recording = ImpRecording.of(recording)
+    return [_check(recording, jit_compile) for jit_compile in MODES[mode]]
+
+
+def _check(recording: ImpRecording, jit_compile: bool) -> bool:
     for twin in range(TWINS + 1):
         with tempfile.TemporaryDirectory() as folder:
             experiment, rounds, starts = replay(recording, jit_compile, Path(folder), twin)
@@ -336,9 +369,7 @@ def check(path: str, jit_compile: bool) -> bool:
         tolerance = reason or "every tensor 1e-5, all else equal"
         print(f"{recording.name}  {mode}  {experiment.network.minimizer}{weights}; tolerance: {tolerance}")
         _print_table(comparisons)
-        found = failures(comparisons, len(recording.rounds), bool(reason))
-        print("DISAGREES: " + "; ".join(found) if found else "agrees", end="\n\n")
-        if not found:
+        if verdict(failures(comparisons, len(recording.rounds), bool(reason))):
             return True
     return False
 
@@ -359,23 +390,3 @@ def _print_table(comparisons: Sequence[Comparison]) -> None:
     values = np.array([value for comparison in comparisons for value in comparison.differences.values()])
     beyond = np.sum(values > 1e-3)
     print(f"{len(values)} tensors: median {np.median(values):.1e}, {beyond} beyond 1e-3, largest {np.max(values):.1e}")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code."""
-    parser = Parser(prog="python -m postprocess.crosscheck", description="Replay recorded runs of the TF1 reference.")
-    parser.add_argument("files", nargs="+", metavar="FILE.npz", help="recordings of kind imp")
-    parser.add_argument("--mode", choices=("both", "plain", "jit"), default="both", help="how the loop is compiled")
-    options = parser.parse_args(arguments)
-    modes = {"both": (False, True), "plain": (False,), "jit": (True,)}[options.mode]
-    try:
-        agree = [check(path, jit_compile) for path in options.files for jit_compile in modes]
-    except SiftingError as error:
-        print(f"crosscheck: {error}", file=sys.stderr)
-        return error.exit_code
-    print(f"{sum(agree)} of {len(agree)} replays agree")
-    return 0 if all(agree) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Kind `pruners`: SNIP and SynFlow scores and masks of the official PyTorch code, against sifting.pruning.
+
+The recorded network has ReLU nodes, weights W0, W1, ... and no biases or normalisation; all its weights are one pool.
+Names of arrays say what was recorded: METHOD_scoreL for layer L of the dense network, snip_U_maskL and
+synflow_U_N_maskL for density U, reached in N iterations. Scores must agree within 1e-9, masks in every entry.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from postprocess.crosscheck.recording import Recording, relative_difference, verdict
+from sifting.architecture import DENSE, OUTPUT, LayerSpec
+from sifting.quiet import native_messages_hidden
+from sifting.rounds import Mask, Parameters
+
+TOLERANCE = 1e-9
+_SCORE = re.compile(r"(?P<method>snip|synflow)_score[0-9]+")
+_MASKS = (
+    re.compile(r"(?P<method>snip)_(?P<density>[^_]+)_mask[0-9]+"),
+    re.compile(r"(?P<method>synflow)_(?P<density>[^_]+)_(?P<iterations>[0-9]+)_mask[0-9]+"),
+)
+_INPUTS = re.compile(r"x|y|W[0-9]+")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What masks were recorded for: the fraction kept, as text, and SynFlow's iterations (None for SNIP)."""
+
+    method: str
+    density: str
+    iterations: int | None = None
+
+    def __str__(self) -> str:
+        return "_".join(str(part) for part in (self.method, self.density, self.iterations) if part is not None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Scores by method and masks by setting, one array [n_in, n_out] a layer."""
+
+    scores: dict[str, list[np.ndarray]]
+    masks: dict[Setting, list[np.ndarray]]
+
+
+def check(recording: Recording, mode: str) -> list[bool]:
+    """Compare one recording and print the comparison; whether it agrees. There is but one `mode`."""
+    theirs = read_results(recording)
+    ours = replay(recording, theirs)
+    print(f"{recording.name}  {'-'.join(map(str, _dims(recording)))}; tolerance: scores {TOLERANCE:g}, masks equal")
+    others = [name for name in recording.arrays if not _INPUTS.fullmatch(name) and _result(name) is None]
+    if others:
+        print(f"not compared: {', '.join(others)}")
+    return [verdict(_compare_scores(ours, theirs) + _compare_masks(ours, theirs))]
+
+
+# --- what was recorded
+
+
+def read_results(recording: Recording) -> Results:
+    """Raises DataError: scores or masks that are missing, of a wrong shape, or no masks."""
+    found = [_result(name) for name in recording.arrays]
+    settings = dict.fromkeys(result for result in found if isinstance(result, Setting))
+    methods = dict.fromkeys([result for result in found if isinstance(result, str)] + [s.method for s in settings])
+    if not settings:
+        raise recording.refusal("has no masks, such as snip_0.1_mask0 or synflow_0.1_100_mask0")
+    for setting in settings:
+        if not _is_density(setting.density) or setting.iterations == 0:
+            raise recording.refusal(f"{setting}_mask0 names no density in (0, 1] or no iteration")
+    masks = {setting: _layers(recording, f"{setting}_mask") for setting in settings}
+    for setting, layers in masks.items():
+        if not all(np.isin(mask, (0, 1)).all() for mask in layers):
+            raise recording.refusal(f"{setting}_mask has entries that are neither 0 nor 1")
+    return Results({method: _layers(recording, f"{method}_score") for method in methods}, masks)
+
+
+def _result(name: str) -> Setting | str | None:
+    """What an array holds: masks of a setting, scores of a method, or neither."""
+    if match := _SCORE.fullmatch(name):
+        return match["method"]
+    for pattern in _MASKS:
+        if match := pattern.fullmatch(name):
+            values = match.groupdict()
+            return Setting(**values | ({"iterations": int(values["iterations"])} if "iterations" in values else {}))
+    return None
+
+
+def _is_density(text: str) -> bool:
+    try:
+        return 0 < float(text) <= 1
+    except ValueError:
+        return False
+
+
+def _dims(recording: Recording) -> list[int]:
+    """Inputs, nodes of each hidden layer, classes."""
+    dims = recording.described("dims")
+    if not (isinstance(dims, list) and len(dims) >= 2 and all(type(size) is int and size >= 1 for size in dims)):
+        raise recording.refusal(f"meta dims = {dims}; accepted: sizes of two layers or more")
+    return dims
+
+
+def _layers(recording: Recording, prefix: str) -> list[np.ndarray]:
+    """prefix0, prefix1, ...: arrays shaped like the weights."""
+    dims = _dims(recording)
+    return [recording.array(f"{prefix}{layer}", shape) for layer, shape in enumerate(zip(dims, dims[1:], strict=False))]
+
+
+# --- replay
+
+
+def replay(recording: Recording, recorded: Results) -> Results:
+    """Our scores and masks for everything that was `recorded`.
+
+    Raises:
+        DataError: weights, images or labels that are missing or do not fit.
+    """
+    with native_messages_hidden():
+        from sifting.forward import MaskedNetwork
+        from sifting.pruning.scopes import globally
+        from sifting.pruning.scores import iterated_synflow, snip, synflow
+
+    weights = _layers(recording, "W")
+    network = MaskedNetwork(
+        specs=tuple(LayerSpec(DENSE, W.shape, True) for W in weights[:-1])
+        + (LayerSpec(OUTPUT, weights[-1].shape, True),),
+        image_shape=(1, 1, len(weights[0])),
+        parameters=tuple(
+            Parameters(W, np.zeros(W.shape[1]), np.ones(W.shape[0]), np.zeros(W.shape[0])) for W in weights
+        ),
+        masks=tuple(Mask(np.ones(W.shape, np.float32), np.ones(W.shape[1], np.float32)) for W in weights),
+    )
+    scores = {}
+    if "snip" in recorded.scores:
+        scores["snip"] = snip(network, *_images(recording), moments=None)
+    if "synflow" in recorded.scores:
+        scores["synflow"] = synflow(network)
+    masks = {}
+    for setting in recorded.masks:
+        sparsity = 1 - float(setting.density)
+        if setting.method == "snip":
+            masks[setting] = globally(scores["snip"], network.masks, sparsity)
+        else:
+            masks[setting] = iterated_synflow(network, sparsity, setting.iterations)
+    return Results(*({key: [layer.W for layer in found] for key, found in by.items()} for by in (scores, masks)))
+
+
+def _images(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """Network inputs [n, n_in] and int32 labels [n]."""
+    dims = _dims(recording)
+    x = recording.array("x", (None, dims[0]))
+    y = recording.array("y", (len(x),))
+    if len(x) == 0 or np.any((y < 0) | (y >= dims[-1])):
+        raise recording.refusal(f"y; accepted: labels 0 ... {dims[-1] - 1} of one image or more")
+    return x, y.astype(np.int32)
+
+
+# --- comparison
+
+
+def _compare_scores(ours: Results, theirs: Results) -> list[str]:
+    """Print a line a layer; what is beyond tolerance, in words."""
+    failures = []
+    print(f"{'scores':20}{'layer':>6}{'max|a-b|':>12}{'/ max|b|':>12}")
+    for method, layers in theirs.scores.items():
+        for layer, (a, b) in enumerate(zip(ours.scores[method], layers, strict=True)):
+            relative = relative_difference(a, b)
+            print(f"{method:20}{layer:6}{np.max(np.abs(a - b)):12.1e}{relative:12.1e}")
+            if not relative <= TOLERANCE:
+                failures.append(f"{method} scores of layer {layer} differ by {relative:.1e}")
+    return failures
+
+
+def _compare_masks(ours: Results, theirs: Results) -> list[str]:
+    """Print a line a layer; which masks differ, in words."""
+    failures = []
+    print(f"{'masks':20}{'layer':>6}{'kept: ours':>12}{'theirs':>12}{'differ':>8}{'of':>10}")
+    for setting, layers in theirs.masks.items():
+        for layer, (a, b) in enumerate(zip(ours.masks[setting], layers, strict=True)):
+            kept, differing = (np.count_nonzero(a), np.count_nonzero(b)), np.count_nonzero(a != b)
+            print(f"{str(setting):20}{layer:6}{kept[0]:12}{kept[1]:12}{differing:8}{b.size:10}")
+            if differing:
+                failures.append(f"{setting}: {differing} mask entries of layer {layer} differ")
+    return failures

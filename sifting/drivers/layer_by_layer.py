@@ -1,0 +1,53 @@
+"""Magnitude pruning of one layer after the other, from the input on (P&B, B.6)."""
+
+import numpy as np
+
+from sifting.drivers.start import begin
+from sifting.pruning.scopes import layerwise, reference_threshold
+from sifting.pruning.scores import magnitude
+from sifting.rounds import Checkpoint, Mask, Round, layer_counts
+from sifting.session import Session
+
+
+def run(session: Session) -> None:
+    """IMP of one layer until its best validation accuracy is below the dense network's, then of the next one.
+
+    Of each layer the last round that was not below counts. Its mask stays; with freeze = mask_and_weights the layer
+    also keeps the values it had at the end of that round and is not trained any more. All other layers are rewound.
+    """
+    method, start = session.experiment.method, begin(session)
+    prunable = [layer for layer, spec in enumerate(session.specs) if spec.prunable]
+    frozen, parameters = [], list(start.rewind_point.parameters)
+    good, trained, number = start.dense, start.trained, start.number
+    for position, layer in enumerate(prunable[: method.layers], 1):
+        while number < method.max_iterations and position >= method.first_layer:
+            masks, ratios = prune(session, good, trained, layer)
+            if connected(session, masks, layer) <= method.stop_ratio:
+                break
+            session.report(f"pruning layer {layer}")
+            result = session.train(number, masks, ratios, tuple(parameters), frozen)
+            number += 1
+            if result.best_validation_error > start.dense_error:
+                break
+            good, trained = result, result.checkpoint_at(method.prune_step)
+        if method.freeze == "mask_and_weights":
+            frozen.append(layer)
+            parameters[layer] = good.checkpoints[-1].parameters[layer]
+
+
+def prune(
+    session: Session, result: Round, trained: Checkpoint, layer: int
+) -> tuple[tuple[Mask | None, ...], np.ndarray]:
+    """Masks and nominal sparsities after prune_ratio of what is left of one layer went, by IMP's rule."""
+    index = [number for number, spec in enumerate(session.specs) if spec.prunable].index(layer)
+    ratios = result.ratios.copy()
+    ratios[index] += session.experiment.method.prune_ratio * (1 - ratios[index])
+    scores = [None] * len(session.specs)
+    scores[layer] = magnitude(session.network(trained.parameters, result.masks))[layer]
+    return layerwise(scores, result.masks, ratios[index], reference_threshold), ratios
+
+
+def connected(session: Session, masks: tuple[Mask | None, ...], layer: int) -> float:
+    """The fraction of a layer's nodes that keep at least one input weight."""
+    counts = {count.layer: count for count in layer_counts(masks, session.specs)}
+    return counts[layer].connected / counts[layer].nodes

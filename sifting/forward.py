@@ -1,0 +1,151 @@
+"""The network as plain values: what each layer makes of its input, in any float type, for TensorFlow to differentiate.
+
+Scores and analyses use this; training uses the Keras model of network.py, whose validation mode gives the same numbers.
+Between layers values are [n, features], channel-major: channels * height * width after a convolution or max-pool.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec, layer_outputs
+from sifting.layers import masked_affine, normalise
+from sifting.rounds import Mask, Moments, Parameters
+
+BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
+
+
+@dataclass(frozen=True)
+class MaskedNetwork:
+    """Architecture and values of a network.
+
+    Attributes:
+        specs: from architecture.build_specs.
+        image_shape: (channels, height, width).
+        parameters, masks: per layer, None for a layer without weights; arrays or tensors of any float type.
+    """
+
+    specs: tuple[LayerSpec, ...]
+    image_shape: tuple[int, int, int]
+    parameters: tuple[Parameters | None, ...]
+    masks: tuple[Mask | None, ...]
+
+    def as_tensors(self, dtype: tf.DType) -> "MaskedNetwork":
+        """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
+
+        def convert(values):
+            if values is None:
+                return None
+            return type(values)(*(None if value is None else tf.cast(value, dtype) for value in values))
+
+        parameters, masks = tuple(map(convert, self.parameters)), tuple(map(convert, self.masks))
+        return MaskedNetwork(self.specs, self.image_shape, parameters, masks)
+
+
+def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Moments | None = None) -> tf.Tensor:
+    """What one layer makes of its input, in the type of x.
+
+    A dense layer: y = (gamma * z + beta) @ (W * mask_W) + b * mask_b with z = (x - mean) / sqrt(variance + 1e-10), or
+    z = x without moments, then ReLU but for the output layer. A convolution: ReLU, VALID, no bias. Or a max-pool.
+
+    Args:
+        x: float [n, n_in], channel-major.
+        moments: [n_in] each, of the input of a dense layer.
+
+    Returns:
+        [n, n_out], channel-major.
+    """
+    spec, parameters, mask = network.specs[layer], network.parameters[layer], network.masks[layer]
+
+    def cast(*values):
+        return (tf.cast(value, x.dtype) for value in values)
+
+    if spec.is_dense:
+        z = x if moments is None else normalise(x, *cast(*moments))
+        W, b, gamma, beta, mask_W, mask_b = cast(*parameters, *mask)
+        y = masked_affine(z, gamma, beta, W, mask_W, b, mask_b)
+        return y if spec.kind == OUTPUT else tf.nn.relu(y)
+    images = tf.transpose(tf.reshape(x, (-1, *_input_shape(network, layer))), (0, 2, 3, 1))
+    if spec.kind == CONVOLUTION:
+        W, mask_W = cast(parameters.W, mask.W)
+        images = tf.nn.relu(tf.nn.conv2d(images, W * mask_W, spec.shape[-1], "VALID"))
+    else:
+        images = tf.nn.max_pool2d(images, *spec.shape, "VALID")
+    return tf.reshape(tf.transpose(images, (0, 3, 1, 2)), (-1, images.shape[1:].num_elements()))
+
+
+def _input_shape(network: MaskedNetwork, layer: int) -> tuple[int, int, int]:
+    """(channels, height, width) of the input of a convolution or max-pool; only such layers come before it."""
+    channels, height, width = network.image_shape
+    for spec in network.specs[:layer]:
+        size, stride = spec.shape[0], spec.shape[-1]
+        channels = spec.nodes or channels
+        height, width = ((extent - size) // stride + 1 for extent in (height, width))
+    return channels, height, width
+
+
+def forward(
+    network: MaskedNetwork,
+    x: tf.Tensor,
+    moments: Sequence[Moments | None] | None = None,
+    observe: Callable[[int, tf.Tensor], None] | None = None,
+) -> tf.Tensor:
+    """Logits [n, classes], in the type of x.
+
+    Args:
+        x: float [n, channels * height * width], channel-major: (pixel - mean) / 255.
+        moments: per layer, those that normalise its input, such as a checkpoint's; None: nothing is normalised.
+        observe: called with every layer and its input [n, n_in], first to last.
+    """
+    for layer in range(len(network.specs)):
+        if observe is not None:
+            observe(layer, x)
+        x = apply_layer(network, layer, x, moments and moments[layer])
+    return x
+
+
+def blocks(network: MaskedNetwork, count: int) -> Iterator[slice]:
+    """Cut `count` images into runs of rows, few enough to hold what every layer makes of them: at most 500."""
+    channels, height, width = network.image_shape
+    largest = max(channels * height * width, *layer_outputs(network.specs, network.image_shape))
+    rows = max(1, min(BLOCK_IMAGES, BLOCK_NUMBERS // largest))
+    return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
+
+
+def moments_over(network: MaskedNetwork, x, dtype: tf.DType = tf.float64) -> tuple[Moments | None, ...]:
+    """Mean and population variance of every dense layer's input over all images, each layer before it normalised
+    with its own: what training would use if the images were one batch.
+
+    Blocks are merged exactly (Chan et al. 1983), in one pass over the images a dense layer.
+
+    Args:
+        x: [n, channels * height * width], array or tensor; only a block of it is converted at a time.
+
+    Returns:
+        Moments of `dtype` [n_in] each for a dense layer, None for others.
+    """
+    moments: list[Moments | None] = [None] * len(network.specs)
+    for layer in (layer for layer, spec in enumerate(network.specs) if spec.is_dense):
+        count, mean, squares = 0, 0.0, 0.0  # squares: sum of (x - mean)^2
+        for rows in blocks(network, len(x)):
+            values = tf.cast(x[rows], dtype)
+            for before in range(layer):
+                values = apply_layer(network, before, values, moments[before])
+            new = len(values)
+            block = single_batch_moments(values)
+            change = block.mean - mean
+            squares += new * block.variance + change**2 * (count * new / (count + new))
+            mean += change * (new / (count + new))
+            count += new
+        moments[layer] = Moments(mean, squares / count)
+    return tuple(moments)
+
+
+def single_batch_moments(x: tf.Tensor) -> Moments:
+    """Mean and population variance over axis 0 of [n, n_in].
+
+    Unlike tf.nn.moments it keeps the mean of the variance differentiable, without which second derivatives are wrong.
+    """
+    mean = tf.reduce_mean(x, axis=0)
+    return Moments(mean, tf.reduce_mean((x - mean) ** 2, axis=0))

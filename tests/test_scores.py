@@ -1,0 +1,449 @@
+"""Every score by hand on four weights, then against brute force on small networks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sifting import forward as forward_module
+from sifting.architecture import build_specs, parse_arch
+from sifting.errors import ScoresNotFinite
+from sifting.forward import MaskedNetwork, apply_layer, single_batch_moments
+from sifting.network import initial_masks
+from sifting.pruning import scores
+from sifting.pruning.scopes import globally, layerwise
+from sifting.rounds import Mask, Moments, Parameters, density
+
+
+def float32(values):
+    return np.array(values, np.float32)
+
+
+def dense_network(*weights, prune=None, masks=None, biases=None):
+    """A network of dense layers with the given W, and with gamma and beta that SynFlow has to ignore."""
+    weights = [float32(W) for W in weights]
+    prune = (True,) * len(weights) if prune is None else prune
+    arch = ":".join(f"f{W.shape[1]}" for W in weights[:-1])
+    specs = build_specs(parse_arch(f"{arch}:x" if arch else "x"), prune, (1, 1, len(weights[0])), weights[-1].shape[1])
+    parameters = tuple(
+        Parameters(W, float32(b), np.ones(len(W), np.float32), np.zeros(len(W), np.float32))
+        for W, b in zip(weights, biases or [np.zeros(W.shape[1]) for W in weights], strict=True)
+    )
+    kept = masks or [np.ones_like(W) for W in weights]
+    return MaskedNetwork(
+        specs,
+        (1, 1, len(weights[0])),
+        parameters,
+        tuple(Mask(float32(mask), np.ones(W.shape[1], np.float32)) for W, mask in zip(weights, kept, strict=True)),
+    )
+
+
+def random_network(arch, prune, shape, classes=5, seed=0):
+    """All values random, three weights of ten masked."""
+    rng = np.random.default_rng(seed)
+    specs = build_specs(parse_arch(arch), tuple(flag == "T" for flag in prune), shape, classes)
+
+    def parameters(spec):
+        def normal(size, mean=0.0):
+            return rng.normal(mean, 0.4, size).astype(np.float32)
+
+        if not spec.has_weights:
+            return None
+        W = normal(spec.weight_shape)
+        n_in = spec.shape[0]
+        return Parameters(W, normal(spec.nodes), normal(n_in, 1.0), normal(n_in)) if spec.is_dense else Parameters(W)
+
+    return MaskedNetwork(specs, shape, tuple(map(parameters, specs)), initial_masks(specs, 0.3, seed))
+
+
+def images_of(network, n, classes=5, seed=1):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0.3, 1.0, (n, np.prod(network.image_shape))).astype(np.float32)
+    return x, rng.integers(0, classes, n).astype(np.int32)
+
+
+def assert_scores(found, *expected, tolerance=1e-12):
+    """Scores of W of each layer; None for a layer without."""
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            assert ours.b is None and isinstance(ours.W, np.ndarray) and ours.W.dtype == np.float64
+            np.testing.assert_allclose(ours.W, theirs, rtol=0, atol=tolerance)
+
+
+NETWORKS = [
+    ("f7:f6:x", "TTT", (3, 4, 4)),
+    ("f7:f6:x", "TTF", (3, 4, 4)),
+    ("f7:f6:x", "FTF", (3, 4, 4)),
+    ("c3,4:p2,1:c2,3,2:f5:x", "TFTTF", (2, 8, 7)),
+    ("c3,4:f5:x", "FTT", (2, 5, 5)),
+    ("c3,4:x", "TF", (2, 5, 5)),
+]
+
+
+# --- magnitude, uniform
+
+
+def test_magnitude_by_hand():
+    network = dense_network([[-3, 2], [0, 1]], masks=[[[1, 0], [1, 1]]], biases=[[-5, 4]])
+    network = replace(network, masks=(network.masks[0]._replace(b=float32([1, 0])),))
+    (found,) = scores.magnitude(network)
+    assert found.W.tolist() == [[3, 0], [0, 1]] and found.b.tolist() == [5, 0]
+    assert found.W.dtype == found.b.dtype == np.float32  # the reference's arithmetic
+    (found,) = scores.magnitude(network, biases=False)
+    assert found.W.tolist() == [[3, 0], [0, 1]] and found.b is None
+
+
+def test_magnitude_of_kernels_and_of_layers_that_are_not_prunable():
+    network = random_network("c3,4:p2,1:c2,3,2:f5:x", "TFTTF", (2, 8, 7))
+    found = scores.magnitude(network)
+    assert [values is None for values in found] == [False, True, False, False, True]
+    assert found[0].b is None and found[2].b is None and found[3].b.shape == (5,)
+    np.testing.assert_array_equal(found[2].W, np.abs(network.parameters[2].W) * network.masks[2].W)
+
+
+def test_uniform_scores_are_a_function_of_seed_number_and_layer():
+    network = random_network("f20:f20:f20:x", "TTTF", (3, 4, 4))
+    first, again = (
+        scores.uniform(network, 1, 1),
+        scores.uniform(random_network("f20:f20:f20:x", "TTTF", (3, 4, 4), seed=9), 1, 1),
+    )
+    assert_scores(first, *(None if values is None else values.W for values in again))
+    assert first[3] is None and first[0].W.shape == (48, 20)
+    pooled = np.concatenate([values.W.ravel() for values in first[:3]])
+    assert pooled.min() >= 0 and pooled.max() < 1 and len(np.unique(pooled)) == pooled.size
+    assert abs(pooled.mean() - 0.5) < 4 / np.sqrt(12 * pooled.size)
+    others = [first[2], scores.uniform(network, 1, 2)[1], scores.uniform(network, 2, 1)[1]]
+    for other in others:
+        assert abs(np.corrcoef(first[1].W.ravel(), other.W.ravel())[0, 1]) < 0.2
+    with pytest.raises(ValueError, match="number = 0"):  # would be the draw of the initial masks
+        scores.uniform(network, 1, 0)
+
+
+# --- snip
+
+
+def test_snip_by_hand_one_layer():
+    """x = (2, 1) gives logits (0, 0), so p = 1/2 and dL/dlogits = (-1/2, 1/2) for label 0. dL/dm_ij = x_i W_ij times
+    that: (-1, 3) and (1, -3); their sizes sum to 8."""
+    network = dense_network([[1, 3], [-2, -6]])
+    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), moments=None)
+    assert_scores(found, [[1 / 8, 3 / 8], [1 / 8, 3 / 8]])
+    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), moments="initial")  # (0, 1): to 1e-10 the same
+    assert_scores(found, [[1 / 8, 3 / 8], [1 / 8, 3 / 8]], tolerance=1e-9)
+
+
+def test_snip_by_hand_two_layers():
+    """h = 2 + 1 = 3; logits (3 + 6, 9 + 0), p = 1/2, dL/dlogits = (-1/2, 1/2). Layer 1: 3 * 1 * -1/2, 3 * 3 * 1/2.
+    dL/dh = 1 * -1/2 + 3 * 1/2 = 1, layer 0: 2 * 1 and 1 * 1. The sizes sum to 9."""
+    network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [6, 0]])
+    x, labels = float32([[2, 1]]), np.int32([0])
+    assert_scores(scores.snip(network, x, labels, None), [[2 / 9], [1 / 9]], [[1 / 6, 1 / 2]])
+    # The sum is over prunable layers alone.
+    network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [6, 0]], prune=(True, False))
+    assert_scores(scores.snip(network, x, labels, None), [[2 / 3], [1 / 3]], None)
+
+
+def test_snip_of_a_masked_weight_is_zero_and_not_in_the_sum():
+    """As above without the second input: h = 2, logits (6, 6), layer 1: -1 and 3, layer 0: 2, and 1 for the masked
+    weight, which would help if it came back."""
+    network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [4, 0]], masks=[[[1], [0]], [[1, 1]]])
+    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), None)
+    assert_scores(found, [[1 / 3], [0]], [[1 / 6, 1 / 2]])
+
+
+def test_snip_normalises_with_the_moments_of_all_images():
+    """Features (-1, 3) and (10, 30) have means 1, 20 and deviations 2, 10: z = (-1, -1) and (1, 1). W makes both
+    logits equal: dL/dm_ij = W_ij * mean of (z d_j), and z d = (1/2, -1/2) for both images."""
+    network = dense_network([[1, 3], [4, 2]])
+    found = scores.snip(network, float32([[-1, 10], [3, 30]]), np.int32([0, 1]))
+    assert_scores(found, [[0.1, 0.3], [0.4, 0.2]], tolerance=1e-9)
+
+
+def whole_batch_loss(network, x, labels, moments, temperature=1.0):
+    """L of one batch, with the gradient through its moments left to the tape."""
+    values = tf.cast(x, tf.float64)
+    for layer, spec in enumerate(network.specs):
+        used = None
+        if spec.is_dense and moments == "batch":
+            used = single_batch_moments(values)
+        elif spec.is_dense and moments == "initial":
+            used = Moments(tf.zeros(spec.shape[0], tf.float64), tf.ones(spec.shape[0], tf.float64))
+        values = apply_layer(network, layer, values, used)
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, values / temperature))
+
+
+def normalised(network, values):
+    """values / sum of |values|, of prunable layers without masked weights."""
+    chosen = [
+        value * (mask.W != 0) if spec.prunable else None
+        for spec, mask, value in zip(network.specs, network.masks, values, strict=True)
+    ]
+    total = sum(np.sum(np.abs(value)) for value in chosen if value is not None)
+    return [None if value is None else value / total for value in chosen]
+
+
+@pytest.mark.parametrize("moments", ["batch", "initial", None])
+@pytest.mark.parametrize(("arch", "prune", "shape"), NETWORKS)
+def test_snip_in_blocks_is_one_tape_over_all_images(arch, prune, shape, moments, monkeypatch):
+    """Also through the batch's moments, which tie all images together."""
+    monkeypatch.setattr(forward_module, "BLOCK_IMAGES", 17)
+    network = random_network(arch, prune, shape)
+    x, labels = images_of(network, 60)
+    tensors = network.as_tensors(tf.float64)
+    watched = [mask.W for mask in tensors.masks if mask is not None]
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        L = whole_batch_loss(tensors, x, labels, moments)
+    gradients = iter(tape.gradient(L, watched))
+    expected = [None if mask is None else np.abs(next(gradients).numpy()) for mask in network.masks]
+    found = scores.snip(network, x, labels, moments)
+    assert_scores(found, *normalised(network, expected), tolerance=1e-13)
+    assert sum(np.sum(values.W) for values in found if values is not None) == pytest.approx(1)
+    assert all(
+        np.all((values.W != 0) <= (mask.W != 0)) for values, mask in zip(found, network.masks, strict=True) if values
+    )
+
+
+def test_the_gradient_through_the_moments_matters():
+    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    x, labels = images_of(network, 60)
+    tensors = network.as_tensors(tf.float64)
+    given = forward_module.moments_over(tensors, x)
+    fixed = scores._mask_gradients(tensors, x, labels, given, of_images=False)
+    through = scores._mask_gradients(tensors, x, labels, given, of_images=True)
+    assert np.max(np.abs(fixed[0] - through[0])) > 0.1 * np.max(np.abs(through[0]))
+
+
+def test_snip_never_holds_more_than_a_block(monkeypatch):
+    monkeypatch.setattr(forward_module, "BLOCK_IMAGES", 10)
+    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    x, labels = images_of(network, 45)
+    sizes, apply = [], forward_module.apply_layer
+
+    def spy(network, layer, x, moments=None):
+        sizes.append(len(x))
+        return apply(network, layer, x, moments)
+
+    monkeypatch.setattr(forward_module, "apply_layer", spy)
+    scores.snip(network, x, labels)
+    assert max(sizes) == 10
+    # Moments: 0 + 1 + 2 layers before the three dense ones; then three passes through all three; in 5 blocks.
+    assert len(sizes) == 5 * (0 + 1 + 2 + 3 * 3)
+
+
+def test_constant_features_and_silent_nodes_have_finite_scores():
+    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    for values in network.parameters:
+        values.beta[:] = 0  # it would act for a constant input
+    network.parameters[0].b[2] = -100.0
+    network.masks[0].b[2] = 1
+    x, labels = images_of(network, 40)
+    x[:, 5] = 0.1
+    found = scores.snip(network, x, labels)
+    assert all(np.all(np.isfinite(values.W)) for values in found[:2])
+    assert np.all(found[0].W[:, 2] == 0) and np.all(found[0].W[5] < 1e-9) and np.all(found[1].W[2] == 0)
+
+
+def test_scores_without_any_gradient_are_refused_by_the_scopes():
+    network = dense_network([[0, 0], [0, 0]])
+    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), None)
+    with pytest.raises(ScoresNotFinite, match="4 of 4"):
+        globally(found, network.masks, 0.5)
+
+
+# --- synflow
+
+
+def test_synflow_by_hand():
+    """Paths |W0| |W1|: 1 * 3, 1 * 1, 2 * 3, 2 * 1, together R = 12. A weight's score is the sum over its paths."""
+    network = dense_network([[1], [-2]], [[3, -1]], biases=[[7], [-5, 5]])
+    values = network.parameters[0]._replace(gamma=float32([9, 9]), beta=float32([4, 4]))
+    network = replace(network, parameters=(values, network.parameters[1]))
+    assert_scores(scores.synflow(network), [[4], [8]], [[9, 3]])
+    masked = replace(network, masks=(network.masks[0]._replace(W=float32([[1], [0]])), network.masks[1]))
+    assert_scores(scores.synflow(masked), [[4], [0]], [[3, 1]])
+    not_prunable = dense_network([[1], [-2]], [[3, -1]], prune=(False, True))
+    assert_scores(scores.synflow(not_prunable), None, [[9, 3]])  # it conducts all the same
+
+
+@pytest.mark.parametrize(
+    ("arch", "prune", "shape"), [("f7:f6:x", "TTT", (3, 4, 4)), ("c3,4:c2,3,2:f5:x", "TTTT", (2, 8, 7))]
+)
+def test_synflow_is_conserved_from_layer_to_layer(arch, prune, shape):
+    """Every path goes through one weight of each layer: the scores of each layer sum to R (Tanaka et al., Theorem 1;
+    with strides some pixels reach more kernels than others, and the sum is still R)."""
+    sums = [np.sum(values.W) for values in scores.synflow(random_network(arch, prune, shape))]
+    np.testing.assert_allclose(sums, sums[0], rtol=1e-12)
+
+
+def test_exponential_schedule():
+    assert scores.exponential_schedule(0.75, 2) == [0.5, 0.75]
+    assert scores.exponential_schedule(0.9, 1) == [0.9]
+    assert scores.exponential_schedule(0.99, 2) == [1 - 0.01**0.5, 0.99] == [0.9, 0.99]  # 1 - 0.99 is not quite 0.01
+    schedule = scores.exponential_schedule(0.9, 100)
+    assert len(schedule) == 100 and schedule[-1] == 0.9
+    np.testing.assert_allclose(np.diff(np.log(1 - np.array(schedule))), np.log(0.1) / 100, rtol=1e-9)
+
+
+def test_iterated_synflow_by_hand():
+    """Scores 4, 8 | 9, 3. To sparsity 1/2 in two iterations: 1 - sqrt(1/2) of four is one, the last. What is left
+    scores 3, 6 | 9, so the first goes too. To 3/4, at once: 3, 4 and 8 go, and no path is left."""
+    network = dense_network([[1], [-2]], [[3, -1]])
+    masks = scores.iterated_synflow(network, 0.5, 2)
+    assert [mask.W.tolist() for mask in masks] == [[[0], [1]], [[1, 0]]]
+    masks = scores.iterated_synflow(network, 0.75, 1)
+    assert [mask.W.tolist() for mask in masks] == [[[0], [0]], [[1, 0]]]
+
+
+@pytest.mark.parametrize("scope", [globally, layerwise])
+def test_iterated_synflow_counts_exactly_and_keeps_paths_open(scope):
+    network = random_network("f30:f30:x", "TTT", (3, 4, 4))
+    masks = scores.iterated_synflow(network, 0.95, 50, scope)
+    sizes = [mask.W.size for mask in masks]
+    if scope is globally:
+        assert sum(np.sum(mask.W == 0) for mask in masks) == int(0.95 * sum(sizes))
+    else:
+        assert [np.sum(mask.W == 0) for mask in masks] == [int(0.95 * size) for size in sizes]
+    assert np.all(np.linalg.multi_dot([mask.W for mask in masks]).sum() > 0)
+    for mask, old in zip(masks, network.masks, strict=True):
+        assert np.all(mask.W <= old.W) and mask.W.dtype == np.float32
+        np.testing.assert_array_equal(mask.b, old.b)
+
+
+def test_a_flow_that_overflows_is_refused():
+    network = dense_network([[1], [1]], [[1, 1]])
+    huge = tuple(values._replace(W=np.full(values.W.shape, 1e200)) for values in network.parameters)
+    with pytest.raises(ScoresNotFinite):
+        scores.iterated_synflow(replace(network, parameters=huge), 0.5, 1)
+
+
+# --- grasp
+
+
+def test_grasp_by_hand():
+    """The image of test_snip_by_hand_one_layer: logits (0, 0) at any temperature T, p = 1/2, d = (-1/2, 1/2).
+    g_ij = x_i d_j / T, and H couples logits by S = ((1/4, -1/4), (-1/4, 1/4)) / T^2, so that
+    (H g)_ij = x_i |x|^2 (S d)_j / T = x_i (-1, 1)_j * 5 / 4 T^3, up to a factor (-2, 2) and (-1, 1). Times W:
+    (-2, 6) and (2, -6), their sizes sum to 16. Lowest is the weight that holds the wrong logit down: without it the
+    loss, and its gradient, grow."""
+    network = dense_network([[1, 3], [-2, -6]])
+    for temperature in (1.0, 200.0):
+        found = scores.grasp(network, float32([[2, 1]]), np.int32([0]), 1, temperature, moments=None)
+        assert_scores(found, [[-2 / 16, 6 / 16], [2 / 16, -6 / 16]])
+
+
+def gradient_flow(network, x, labels, batch_size, moments, temperature=200.0):
+    """Gradient of L with respect to all weights, by layer; L is the mean over batches."""
+    network = network.as_tensors(tf.float64)
+    weights = [values.W for values in network.parameters if values is not None]
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        L = 0.0
+        for start in range(0, len(x), batch_size):
+            rows = slice(start, start + batch_size)
+            L += len(x[rows]) / len(x) * whole_batch_loss(network, x[rows], labels[rows], moments, temperature)
+    gradients = iter(tape.gradient(L, weights))
+    return [None if values is None else next(gradients).numpy() for values in network.parameters]
+
+
+def moved(network, directions, step):
+    values = [
+        None if old is None else old._replace(W=old.W.astype(np.float64) + step * direction)
+        for old, direction in zip(network.parameters, directions, strict=True)
+    ]
+    return replace(network, parameters=tuple(values))
+
+
+@pytest.mark.parametrize("moments", ["batch", "initial", None])
+@pytest.mark.parametrize(("arch", "prune", "shape"), NETWORKS[:5])
+def test_grasp_is_the_change_of_the_gradient_along_itself(arch, prune, shape, moments):
+    """H g = (g(theta + e g) - g(theta - e g)) / 2 e, in three batches, one of them smaller."""
+    network = random_network(arch, prune, shape)
+    x, labels = images_of(network, 50)
+    g = gradient_flow(network, x, labels, 20, moments)
+    step = 1e-4 / max(np.max(np.abs(values)) for values in g if values is not None)
+    above, below = (gradient_flow(moved(network, g, s), x, labels, 20, moments) for s in (step, -step))
+    products = [
+        None if values is None else values.W * (up - down) / (2 * step)
+        for values, up, down in zip(network.parameters, above, below, strict=True)
+    ]
+    found = scores.grasp(network, x, labels, 20, moments=moments)
+    largest = max(np.max(np.abs(values.W)) for values in found if values is not None)
+    assert_scores(found, *normalised(network, products), tolerance=1e-5 * largest)
+
+
+def test_grasp_prunes_what_raises_the_gradient_norm_most():
+    """Shrinking a weight by the fraction e changes |g|^2 by -2 e theta (H g): the lowest score raises it most."""
+    network = random_network("f4:x", "TT", (1, 2, 3))
+    x, labels = images_of(network, 30)
+
+    def squared_norm(network):
+        return sum(np.sum(values**2) for values in gradient_flow(network, x, labels, 30, None))
+
+    before, changes, found = squared_norm(network), [], scores.grasp(network, x, labels, 30, moments=None)
+    for layer, index in [(0, index) for index in np.ndindex(6, 4)] + [(1, index) for index in np.ndindex(4, 5)]:
+        directions = [np.zeros_like(values.W) for values in network.parameters]
+        directions[layer][index] = network.parameters[layer].W[index] * network.masks[layer].W[index]
+        changes.append(squared_norm(moved(network, directions, -1e-5)) - before)
+    pooled = np.concatenate([values.W.ravel() for values in found])
+    np.testing.assert_allclose(pooled, -np.array(changes) / np.sum(np.abs(changes)), rtol=0, atol=1e-4 * np.max(pooled))
+    assert np.argmin(pooled) == np.argmax(changes)
+
+
+def test_batches_of_grasp_are_one_without_normalisation():
+    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    x, labels = images_of(network, 30)
+    first = scores.grasp(network, x, labels, 30, moments=None)
+    # H g of a batch is that of its own H, so that only the sum over batches is the same.
+    again = scores.grasp(network, x, labels, 10, moments=None)
+    assert_scores(again, *(None if values is None else values.W for values in first), tolerance=1e-13)
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize("score", [scores.snip, lambda *values, moments: scores.grasp(*values, 10, moments=moments)])
+def test_other_moments_are_refused(score):
+    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    with pytest.raises(ValueError, match="moments = 'running': accepted: 'batch', 'initial' or None"):
+        score(network, *images_of(network, 9), moments="running")
+
+
+def test_grasp_needs_a_batch():
+    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    with pytest.raises(ValueError, match="batch_size = 0"):
+        scores.grasp(network, *images_of(network, 9), 0)
+
+
+ALL = {
+    "magnitude": lambda network, x, labels: scores.magnitude(network),
+    "uniform": lambda network, x, labels: scores.uniform(network, 1, 1),
+    "snip": scores.snip,
+    "synflow": lambda network, x, labels: scores.synflow(network),
+    "grasp": lambda network, x, labels: scores.grasp(network, x, labels, 10),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("arch", "prune", "shape"), [NETWORKS[1], NETWORKS[3]])
+def test_scoring_changes_nothing_and_gives_one_entry_a_layer(name, arch, prune, shape):
+    network = random_network(arch, prune, shape)
+    x, labels = images_of(network, 25)
+    arrays = [v for values in (*network.parameters, *network.masks) if values for v in values if v is not None]
+    copies = [value.copy() for value in (*arrays, x, labels)]
+    for value in (*arrays, x, labels):
+        value.setflags(write=False)
+    found, again = ALL[name](network, x, labels), ALL[name](network, x, labels)
+    for value, copy in zip((*arrays, x, labels), copies, strict=True):
+        np.testing.assert_array_equal(value, copy)
+    assert [values is not None for values in found] == [spec.prunable for spec in network.specs]
+    for values, other, mask in zip(found, again, network.masks, strict=True):
+        if values is not None:
+            assert values.W.shape == mask.W.shape
+            np.testing.assert_array_equal(values.W, other.W)
+            assert name == "uniform" or np.all(values.W[mask.W == 0] == 0)
+    masks = globally(found, network.masks, 0.6)
+    assert density(masks, network.specs) == pytest.approx(0.4, abs=0.02)
