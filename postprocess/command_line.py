@@ -1,11 +1,14 @@
 """What the commands of postprocess share: problems are one line on stderr and exit code 2, never a traceback."""
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NoReturn
 
-from sifting.errors import SiftingError
+from sifting.errors import RunDirectoryError, SiftingError
+from sifting.files import atomic_write
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,3 +26,20 @@ def run_command(command: Callable[[argparse.Namespace], None], parser: Parser, a
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
+
+
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[IO[bytes]]:
+    """files.atomic_write of a result, whose folder is made.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            yield file
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path}: cannot be written ({error.strerror or error}); accepted: a file in a writable folder with room"
+        ) from None

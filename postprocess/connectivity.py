@@ -1,17 +1,89 @@
-"""How many connections the nodes keep: C_in, its histogram, and what random pruning would give."""
+"""How many connections the nodes keep: C_in, C_out, histograms, and what random pruning would give.
+
+Every function takes the mask of one layer, or the connections counted in it. For a deeper layer that is its own mask,
+by which P&B define C_in, or its effective mask, which the reference's notebook uses: postprocess.masks.layer_masks.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
+from scipy.special import bdtrc, gammaln, xlog1py, xlogy
+
+SELECTIONS = ("most", "least", "sample")
+
+
+class LayerConnections(NamedTuple):
+    """C_in and C_out in the mask [inputs, nodes] of one layer.
+
+    Attributes:
+        incoming: C_in of its nodes, int64 [nodes].
+        outgoing: C_out of its inputs, int64 [inputs]. In the layer's own mask these are the nodes of the layer before,
+            in layer 1 and in an effective mask the pixels (C_out,0).
+    """
+
+    incoming: np.ndarray
+    outgoing: np.ndarray
+
+    @property
+    def density(self) -> float:
+        """u of the mask."""
+        return float(self.incoming.sum() / (self.incoming.size * self.outgoing.size))
+
+    @property
+    def connected(self) -> float:
+        """The fraction of nodes with at least one connection."""
+        return float(np.mean(self.incoming > 0))
+
+
+class ConnectionBin(NamedTuple):
+    """Nodes with first <= C_in <= last; last is None in the open bin. nodes: their indices, int64, ascending."""
+
+    first: int
+    last: int | None
+    nodes: np.ndarray
+
+
+class BinomialExcess(NamedTuple):
+    """How far C_in is from Binomial(n_0, u), which random pruning gives.
+
+    Attributes:
+        variance_ratio: variance of C_in over the nodes / [n_0 u (1 - u)]; about 1 for random masks, larger where some
+            nodes keep many connections and others few. nan for an empty or a full mask.
+        tail: share of the nodes with C_in > n_0 u + 3 sqrt(n_0 u (1 - u)), minus the probability of that: the nodes
+            that the "long positive tails" (P&B section 4) have in excess of the binomial.
+    """
+
+    variance_ratio: float
+    tail: float
 
 
 def input_connections(mask: np.ndarray) -> np.ndarray:
     """C_in of each node, int64 [nodes]: C_in,j = sum_i m_ij, P&B section 3.
 
     Args:
-        mask: [inputs, nodes], any dtype; non-zero means connected. The layer's own mask, or for a deeper layer the
-            effective mask (postprocess.masks.effective_mask).
+        mask: [inputs, nodes], any dtype; non-zero means connected.
     """
     return np.count_nonzero(mask, axis=0)
+
+
+def output_connections(mask: np.ndarray) -> np.ndarray:
+    """C_out of each input, int64 [inputs]: C_out,i = sum_j m_ij, P&B section 3.
+
+    Args:
+        mask: [inputs, nodes], any dtype; non-zero means connected. P&B's C_out of layer l stands in the mask of layer
+            l + 1; C_out,0 of the pixels in the mask of layer 1, or the effective mask of a deeper one.
+    """
+    return np.count_nonzero(mask, axis=1)
+
+
+def layer_connections(masks: Iterable[np.ndarray]) -> list[LayerConnections]:
+    """C_in and C_out of every layer.
+
+    Args:
+        masks: of the layers 1, 2, ...: postprocess.masks.layer_masks gives the own or the effective ones.
+    """
+    return [LayerConnections(input_connections(mask), output_connections(mask)) for mask in masks]
 
 
 def most_connected(connections: np.ndarray) -> np.ndarray:
@@ -20,6 +92,50 @@ def most_connected(connections: np.ndarray) -> np.ndarray:
     Nodes with equally many connections stay in the order of their indices.
     """
     return np.argsort(-np.asarray(connections), kind="stable")
+
+
+def select_nodes(
+    connections: np.ndarray, which: str = "most", count: int = 30, least_connections: int = 2, seed: int = 0
+) -> np.ndarray:
+    """Indices of at most `count` nodes, int64, to be shown.
+
+    Args:
+        connections: int [nodes].
+        which: "most" connected, from the most connected on; "least" connected, from the least connected on; "sample",
+            drawn without replacement, the most connected first. Ties stand in the order of the indices.
+        least_connections: nodes with fewer are left out.
+        seed: of the sample.
+
+    Raises:
+        ValueError: which is none of the three.
+    """
+    if which not in SELECTIONS:
+        raise ValueError(f"which = {which!r}: accepted: {', '.join(SELECTIONS)}")
+    connections = np.asarray(connections)
+    order = np.argsort(connections, kind="stable") if which == "least" else most_connected(connections)
+    order = order[connections[order] >= least_connections]
+    if which == "sample":
+        places = np.random.default_rng(seed).choice(len(order), min(count, len(order)), replace=False)
+        return order[np.sort(places)]
+    return order[:count]
+
+
+def connection_bins(connections: np.ndarray, width: int, bins: int) -> list[ConnectionBin]:
+    """Nodes by their connections, Fig. 11 of P&B: bins of equal width, the last one open.
+
+    The first bin starts at the smallest C_in, but at 2 at least: fewer make no pair. Both ends of a bin belong to it;
+    the reference's notebook loses the nodes there.
+
+    Args:
+        connections: int [nodes].
+        width: of a bin, in connections.
+        bins: how many.
+    """
+    connections = np.asarray(connections)
+    starts = max(int(connections.min()), 2) + width * np.arange(bins)
+    place = np.searchsorted(starts, connections, side="right") - 1  # -1: fewer than 2 connections
+    lasts = [*(starts[1:] - 1).tolist(), None]
+    return [ConnectionBin(int(starts[k]), lasts[k], np.flatnonzero(place == k)) for k in range(bins)]
 
 
 def connection_histogram(connections: np.ndarray, bin_width: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -58,3 +174,20 @@ def binomial_histogram(edges: np.ndarray, inputs: int, density: float, nodes: in
     log_choose = gammaln(inputs + 1) - gammaln(possible + 1) - gammaln(inputs - possible + 1)
     probability = np.exp(log_choose + xlogy(possible, density) + xlog1py(inputs - possible, -density))
     return nodes * np.add.reduceat(np.where(kept <= inputs, probability, 0.0), edges[:-1] - edges[0])
+
+
+def binomial_excess(connections: np.ndarray, inputs: int) -> BinomialExcess:
+    """How much more unequal the nodes are than in a random mask of the same density.
+
+    Args:
+        connections: C_in, int [nodes].
+        inputs: n_0.
+    """
+    connections = np.asarray(connections)
+    mean = connections.mean()
+    variance = mean * (1 - mean / inputs)
+    threshold = min(np.floor(mean + 3 * np.sqrt(variance)), inputs)
+    return BinomialExcess(
+        float(connections.var() / variance) if variance else float("nan"),
+        float(np.mean(connections > threshold) - bdtrc(threshold, inputs, mean / inputs)),
+    )

@@ -5,17 +5,23 @@ channel (S_sc) or of different ones (S_dc). It is the sum of the masks' autocorr
 pair of every node is counted, once at d and once at -d.
 
 Maps are int64 [2S+1, 2S+1], indexed [dy + S, dx + S], in the layout of the reference's notebook (the outermost rows and
-columns, |dx| = S or |dy| = S, are always 0).
+columns, |dx| = S or |dy| = S, are always 0). Rows grow downwards, but angles are those that one sees in the image:
+degrees counter-clockwise from the x axis with y pointing up, so d = (dx, dy) = (1, -1) stands at 45.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from postprocess.masks import image_size, mask_planes
 
 _NODES_PER_BLOCK = 128  # bounds the memory: 26 MB for 32x32 RGB images
+_ANGLES = 36  # of the angular profile: every 5 degrees from 0 to 175, as S(-d) = S(d)
+_RADII_PER_PIXEL = 4
+_SMALLEST_AMPLITUDE = 1e-9  # of a harmonic with an angle: rounding has none
 
 
 class DisplacementMaps(NamedTuple):
@@ -28,6 +34,36 @@ class DisplacementMaps(NamedTuple):
 
     same: np.ndarray
     different: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Anisotropy:
+    """Which directions a map S(d) prefers, once distance and the finite image are taken out.
+
+    Everything is nan for a map without pairs at the distances looked at.
+
+    Attributes:
+        angles: float64 [36], degrees: 0, 5, ..., 175.
+        profile: float64 [36], S over the fully connected map along each direction, its mean over all directions 1.
+        axis_ratio: the profile along the axes (mean of 0 and 90) over that along the diagonals (mean of 45 and 135).
+            1: isotropic; above 1 horizontal and vertical displacements are preferred (P&B section 4). About 0.95 for
+            isotropic features that all lie away from the border, which the fully connected map does not know.
+        preferred_angle: of a pair of perpendicular directions, degrees in [-45, 45): 0 for the axes, 20 for images that
+            were turned by 20 degrees counter-clockwise (P&B C.4). Phase of the profile's fourfold harmonic; nan
+            without one.
+        fourfold: a in 1 + a cos 4 (angle - preferred_angle).
+        orientation: of a single direction, degrees in [-90, 90), 0 horizontal, -90 vertical: phase of the twofold
+            harmonic; nan without one.
+        twofold: a in 1 + a cos 2 (angle - orientation); small where lines of perpendicular directions balance.
+    """
+
+    angles: np.ndarray
+    profile: np.ndarray
+    axis_ratio: float
+    preferred_angle: float
+    fourfold: float
+    orientation: float
+    twofold: float
 
 
 def displacement_maps(mask: np.ndarray, channels: int = 3) -> DisplacementMaps:
@@ -103,6 +139,79 @@ def locality_index(mask: np.ndarray, radius: int = 3, channels: int = 3) -> floa
     """
     same = displacement_maps(mask, channels).same
     return near_share(same, radius) / near_share(full_map(image_size(len(mask), channels), channels), radius)
+
+
+def radial_profile(counts: np.ndarray) -> np.ndarray:
+    """S by distance: its mean over the displacements with r - 1/2 <= |d| < r + 1/2.
+
+    That of S_sc over that of full_map(S) takes out the finite image.
+
+    Args:
+        counts: a map S(d), [2S+1, 2S+1].
+
+    Returns:
+        float64 [S], entry r for r = 0, 1, ..., S - 1 pixels, rings that lie within the map.
+    """
+    size = len(counts) // 2
+    ring = np.rint(_distances(size)).astype(int).ravel()
+    return (np.bincount(ring, np.ravel(counts)) / np.bincount(ring))[:size]
+
+
+def anisotropy(counts: np.ndarray, inner: float = 2, outer: float = 6) -> Anisotropy:
+    """How S depends on the direction of d at inner <= |d| <= outer.
+
+    S(d) over the fully connected map is interpolated by cubic splines on circles; the profile is its integral over the
+    ring, for each angle. Sums over the displacements in sectors would depend on how S falls off, too: those of length 2
+    lie on the axes only.
+
+    Args:
+        counts: a map S_sc or S_dc, [2S+1, 2S+1].
+        inner, outer: pixels, 1 <= inner < outer <= S - 1.
+
+    Raises:
+        ValueError: other distances.
+    """
+    size = len(counts) // 2
+    if not 1 <= inner < outer <= size - 1:
+        raise ValueError(f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= {size - 1}")
+    angles = 180 / _ANGLES * np.arange(_ANGLES)
+    radii = np.linspace(inner, outer, round(_RADII_PER_PIXEL * (outer - inner)) + 1)
+    points = radii[:, None] * np.exp(1j * np.deg2rad(angles))
+    coordinates = np.array([size - 1 - points.imag, size - 1 + points.real])
+    profile = radii @ map_coordinates(_relative_to_full(counts), coordinates)
+    distances = _distances(size)
+    pairs = counts[(inner <= distances) & (distances <= outer)].any()
+    profile = profile / profile.mean() if pairs else np.full(_ANGLES, np.nan)
+    # The splines may undershoot where there are no pairs at all.
+    axis, diagonal = (np.maximum(profile[start :: _ANGLES // 2].mean(), 0) for start in (0, _ANGLES // 4))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        axis_ratio = float(axis / diagonal)
+    return Anisotropy(angles, profile, axis_ratio, *_harmonic(profile, angles, 4), *_harmonic(profile, angles, 2))
+
+
+def _distances(size: int) -> np.ndarray:
+    """|d| in pixels, float64 [2S+1, 2S+1]."""
+    d = np.arange(-size, size + 1)
+    return np.hypot(d, d[:, None])
+
+
+def _relative_to_full(counts: np.ndarray) -> np.ndarray:
+    """S(d) over the fully connected map, float64 [2S-1, 2S-1]; at d = 0 the mean of the neighbours."""
+    centre = len(counts) // 2 - 1
+    full = full_map(centre + 1, channels=1)[1:-1, 1:-1]
+    full[centre, centre] = 1
+    relative = counts[1:-1, 1:-1] / full
+    relative[centre, centre] = (relative[centre, centre + 1] + relative[centre + 1, centre]) / 2
+    return relative
+
+
+def _harmonic(profile: np.ndarray, angles: np.ndarray, fold: int) -> tuple[float, float]:
+    """Angle in degrees, and amplitude, of the harmonic 1 + a cos(fold (angle - preferred)) of a profile of mean 1."""
+    moment = 2 * np.mean(profile * np.exp(1j * fold * np.deg2rad(angles)))
+    if not abs(moment) > _SMALLEST_AMPLITUDE:
+        return float("nan"), float(abs(moment))
+    half = 180 / fold
+    return float((np.rad2deg(np.angle(moment)) / fold + half) % (2 * half) - half), float(abs(moment))
 
 
 def _spectra(mask: np.ndarray, channels: int) -> Iterator[np.ndarray]:

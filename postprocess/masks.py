@@ -1,12 +1,38 @@
-"""Masks as images: their planes, the effective masks of deeper layers, and plates of the most connected nodes."""
+"""Masks as images, plain and weighted, and plates of them; effective masks, hierarchies, and overlaps of two masks.
+
+Images are [S, S, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is c*S*S + y*S + x.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import accumulate
 
 import numpy as np
 
-from postprocess.connectivity import input_connections, most_connected
+from postprocess.connectivity import input_connections, output_connections, select_nodes
 from sifting.errors import DataError
+
+KINDS = ("own", "effective")
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """How much two masks of one layer have in common: the Jaccard index |a and b| / |a or b|. nan for empty masks.
+
+    `chance` is the expected intersection over the expected union of independent random masks of these densities,
+    u_a u_b / (u_a + u_b - u_a u_b).
+
+    Attributes:
+        layer, layer_chance: of all weights of the layer together.
+        nodes, nodes_chance: float64 [nodes], of each node's weights, with the densities of the node.
+    """
+
+    layer: float
+    layer_chance: float
+    nodes: np.ndarray
+    nodes_chance: np.ndarray
 
 
 def image_size(inputs: int, channels: int = 3) -> int:
@@ -30,8 +56,17 @@ def mask_planes(mask: np.ndarray, channels: int = 3) -> np.ndarray:
     Raises:
         DataError: the inputs are not a square image of so many channels.
     """
-    size = image_size(len(mask), channels)
-    return (np.asarray(mask) != 0).T.reshape(-1, channels, size, size)
+    return np.moveaxis(input_images(np.asarray(mask) != 0, channels), -1, 1)
+
+
+def input_images(values: np.ndarray, channels: int = 3) -> np.ndarray:
+    """Images from values of the inputs: [channels*S*S, nodes] -> [nodes, S, S, channels], of the same dtype.
+
+    Raises:
+        DataError: the inputs are not a square image of so many channels.
+    """
+    size = image_size(len(values), channels)
+    return np.moveaxis(np.asarray(values).T.reshape(-1, channels, size, size), 1, -1)
 
 
 def effective_mask(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -43,22 +78,92 @@ def effective_mask(masks: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         uint8 [n_0, n_L], 1 where at least one path of unpruned weights leads from the input to the node.
     """
-    connected = np.asarray(masks[0]) != 0
-    for mask in masks[1:]:
-        # float32 for a fast product; it counts at most n_l paths, far below 2^24, so that none is lost.
-        connected = connected.astype(np.float32) @ (np.asarray(mask) != 0).astype(np.float32) > 0
-    return connected.astype(np.uint8)
+    *_, last = _effective_masks(masks)
+    return last
 
 
-def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None, channels: int = 3) -> np.ndarray:
-    """The masks of the most connected nodes, tiled row by row, as in Fig. 3a of P&B.
+def layer_masks(masks: Sequence[np.ndarray], kind: str = "own") -> list[np.ndarray]:
+    """The mask of every layer by which its nodes are judged.
 
-    A connected pixel shines in the colours of its channels, a pruned one is black; the gaps are white. Nodes with
-    fewer than 2 connections are left out. Small images are enlarged, pixel by pixel, to about 32 x 32.
+    Args:
+        masks: W masks of layers 1 to L, [n_0, n_1], [n_1, n_2], ...; non-zero means connected.
+        kind: "own", the layer's own mask, as P&B section 3 defines C_in; or "effective", the inputs that reach it, as
+            the reference's notebook does.
+
+    Returns:
+        For layer l uint8 [n_{l-1}, n_l] (own) or [n_0, n_l] (effective). Layer 1 has the same in both.
+
+    Raises:
+        ValueError: kind is neither of the two.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind = {kind!r}: accepted: {', '.join(KINDS)}")
+    return [_binary(mask) for mask in masks] if kind == "own" else list(_effective_masks(masks))
+
+
+def effective_weights(weights: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+    """The masked weights from the inputs to the nodes of layer L: (W1 * m1) @ (W2 * m2) @ ... @ (WL * mL).
+
+    Args:
+        weights: W of layers 1 to L, [n_0, n_1], [n_1, n_2], ...
+        masks: of the same shapes; non-zero means connected.
+
+    Returns:
+        float64 [n_0, n_L].
+    """
+    layers = [np.multiply(W, _binary(mask), dtype=np.float64) for W, mask in zip(weights, masks, strict=True)]
+    return reduce(np.matmul, layers)
+
+
+def weighted_images(weights: np.ndarray, channels: int = 3) -> np.ndarray:
+    """Masked weights as images, each node shifted and scaled from its minimum and maximum to [0, 1] (P&B Fig. 3b).
+
+    Args:
+        weights: [channels*S*S, nodes], of effective_weights; some of its columns give some nodes.
+
+    Returns:
+        float64 [nodes, S, S, channels]; 0.5 for a node whose weights are all equal.
+
+    Raises:
+        DataError: the inputs are not a square image of so many channels.
+    """
+    low, high = np.min(weights, axis=0), np.max(weights, axis=0)
+    scaled = np.divide(weights - low, high - low, out=np.full(np.shape(weights), 0.5), where=high > low)
+    return input_images(scaled, channels)
+
+
+def pixel_map(mask: np.ndarray, channels: int = 3) -> np.ndarray:
+    """C_out,0 as an image (P&B Fig. 10): how many nodes each pixel is connected to, divided by the maximum.
+
+    Args:
+        mask: [channels*S*S, nodes]; non-zero means connected. The mask of layer 1, or an effective mask.
+
+    Returns:
+        float64 [S, S, channels] in [0, 1]; 0 for an empty mask.
+
+    Raises:
+        DataError: the inputs are not a square image of so many channels.
+    """
+    connections = output_connections(mask)
+    return input_images(connections[:, None] / max(connections.max(), 1), channels)[0]
+
+
+def mask_plate(
+    mask: np.ndarray,
+    count: int = 30,
+    columns: int | None = None,
+    channels: int = 3,
+    which: str = "most",
+    seed: int = 0,
+) -> np.ndarray:
+    """The masks of the most connected nodes (P&B Fig. 3a), the least connected, or a sample, tiled row by row.
+
+    A connected pixel shines in the colours of its channels, a pruned one is black. Nodes with fewer than 2 connections
+    are left out.
 
     Args:
         mask: [channels*S*S, nodes]; non-zero means connected.
-        count: at most so many nodes, the most connected first.
+        count, which, seed: at most so many nodes, see postprocess.connectivity.select_nodes.
         columns: tiles a row; default: about as many as there are rows.
         channels: 3 (red, green, blue) or 1 (grey).
 
@@ -67,21 +172,97 @@ def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None, ch
 
     Raises:
         DataError: the inputs are not a square image of so many channels.
+        ValueError: which is not one of the three.
     """
-    connections = input_connections(mask)
-    nodes = [node for node in most_connected(connections)[:count] if connections[node] >= 2]
-    if not nodes:
+    nodes = select_nodes(input_connections(mask), which, count, seed=seed)
+    return image_plate(input_images(_binary(mask[:, nodes]), channels), columns)
+
+
+def image_plate(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Images tiled row by row with white gaps; small ones are enlarged, pixel by pixel, to about 32 x 32.
+
+    Args:
+        images: [n, S, S, 3] (red, green, blue) or [n, S, S, 1] (grey), in [0, 1].
+        columns: tiles a row; default: about as many as there are rows.
+
+    Returns:
+        float32 [height, width, 3]; [0, 0, 3] without images.
+    """
+    count, size = images.shape[:2]
+    if not count:
         return np.ones((0, 0, 3), np.float32)
-    tiles = np.moveaxis(mask_planes(mask[:, nodes], channels), 1, -1)
-    zoom = max(1, 32 // tiles.shape[1])  # so that the gaps look equally thin beside small images
-    tiles = tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    size = tiles.shape[1]
+    zoom = max(1, 32 // size)  # so that the gaps look equally thin beside small images
+    tiles = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    size *= zoom
     gap = max(1, size // 32)
-    columns = min(columns or math.ceil(math.sqrt(len(nodes))), len(nodes))
-    rows = math.ceil(len(nodes) / columns)
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = math.ceil(count / columns)
     step = size + gap
     plate = np.ones((rows * step - gap, columns * step - gap, 3), np.float32)
     for position, tile in enumerate(tiles):
         y, x = (index * step for index in divmod(position, columns))
         plate[y : y + size, x : x + size] = tile
     return plate
+
+
+def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:
+    """The nodes through which a node of a deeper layer looks at the inputs (P&B Fig. 15 and 16b).
+
+    A node of layer l is listed if an unpruned weight leads from it to a listed node of layer l + 1, and at least one
+    input reaches it. So the effective mask of `node` is the union of the layer-1 masks that are listed.
+
+    Args:
+        masks: W masks of layers 1 to L, [n_0, n_1], [n_1, n_2], ...; non-zero means connected.
+        node: of layer L.
+
+    Returns:
+        For each layer, 1 to L, the indices of its nodes, int64, ascending; the last is [node]. Their masks are columns
+        of layer_masks(masks, "effective").
+    """
+    reached = [mask.any(axis=0) for mask in _effective_masks(masks)]
+    levels = [np.array([node])]
+    for layer in range(len(masks) - 1, 0, -1):
+        feeds = (np.asarray(masks[layer])[:, levels[0]] != 0).any(axis=1)
+        levels.insert(0, np.flatnonzero(feeds & reached[layer - 1]))
+    return levels
+
+
+def mask_overlap(first: np.ndarray, second: np.ndarray) -> Overlap:
+    """The overlap of two runs' masks of one layer, against chance at equal densities.
+
+    Node j is compared with node j: that says something for runs that start from the same initial weights.
+
+    Args:
+        first, second: [inputs, nodes] each; non-zero means connected.
+
+    Raises:
+        DataError: the masks have different shapes.
+    """
+    if np.shape(first) != np.shape(second):
+        raise DataError(f"masks of shapes {np.shape(first)} and {np.shape(second)}: accepted: equal shapes")
+    a, b = np.asarray(first) != 0, np.asarray(second) != 0
+    both, kept_a, kept_b = (np.count_nonzero(mask, axis=0) for mask in (a & b, a, b))
+    inputs, nodes = a.shape
+    return Overlap(
+        float(_jaccard(both.sum(), kept_a.sum(), kept_b.sum())),
+        float(_jaccard(kept_a.sum() * kept_b.sum() / (inputs * nodes), kept_a.sum(), kept_b.sum())),
+        _jaccard(both, kept_a, kept_b),
+        _jaccard(kept_a * kept_b / inputs, kept_a, kept_b),
+    )
+
+
+def _jaccard(both: np.ndarray, kept_a: np.ndarray, kept_b: np.ndarray) -> np.ndarray:
+    union = np.asarray(kept_a + kept_b - both, np.float64)
+    return np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def _binary(mask: np.ndarray) -> np.ndarray:
+    return (np.asarray(mask) != 0).astype(np.uint8)
+
+
+def _effective_masks(masks: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Of layers 1 to L."""
+    # float32 for a fast product; it counts at most n_l paths, far below 2^24, so that none is lost.
+    return accumulate(
+        map(_binary, masks), lambda reached, mask: _binary(reached.astype(np.float32) @ mask.astype(np.float32))
+    )

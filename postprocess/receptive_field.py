@@ -15,7 +15,9 @@ A fully connected node of S = 32 has sigma_x = 14.43 pixels; a mask that keeps p
 s.d. s has sqrt(2) s, before the edges of the image are felt.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,6 +52,28 @@ class GaussianFit:
     r_squared: np.ndarray
 
 
+class LayerWidth(NamedTuple):
+    """RF widths over the nodes of a layer; in a curve every field is an array [rounds].
+
+    A node whose map is flat counts with the bound of its width: leaving it out would make the layer look narrower. The
+    mean feels such nodes: in very sparse layers they move it by several pixels.
+
+    Attributes:
+        median, mean: sigma_x in pixels over the fitted nodes; nan if there are none.
+        mean_converged: the mean without the unconverged ones; nan if nothing is left.
+        fitted: nodes with a width.
+        unconverged: those of them with sigma_x or sigma_y at a bound, see GaussianFit.converged.
+        missing: nodes without a width, for want of connections.
+    """
+
+    median: float
+    mean: float
+    mean_converged: float
+    fitted: int
+    unconverged: int
+    missing: int
+
+
 def receptive_fields(
     mask: np.ndarray, zero: str = "drop", least_connections: int = 5, channels: int = 3
 ) -> GaussianFit:
@@ -76,22 +100,56 @@ def receptive_fields(
     return GaussianFit(*(np.concatenate([getattr(b, field.name) for b in blocks]) for field in fields(GaussianFit)))
 
 
-def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", channels: int = 3) -> float:
-    """RF width of a layer in pixels: the median sigma_x over its most connected nodes; nan if all of these are missing.
-
-    A node whose map is flat counts with the bound of its width: leaving it out would make the layer look narrower.
+def layer_width(
+    mask: np.ndarray, nodes: int | None = None, zero: str = "drop", least_connections: int = 5, channels: int = 3
+) -> LayerWidth:
+    """RF widths of a layer: median and mean over its nodes, and how many have none.
 
     Args:
         mask: [channels*S*S, nodes]; non-zero means connected.
-        nodes: how many of the most connected ones; all, if the layer has fewer.
+        nodes: how many of the most connected ones are fitted; None, or more than there are: all.
+        zero, least_connections: see receptive_fields.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError, ValueError: as receptive_fields does.
     """
     selected = most_connected(input_connections(mask))[:nodes]
-    widths = receptive_fields(mask[:, selected], zero, channels=channels).sigma_x
-    widths = widths[np.isfinite(widths)]
-    return float(np.median(widths)) if widths.size else float("nan")
+    fit = receptive_fields(mask[:, selected], zero, least_connections, channels)
+    widths, converged = (fit.sigma_x[chosen] for chosen in (np.isfinite(fit.sigma_x), fit.converged))
+    median, mean, mean_converged = (
+        float(average(values)) if values.size else float("nan")
+        for average, values in ((np.median, widths), (np.mean, widths), (np.mean, converged))
+    )
+    counts = widths.size, widths.size - converged.size, selected.size - widths.size
+    return LayerWidth(median, mean, mean_converged, *counts)
+
+
+def width_curve(
+    masks: Iterable[np.ndarray],
+    nodes: int | None = None,
+    zero: str = "drop",
+    least_connections: int = 5,
+    channels: int = 3,
+) -> LayerWidth:
+    """RF widths over the rounds of a run (Redman Fig. 3C: the median; Fig. 4A: the mean).
+
+    Args:
+        masks: one a round, at least one, [channels*S*S, nodes] each; taken one at a time.
+        nodes, zero, least_connections: see layer_width.
+
+    Returns:
+        Every field an array [rounds].
+
+    Raises:
+        DataError, ValueError: as receptive_fields does.
+    """
+    rounds = [layer_width(mask, nodes, zero, least_connections, channels) for mask in masks]
+    return LayerWidth(*map(np.array, zip(*rounds, strict=True)))
+
+
+def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", channels: int = 3) -> float:
+    """RF width of a layer in pixels: the median of layer_width over its most connected nodes."""
+    return layer_width(mask, nodes, zero, channels=channels).median
 
 
 def fit_gaussians(maps: np.ndarray, zero: str = "drop") -> GaussianFit:

@@ -6,7 +6,7 @@ maps, histogram and plate show the nodes of all of them together.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from postprocess.command_line import Parser, run_command
 from postprocess.connectivity import input_connections
 from postprocess.figures import panels
-from postprocess.locality import displacement_maps, locality_index
+from postprocess.locality import DisplacementMaps, displacement_maps, full_map, near_share
 from postprocess.masks import image_size, mask_plate
 from postprocess.receptive_field import rf_width
 from sifting.architecture import LayerSpec
@@ -40,18 +40,18 @@ class RoundNumbers(NamedTuple):
     rf_width: float
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
     title: str
     factor: float
     digits: int
 
 
-_COLUMNS = RoundNumbers(
-    density=_Column("u [%]", 100, 2),
-    accuracy=_Column("best val. accuracy [%]", 100, 2),
-    connected=_Column("connected nodes [%]", 100, 1),
-    locality=_Column("L3", 1, 2),
-    rf_width=_Column("RF width [px]", 1, 2),
+COLUMNS = RoundNumbers(
+    density=Column("u [%]", 100, 2),
+    accuracy=Column("best val. accuracy [%]", 100, 2),
+    connected=Column("connected nodes [%]", 100, 1),
+    locality=Column("L3", 1, 2),
+    rf_width=Column("RF width [px]", 1, 2),
 )
 
 
@@ -63,6 +63,8 @@ class Summary:
         specs: the architecture.
         rounds: numbers of the rounds that at least one run has.
         numbers: for each field of RoundNumbers float64 [rounds, runs]; nan where undefined or where a run has ended.
+        maps: S_sc and S_dc of layer 1 in each round, summed over the runs; None where they are not defined.
+        connections: C_in of layer 1 in each round, int64 [nodes of all runs that have it]; None for a convolution.
         shown: the round of `mask`.
         mask: uint8 [n_0, runs * nodes], 1 where connected: first-layer masks of that round, the nodes of all runs side
             by side; None where the first layer is a convolution.
@@ -72,6 +74,8 @@ class Summary:
     specs: tuple[LayerSpec, ...]
     rounds: tuple[int, ...]
     numbers: Mapping[str, np.ndarray]
+    maps: tuple[DisplacementMaps | None, ...]
+    connections: tuple[np.ndarray | None, ...]
     shown: int
     mask: np.ndarray | None
     size: int | None
@@ -102,36 +106,48 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
     shown = _shown_round(runs, stored, shown)
     rounds = sorted(set().union(*stored))
     table = np.full((len(rounds), len(runs), len(RoundNumbers._fields)), np.nan)
+    maps: list[DisplacementMaps | None] = [None] * len(rounds)
+    connections: list[list[np.ndarray]] = [[] for _ in rounds]
     masks, specs = [], None
     for column, run in enumerate(runs):
         for number in stored[column]:
-            result = run.read_round(number)
+            result, row = run.read_round(number), rounds.index(number)
             specs = specs or result.specs
             if result.specs != specs:
                 raise RunDirectoryError(f"{run}: has another architecture than {runs[0]}; accepted: seeds of one run")
-            table[rounds.index(number), column] = round_numbers(result)
-            if number == shown and specs[0].is_dense:
-                masks.append((result.masks[0].W != 0).astype(np.uint8))
+            own = _first_layer_maps(result)
+            table[row, column] = round_numbers(result, own)
+            if own is not None:
+                maps[row] = own if maps[row] is None else DisplacementMaps(*map(np.add, maps[row], own))
+            if specs[0].is_dense:
+                connections[row].append(input_connections(result.masks[0].W))
+                if number == shown:
+                    masks.append((result.masks[0].W != 0).astype(np.uint8))
     return Summary(
         specs,
         tuple(rounds),
         {name: table[:, :, index] for index, name in enumerate(RoundNumbers._fields)},
+        tuple(maps),
+        tuple(np.concatenate(counts) if counts else None for counts in connections),
         shown,
         np.concatenate(masks, axis=1) if masks else None,
         _first_layer_size(specs),
     )
 
 
-def round_numbers(result: Round) -> RoundNumbers:
-    """The table's line for one round."""
-    images = _first_layer_size(result.specs) is not None
+def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
+    """The table's line for one round; `maps`: S_sc and S_dc of its first layer, where they are defined."""
     return RoundNumbers(
         density=density(result.masks, result.specs),
         accuracy=1 - float(result.best_validation_error) if result.validation_errors.size else np.nan,
         connected=connected_fraction(result.masks, result.specs),
-        locality=locality_index(result.masks[0].W) if images else np.nan,
-        rf_width=rf_width(result.masks[0].W) if images else np.nan,
+        locality=np.nan if maps is None else near_share(maps.same) / near_share(full_map(len(maps.same) // 2)),
+        rf_width=np.nan if maps is None else rf_width(result.masks[0].W),
     )
+
+
+def _first_layer_maps(result: Round) -> DisplacementMaps | None:
+    return displacement_maps(result.masks[0].W) if _first_layer_size(result.specs) else None
 
 
 def round_table(runs: Sequence[RunDirectory]) -> str:
@@ -146,11 +162,16 @@ def round_table(runs: Sequence[RunDirectory]) -> str:
 def format_table(summary: Summary) -> str:
     """One line a round, in aligned columns."""
     cells = [["round", *map(str, summary.rounds)]]
-    for name, column in zip(RoundNumbers._fields, _COLUMNS, strict=True):
+    for name, column in zip(RoundNumbers._fields, COLUMNS, strict=True):
         mean, sd = (column.factor * values for values in summary.mean_and_sd(name))
         cells.append([column.title, *(_cell(*pair, column.digits) for pair in zip(mean, sd, strict=True))])
-    padded = [[text.rjust(max(map(len, texts))) for text in texts] for texts in cells]
-    return "\n".join("   ".join(line) for line in zip(*padded, strict=True))
+    return aligned(zip(*cells, strict=True))
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> str:
+    """A table of text, one line a row, columns ranged right."""
+    columns = [[text.rjust(max(map(len, texts))) for text in texts] for texts in zip(*rows, strict=True)]
+    return "\n".join("   ".join(line) for line in zip(*columns, strict=True))
 
 
 def draw_summary(summary: Summary, title: str) -> Figure:

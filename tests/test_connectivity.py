@@ -7,12 +7,17 @@ import pytest
 from scipy.stats import binom
 
 from postprocess.connectivity import (
+    binomial_excess,
     binomial_histogram,
+    connection_bins,
     connection_histogram,
     input_connections,
+    layer_connections,
     most_connected,
+    output_connections,
+    select_nodes,
 )
-from postprocess.masks import effective_mask
+from postprocess.masks import effective_mask, layer_masks
 
 DATA = Path(__file__).parent / "data"
 
@@ -21,7 +26,59 @@ def test_three_nodes_by_hand():
     """Columns are nodes, and any value but zero is a connection."""
     mask = np.array([[1, 0, 0], [-0.5, 0, 1], [1, 0, 0]])
     np.testing.assert_array_equal(input_connections(mask), [3, 0, 1])
+    np.testing.assert_array_equal(output_connections(mask), [1, 2, 1])
     np.testing.assert_array_equal(most_connected(input_connections(mask)), [0, 2, 1])
+
+
+def test_own_and_effective_connections():
+    """Pixels 0, 1, 2 -> nodes a, b -> nodes c, d; a sees pixels 0 and 1, b sees 1; c has both, d has none."""
+    masks = [np.array([[1, 0], [1, 1], [0, 0]]), np.array([[1, 0], [1, 0]])]
+    first, own = layer_connections(layer_masks(masks, "own"))
+    first_again, effective = layer_connections(layer_masks(masks, "effective"))
+    for layer in (first, first_again):
+        np.testing.assert_array_equal(layer.incoming, [2, 1])
+        np.testing.assert_array_equal(layer.outgoing, [1, 2, 0])  # C_out,0
+    np.testing.assert_array_equal(own.incoming, [2, 0])
+    np.testing.assert_array_equal(own.outgoing, [1, 1])  # C_out of a and b
+    np.testing.assert_array_equal(effective.incoming, [2, 0])
+    np.testing.assert_array_equal(effective.outgoing, [1, 1, 0])  # C_out,0 through the effective mask
+    assert (first.density, own.density, effective.density) == (3 / 6, 2 / 4, 2 / 6)
+    assert (first.connected, own.connected) == (1, 1 / 2)
+
+
+@pytest.mark.parametrize("which, nodes", [("most", [1, 4, 0]), ("least", [5, 0, 1])])
+def test_selected_nodes(which, nodes):
+    """Nodes 2 and 3 have too few; ties stand in order."""
+    np.testing.assert_array_equal(select_nodes([4, 7, 1, 0, 7, 2], which, 3), nodes)
+    assert sorted(select_nodes([4, 7, 1, 0, 7, 2], which, 9)) == [0, 1, 4, 5]
+
+
+def test_sampled_nodes():
+    """Without replacement, the most connected first, a function of the seed, and over all nodes."""
+    connections = np.arange(20)
+    samples = [select_nodes(connections, "sample", 5, seed=seed) for seed in range(50)]
+    for sample in samples:
+        assert len(sample) == 5
+        assert np.all(np.diff(sample) < 0)
+    np.testing.assert_array_equal(samples[7], select_nodes(connections, "sample", 5, seed=7))
+    assert set(np.concatenate(samples)) == set(range(2, 20))
+    assert len(select_nodes(connections, "sample", 30)) == 18
+
+
+def test_unknown_selection():
+    with pytest.raises(ValueError, match="'best': accepted: most, least, sample"):
+        select_nodes([1, 2], "best")
+
+
+def test_bins_hold_their_ends():
+    """C_in 0 and 1 are in none; 2-4, 5-7, then 8 and more."""
+    bins = connection_bins([1, 2, 4, 5, 7, 8, 30, 0], width=3, bins=3)
+    assert [(b.first, b.last, b.nodes.tolist()) for b in bins] == [(2, 4, [1, 2]), (5, 7, [3, 4]), (8, None, [5, 6])]
+
+
+def test_bins_start_at_the_least_connected():
+    bins = connection_bins([9, 12, 10], width=2, bins=2)
+    assert [(b.first, b.last, b.nodes.tolist()) for b in bins] == [(9, 10, [0, 2]), (11, None, [1])]
 
 
 def test_ties_stay_in_order():
@@ -65,3 +122,30 @@ def test_binomial_adds_up_to_the_nodes():
     """Also at the ends of its range: 0 <= C_in <= n_0, the last bin half beyond it; and for a dense layer."""
     assert binomial_histogram(np.arange(0, 103, 2), 100, 0.4, 7).sum() == pytest.approx(7)
     np.testing.assert_allclose(binomial_histogram(np.array([98, 100, 102]), 100, 1.0, 7), [0, 7])
+
+
+def test_excess_by_hand():
+    """Three nodes of 1, 1 and 7 of 9 inputs: mean 3, variance 8, n_0 u (1 - u) = 2; no node lies above 3 + 3 sqrt 2."""
+    excess = binomial_excess([1, 1, 7], 9)
+    assert excess.variance_ratio == pytest.approx(4)
+    assert excess.tail == pytest.approx(-(9 * 2 + 1) / 3**9)  # P(C > 7) = P(8) + P(9), u = 1/3
+
+
+def test_excess_of_random_and_uneven_masks():
+    """Half a per cent of the nodes far above the others is an excess of half a per cent."""
+    rng = np.random.default_rng(8)
+    connections = rng.binomial(3072, 0.01, 2000)
+    random = binomial_excess(connections, 3072)
+    assert random.variance_ratio == pytest.approx(1, abs=0.1)
+    assert random.tail == pytest.approx(0, abs=0.003)
+    connections[:10] = 400
+    uneven = binomial_excess(connections, 3072)
+    assert uneven.variance_ratio > 10
+    assert uneven.tail == pytest.approx(0.005, abs=0.003)
+
+
+@pytest.mark.parametrize("kept", [0, 5])
+def test_excess_of_empty_and_full_masks(kept):
+    excess = binomial_excess(np.full(4, kept), 5)
+    assert np.isnan(excess.variance_ratio)
+    assert excess.tail == 0

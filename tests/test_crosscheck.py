@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 from postprocess import crosscheck
+from postprocess.connectivity import input_connections
 from postprocess.crosscheck import imp
 from postprocess.crosscheck.recording import load_recording, relative_difference
+from postprocess.evaluation import removal_curve, removal_order
 from sifting import layers, network, session, training
 from sifting.errors import DataError
 from sifting.pruning import scores
@@ -440,3 +443,90 @@ def test_recordings_of_another_kind_are_refused(tmp_path, capsys):
     assert crosscheck.main([path]) == 2
     printed = capsys.readouterr().err
     assert "kind 'other'; accepted: kind " in printed and all(kind in printed for kind in crosscheck.KINDS)
+
+
+# --- kind postprocess
+
+
+def beside_its_run(tmp_path, **changes) -> str:
+    """The recorded analysis, changed, in a folder with its run."""
+    shutil.copy(DATA / "imp_fc_sgd.npz", tmp_path)
+    return changed(DATA / "postprocess.npz", tmp_path / "postprocess.npz", **changes)
+
+
+def test_the_recorded_analysis_agrees(capsys):
+    """Maps, counts, order of nodes, pixel map, probabilities, accuracies and removal curves of the TF1 notebook."""
+    assert crosscheck.main([str(DATA / "postprocess.npz")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    compared = [line for line in lines if line.startswith(("digits_", "synthetic32_"))]
+    with np.load(DATA / "postprocess.npz") as file:
+        assert len(compared) == len(file.files) - 2  # all but meta and the mask
+    assert all(line.endswith("equal") or "within" in line for line in compared)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "step"),
+    [
+        ("digits_r3_l2_sc", (8, 9), 2),
+        ("digits_r5_l1_connections", 3, 1),
+        ("synthetic32_dc", (32, 32), -1),
+        ("digits_r3_pixel_connections_normalised", (0, 0, 0), 0.01),
+        ("digits_r5_probabilities", (7, 2), 1e-4),
+        ("digits_r3_top1", (), 0.0025),
+        ("digits_r5_removal_max", 5, 0.0025),
+        ("digits_r3_removal_min", 0, 0.0025),
+    ],
+)
+def test_a_changed_number_is_caught(name, index, step, tmp_path, capsys):
+    with np.load(DATA / "postprocess.npz") as file:
+        values = file[name].copy()
+    values[index] += step
+    assert crosscheck.main([beside_its_run(tmp_path, **{name: values})]) == 1
+    assert f"DISAGREES: {name}" in capsys.readouterr().out
+
+
+def test_another_order_of_nodes_is_caught_but_not_that_of_ties(tmp_path, capsys):
+    with np.load(DATA / "postprocess.npz") as file:
+        nodes, connections = file["digits_r3_top_nodes"].copy(), file["digits_r3_l1_connections"]
+    tied = next(k for k in range(11) if connections[nodes[k]] == connections[nodes[k + 1]])
+    nodes[[tied, tied + 1]] = nodes[[tied + 1, tied]]
+    assert crosscheck.main([beside_its_run(tmp_path, digits_r3_top_nodes=nodes)]) == 0
+    assert connections[nodes[0]] != connections[nodes[1]]
+    nodes[[0, 1]] = nodes[[1, 0]]
+    assert crosscheck.main([beside_its_run(tmp_path, digits_r3_top_nodes=nodes)]) == 1
+    assert "DISAGREES: digits_r3_top_nodes" in capsys.readouterr().out
+
+
+def test_other_rounds_layers_and_removal_sizes(tmp_path, capsys):
+    """The reader takes rounds and layers from the names, and finds the step of the removal: here 12 nodes."""
+    run = imp_recording("imp_fc_sgd")
+    result, images = run.round(1), run.image_set(400)
+    masks = [mask.W for mask in result.masks]
+    order = removal_order(input_connections(masks[0]), "most")
+    curve = removal_curve(result, images, order, range(0, 48, 12))
+    deepest = (masks[0] @ masks[1] @ masks[2] > 0).astype(int)
+    arrays = {"other_r1_removal_max": curve.top1, "other_r1_l3_connections": deepest.sum(axis=0)}
+    shutil.copy(DATA / "imp_fc_sgd.npz", tmp_path)
+    path = tmp_path / "other.npz"
+    np.savez(path, meta=json.dumps({"kind": "postprocess", "run": "imp_fc_sgd.npz"}), **arrays)
+    assert crosscheck.main([str(path)]) == 0
+    assert capsys.readouterr().out.count("  equal\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("meta", "arrays", "message"),
+    [
+        ({}, {"digits_r3_l1_sc": np.zeros((17, 17))}, "meta has no run"),
+        ({"run": "missing.npz"}, {"digits_r3_l1_sc": np.zeros((17, 17))}, "missing.npz: is not a recording"),
+        ({"run": "imp_fc_sgd.npz"}, {"digits_r9_l1_sc": np.zeros((17, 17))}, "round 9, layer 1; imp_fc_sgd.npz has 6"),
+        ({"run": "imp_fc_sgd.npz"}, {"digits_r3_l7_sc": np.zeros((17, 17))}, "round 3, layer 7"),
+        ({"run": "imp_fc_sgd.npz"}, {"nothing": np.zeros(3)}, "has none of the arrays"),
+    ],
+)
+def test_incomplete_recordings_of_an_analysis_are_refused(meta, arrays, message, tmp_path, capsys):
+    shutil.copy(DATA / "imp_fc_sgd.npz", tmp_path)
+    path = tmp_path / "postprocess.npz"
+    np.savez(path, meta=json.dumps({"kind": "postprocess"} | meta), **arrays)
+    assert crosscheck.main([str(path)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and message in printed

@@ -4,8 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import rotate
 
-from postprocess.locality import displacement_maps, full_map, locality_index, near_share, node_maps
+from postprocess.locality import (
+    anisotropy,
+    displacement_maps,
+    full_map,
+    locality_index,
+    near_share,
+    node_maps,
+    radial_profile,
+)
 from postprocess.masks import effective_mask
 from sifting.errors import DataError
 
@@ -30,6 +39,21 @@ def pairs_by_loop(mask: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
                 if a != b:
                     (same if c == c2 else different)[y2 - y + size, x2 - x + size] += 1
     return same, different
+
+
+def bars(turn: float = 0, vertical: float = 0.5, width: float = 1.0, nodes: int = 400) -> np.ndarray:
+    """Masks [3072, nodes], each a horizontal or vertical bar somewhere, all turned counter-clockwise as one sees it."""
+    rng = np.random.default_rng(6)
+    y, x = np.mgrid[:48, :48] - 23.5
+    masks = np.zeros((nodes, 3, 32, 32))
+    for mask, stands, (centre_x, centre_y) in zip(
+        masks, rng.random(nodes) < vertical, rng.uniform(-8, 8, (nodes, 2)), strict=True
+    ):
+        along, across = (y - centre_y, x - centre_x) if stands else (x - centre_x, y - centre_y)
+        probability = 0.6 * np.exp(-(along**2) / (2 * 4**2) - across**2 / (2 * width**2))
+        turned = rotate(probability, turn, reshape=False, order=1)[8:-8, 8:-8]
+        mask[:] = rng.random((3, 32, 32)) < turned
+    return masks.reshape(nodes, 3072).T
 
 
 def test_three_pixels_by_hand():
@@ -125,3 +149,85 @@ def test_no_pairs():
 def test_inputs_that_are_no_square_image():
     with pytest.raises(DataError, match="100 inputs are not a square image of 3 channels"):
         displacement_maps(np.ones((100, 2)))
+
+
+def test_radial_profile_by_hand():
+    """S = 3: rings of 1, 8 and 12 displacements, (1, 1) at distance 1.41 belongs to r = 1, (2, 2) at 2.83 to none."""
+    counts = np.zeros((7, 7), int)
+    counts[3, 3], counts[3, 4], counts[4, 4], counts[1, 2], counts[5, 5] = 5, 6, 2, 24, 100
+    np.testing.assert_array_equal(radial_profile(counts), [5, (6 + 2) / 8, 24 / 12])
+
+
+def test_radial_profile_of_a_random_layer_is_that_of_a_full_one():
+    same = displacement_maps(np.random.default_rng(7).random((3072, 256)) < 0.1).same
+    relative = radial_profile(same)[1:] / radial_profile(full_map(32))[1:]
+    np.testing.assert_allclose(relative / relative.mean(), 1, atol=0.02)
+
+
+def polar(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """|d| in pixels and the angle of d in radians as one sees it, [2S+1, 2S+1] each."""
+    dy, dx = np.mgrid[-size : size + 1, -size : size + 1]
+    return np.hypot(dx, dy), np.arctan2(-dy, dx)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_full_map_has_no_direction(size):
+    result = anisotropy(full_map(size))
+    np.testing.assert_allclose(result.profile, 1, rtol=1e-12)
+    assert result.axis_ratio == pytest.approx(1)
+    assert np.isnan(result.preferred_angle) and np.isnan(result.orientation)
+
+
+@pytest.mark.parametrize("width", [2.0, 4.0])
+def test_isotropic_map_has_no_direction(width):
+    """Though it falls off steeply on a square lattice: sums over sectors would say 0.9 to 1.9, by their angle."""
+    distance, _ = polar(32)
+    result = anisotropy(full_map(32) * np.exp(-(distance**2) / (2 * width**2)))
+    np.testing.assert_allclose(result.profile, 1, atol=0.002)
+    assert result.axis_ratio == pytest.approx(1, abs=0.003)
+
+
+@pytest.mark.parametrize("cross, line", [(0, 90), (20, -30), (-44, 10), (44, -89)])
+def test_known_harmonics_are_recovered(cross, line):
+    distance, angle = polar(32)
+    profile = 1 + 0.4 * np.cos(4 * (angle - np.deg2rad(cross))) + 0.2 * np.cos(2 * (angle - np.deg2rad(line)))
+    result = anisotropy(full_map(32) * np.exp(-(distance**2) / 50) * profile)
+    assert result.preferred_angle == pytest.approx(cross, abs=0.5)
+    assert result.fourfold == pytest.approx(0.4, abs=0.02)
+    assert (result.orientation - line + 90) % 180 - 90 == pytest.approx(0, abs=0.5)
+    assert result.twofold == pytest.approx(0.2, abs=0.02)
+    fourfold = 0.4 * np.cos(np.deg2rad(4 * cross))
+    assert result.axis_ratio == pytest.approx((1 + fourfold) / (1 - fourfold), rel=0.05)
+
+
+@pytest.mark.parametrize("turn", [0, 20, -20, 40])
+def test_preferred_angle_follows_rotated_features(turn):
+    """Counter-clockwise is positive; horizontal and vertical bars balance, so no single direction is preferred."""
+    result = anisotropy(displacement_maps(bars(turn)).same)
+    assert result.preferred_angle == pytest.approx(turn, abs=2)
+    assert result.fourfold > 0.3
+    assert result.twofold < 0.2
+    assert (result.axis_ratio > 1.5) == (turn == 0)
+
+
+@pytest.mark.parametrize("vertical, turn, orientation", [(0, 0, 0), (1, 0, -90), (0, 20, 20), (1, 20, -70)])
+def test_orientation_of_parallel_bars(vertical, turn, orientation):
+    result = anisotropy(displacement_maps(bars(turn, vertical)).same)
+    assert (result.orientation - orientation + 90) % 180 - 90 == pytest.approx(0, abs=2)
+    assert -90 <= result.orientation < 90
+    assert result.twofold > 0.5
+
+
+def test_anisotropy_of_one_line_and_of_no_pairs():
+    """A horizontal line has nothing on the diagonals; two neighbours have no pair at 2 pixels or more."""
+    line = anisotropy(displacement_maps(pixels(32, *((0, 16, x) for x in range(4, 28)))).same)
+    assert line.axis_ratio > 100
+    assert line.orientation == pytest.approx(0, abs=1e-9)
+    neighbours = anisotropy(displacement_maps(pixels(32, (0, 5, 5), (0, 5, 6))).same)
+    assert np.isnan([*neighbours.profile, neighbours.axis_ratio, neighbours.preferred_angle, neighbours.twofold]).all()
+
+
+@pytest.mark.parametrize("inner, outer", [(0, 6), (6, 6), (2, 8)])
+def test_distances_that_the_map_does_not_have(inner, outer):
+    with pytest.raises(ValueError, match=f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= 7"):
+        anisotropy(full_map(8), inner, outer)

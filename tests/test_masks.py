@@ -1,16 +1,34 @@
-"""Masks as images, effective masks, plates."""
+"""Masks as images, plain and weighted, effective masks, plates, hierarchies."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from postprocess.masks import effective_mask, image_size, mask_planes, mask_plate
+from postprocess.masks import (
+    effective_mask,
+    effective_weights,
+    hierarchy,
+    image_plate,
+    image_size,
+    input_images,
+    layer_masks,
+    mask_planes,
+    mask_plate,
+    pixel_map,
+    weighted_images,
+)
 from sifting.errors import DataError
+
+DATA = Path(__file__).parent / "data"
 
 
 def test_flat_index_is_channel_major():
     mask = np.zeros((3 * 16, 1))
     mask[2 * 16 + 1 * 4 + 3] = -0.1
     assert np.argwhere(mask_planes(mask)).tolist() == [[0, 2, 1, 3]]
+    assert np.argwhere(input_images(mask)).tolist() == [[0, 1, 3, 2]]
+    assert input_images(mask)[0, 1, 3, 2] == -0.1
 
 
 @pytest.mark.parametrize("inputs, size", [(192, 8), (3072, 32), (12288, 64)])
@@ -31,6 +49,77 @@ def test_effective_mask_by_hand():
     second = np.array([[1.0, 0], [1.0, 1.0], [0, 0]])
     np.testing.assert_array_equal(effective_mask([first, second]), [[1, 1], [0, 0]])
     np.testing.assert_array_equal(effective_mask([first]), [[1, 1, 0], [0, 0, 1]])
+
+
+def random_masks(*widths: int, density: float = 0.1) -> list[np.ndarray]:
+    rng = np.random.default_rng(9)
+    return [(rng.random(shape) < density).astype(np.float32) for shape in zip(widths, widths[1:], strict=False)]
+
+
+def test_layer_masks_of_both_kinds():
+    """Effective: a path exists where the product of the masks counts one."""
+    masks = random_masks(48, 20, 15, 10)
+    own, effective = layer_masks(masks, "own"), layer_masks(masks, "effective")
+    for layer in range(3):
+        np.testing.assert_array_equal(own[layer], masks[layer])
+        np.testing.assert_array_equal(effective[layer], np.linalg.multi_dot([np.eye(48), *masks[: layer + 1]]) > 0)
+        np.testing.assert_array_equal(effective[layer], effective_mask(masks[: layer + 1]))
+    with pytest.raises(ValueError, match="'all': accepted: own, effective"):
+        layer_masks(masks, "all")
+
+
+def test_effective_weights_by_hand():
+    """Pruned weights do not count, whatever the weights and the mask hold there; paths of opposite sign cancel."""
+    weights = [np.array([[1, -2], [3, 100]]), np.array([[4.0], [2.0]])]
+    masks = [np.array([[1, 1], [5, 0]]), np.array([[1], [1]])]
+    np.testing.assert_array_equal(effective_weights(weights, masks), [[1 * 4 - 2 * 2], [3 * 4]])
+    np.testing.assert_array_equal(effective_weights(weights[:1], masks[:1]), [[1, -2], [3, 0]])
+
+
+def test_weighted_images_by_hand():
+    """Each node from its own minimum to its own maximum, pruned weights between them; an empty node is grey."""
+    weights = np.zeros((12, 3))
+    weights[[0, 5], 0] = -1, 3  # red at (0, 0); green at (0, 1)
+    weights[11, 1] = 2  # blue at (1, 1)
+    first, second, empty = weighted_images(weights)
+    assert (first[0, 0, 0], first[0, 1, 1], first[1, 1, 2]) == (0, 1, 0.25)
+    assert (second[1, 1, 2], second.sum()) == (1, 1)
+    assert np.all(empty == 0.5)
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_pixel_map_equals_the_notebook(number):
+    mask = np.load(DATA / "imp_fc_sgd.npz")[f"r{number}_mask_l0_W"]
+    expected = np.load(DATA / "postprocess.npz")[f"digits_r{number}_pixel_connections_normalised"]
+    np.testing.assert_allclose(pixel_map(mask), expected, rtol=1e-6)
+
+
+def test_pixel_map_of_an_empty_mask():
+    np.testing.assert_array_equal(pixel_map(np.zeros((12, 5))), np.zeros((2, 2, 3)))
+
+
+def test_hierarchy_by_hand():
+    """Pixels 0, 1 -> a, b, c -> d, e, f -> g. c has no input; f is fed by c alone, e by a and c; g drops d."""
+    masks = [
+        np.array([[1, 0, 0], [0, 1, 0]]),
+        np.array([[0, 1, 0], [1, 0, 0], [0, 1, 1]]),
+        np.array([[0], [-2], [1]]),
+    ]
+    assert [level.tolist() for level in hierarchy(masks, 0)] == [[0], [1], [0]]
+    assert [level.tolist() for level in hierarchy(masks[:2], 0)] == [[1], [0]]
+    assert [level.tolist() for level in hierarchy(masks[:2], 2)] == [[], [2]]
+    assert [level.tolist() for level in hierarchy(masks[:1], 1)] == [[1]]
+
+
+def test_hierarchy_covers_the_effective_mask():
+    """The layer-1 masks that feed a layer-3 node add up to its effective mask, and none of them is empty."""
+    masks = random_masks(48, 20, 15, 10)
+    effective = layer_masks(masks, "effective")
+    for node in range(10):
+        levels = hierarchy(masks, node)
+        for layer, nodes in enumerate(levels[:-1]):
+            np.testing.assert_array_equal(effective[layer][:, nodes].any(axis=1), effective[2][:, node])
+            assert effective[layer][:, nodes].any(axis=0).all()
 
 
 def test_plate_by_hand():
@@ -65,6 +154,31 @@ def test_plate_of_grey_masks():
     plate = mask_plate(np.eye(16)[:, :1] + np.eye(16)[:, 1:2], channels=1)
     assert plate.shape == (32, 32, 3)
     assert plate.sum() == 2 * 64 * 3
+
+
+@pytest.mark.parametrize("which, colour", [("most", 0), ("least", 2), ("sample", 0)])
+def test_plate_of_a_selection(which, colour):
+    """Three red pixels, two green, two blue ones: the least connected are equal, and the first of them is blue."""
+    mask = np.zeros((3, 2, 2, 3))
+    mask[0, 0, :, 1] = mask[0, 1, 1, 1] = 1
+    mask[1, 0, :, 2] = mask[2, 0, :, 0] = 1
+    tile = mask_plate(mask.reshape(12, 3), which=which, columns=1)[:32]
+    np.testing.assert_array_equal(tile[0, 0], np.eye(3)[colour])
+
+
+def test_sampled_plate_is_a_function_of_the_seed():
+    mask = np.random.default_rng(10).random((192, 100)) < 0.2
+    first, again, other = (mask_plate(mask, which="sample", seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_plate_of_images():
+    """As they are, side by side: of masks it is what mask_plate shows."""
+    images = np.random.default_rng(11).random((2, 32, 32, 3)).astype(np.float32)
+    plate = image_plate(images, columns=2)
+    np.testing.assert_array_equal(plate[:, :32], images[0])
+    np.testing.assert_array_equal(plate[:, 33:], images[1])
 
 
 def test_plate_without_nodes():

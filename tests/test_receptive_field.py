@@ -9,7 +9,7 @@ from scipy.optimize import curve_fit
 
 from postprocess.connectivity import input_connections
 from postprocess.locality import node_maps
-from postprocess.receptive_field import fit_gaussians, receptive_fields, rf_width
+from postprocess.receptive_field import fit_gaussians, layer_width, receptive_fields, rf_width, width_curve
 
 DATA = Path(__file__).parent / "data"
 
@@ -125,6 +125,37 @@ def test_layer_width_is_the_median_of_the_most_connected():
     mask = np.concatenate([gaussian_masks(1.5, 100), gaussian_masks(4, 40)], axis=1)
     assert rf_width(mask, nodes=40) == np.median(receptive_fields(mask[:, 100:]).sigma_x)
     assert rf_width(mask, nodes=140) < 3
+
+
+def test_median_and_mean_of_a_layer_count_what_is_missing():
+    """Four fitted nodes, one of them flat (it counts, with its bound), and two without enough connections."""
+    mask = np.concatenate([gaussian_masks(2, 3), np.zeros((3072, 3))], axis=1)
+    images = mask.reshape(3, 32, 32, 6)
+    images[:, ::31, ::31, 3] = 1  # the four corners, three times
+    images[0, 0, :4, 4] = 1
+    fit = receptive_fields(mask)
+    result = layer_width(mask)
+    assert fit.sigma_x[3] > 50
+    assert result.mean == pytest.approx(np.sum(fit.sigma_x[:4]) / 4)
+    assert result.median == pytest.approx(np.sum(np.sort(fit.sigma_x[:4])[1:3]) / 2)
+    assert result.mean_converged == pytest.approx(np.sum(fit.sigma_x[:3]) / 3)
+    assert (result.fitted, result.unconverged, result.missing) == (4, 1, 2)
+    assert layer_width(mask, least_connections=4).missing == 1
+    assert layer_width(mask, nodes=3) == layer_width(mask[:, :3])
+
+
+def test_curve_over_the_rounds():
+    """From a dense layer to an empty one; the masks may come from a generator."""
+    masks = [np.ones((3072, 5)), gaussian_masks(3, 5), np.zeros((3072, 5))]
+    curve = width_curve(mask for mask in masks)
+    np.testing.assert_allclose(curve.median[:2], [14.43, np.sqrt(2) * 3], rtol=0.05)
+    np.testing.assert_allclose(curve.mean, [layer_width(mask).mean for mask in masks])
+    assert np.isnan([curve.median[2], curve.mean[2], curve.mean_converged[2]]).all()
+    np.testing.assert_array_equal(curve.fitted, [5, 5, 0])
+    np.testing.assert_array_equal(curve.missing, [0, 0, 5])
+    few = width_curve(masks[1:2], nodes=3, zero="keep", least_connections=1)
+    assert few == layer_width(masks[1], nodes=3, zero="keep", least_connections=1)
+    assert width_curve(masks[:1], least_connections=3073).missing == 5
 
 
 def test_blocks_do_not_matter():

@@ -12,12 +12,16 @@ import sys
 from collections.abc import Callable, Sequence
 
 from postprocess.command_line import Parser
-from postprocess.crosscheck import imp, pruners
+from postprocess.crosscheck import analysis, imp, pruners
 from postprocess.crosscheck.recording import Recording, load_recording
 from sifting.errors import SiftingError
 
 # Each prints a comparison of one recording, as many times as `mode` asks for, and says of each whether it agrees.
-KINDS: dict[str, Callable[[Recording, str], list[bool]]] = {"imp": imp.check, "pruners": pruners.check}
+KINDS: dict[str, Callable[[Recording, str], list[bool]]] = {
+    "imp": imp.check,
+    "pruners": pruners.check,
+    "postprocess": analysis.check,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from postprocess.crosscheck.recording import Recording, relative_difference, verdict
-from sifting.architecture import DENSE, OUTPUT
+from sifting.architecture import DENSE, OUTPUT, LayerSpec
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import SiftingError
 from sifting.inputs import Experiment, read_experiment
@@ -101,6 +101,23 @@ class ImpRecording(Recording):
                 self.array(f"r{number}_mask_l{layer}_b", (n_out,)).astype(np.float32),
             )
             for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
+        )
+
+    def round(self, number: int) -> Round:
+        """A recorded round, with its stored checkpoints."""
+        steps = self.arrays[f"r{number}_checkpoints"]
+        return Round(
+            number,
+            tuple(LayerSpec(kind, tuple(shape), bool(prunable)) for kind, shape, prunable in self.meta["arch"]),
+            self.arrays["ratios"][number],
+            self.masks(number),
+            tuple(
+                Checkpoint(int(step), self.parameters(f"r{number}_t{index}"), self.moments(f"r{number}_t{index}"))
+                for index, step in enumerate(steps)
+            ),
+            self.arrays[f"r{number}_train_error"],
+            tuple(map(int, self.arrays[f"r{number}_val_steps"])),
+            self.arrays[f"r{number}_val_error"],
         )
 
     def image_set(self, val_size: int) -> ImageSet:

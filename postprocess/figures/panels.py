@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from postprocess.command_line import output_file
 from postprocess.connectivity import binomial_histogram, connection_histogram
 from sifting.errors import RunDirectoryError
-from sifting.files import atomic_write
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 MAP_COLOURS = "magma"
@@ -62,12 +62,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise RunDirectoryError(f"{path}: unknown format; accepted: a name that ends in .png, .pdf or .svg")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            figure.savefig(file, format=path.suffix[1:].lower())
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with output_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:].lower())
 
 
 def accuracy_panel(

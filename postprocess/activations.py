@@ -1,0 +1,314 @@
+"""What a stored network makes of images, layer by layer, and the images that activate a node most (P&B Fig. 3b and 15).
+
+The network is that of a Round: weights, gamma and beta of one of its checkpoints, its own masks or others. Layers are
+counted as in the architecture, from 0 in arguments and from 1, as in the papers, in messages. `normalise` says what z
+is in lambda = W . (gamma z + beta) + b:
+
+    stored  the input, normalised by the running moments that are stored with the checkpoint, as in validation
+    batch   the input, normalised by the mean and variance of the very inputs that are analysed
+    none    the input itself, z = x
+
+It applies to the layer in question and to all before it. Stored moments belong to the masks that were used while the
+checkpoint was trained; under other masks those of deeper layers are another network's, and refused.
+
+Images are read block by block, and only a block of what layers make of them is in memory.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sifting.architecture import layer_outputs
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError
+from sifting.rounds import Checkpoint, Mask, Moments, Round
+from sifting.statistics import ImageBlocks, LayerInputs, input_moments
+
+if TYPE_CHECKING:  # TensorFlow is for deeper layers only, and takes seconds to import
+    from sifting.forward import MaskedNetwork
+
+NORMALISATIONS = ("stored", "batch", "none")
+
+
+# --- what a layer receives
+
+
+@dataclass(frozen=True, eq=False)
+class LayerBlocks:
+    """The inputs x of a layer before its normalisation, which the layers before it make of images, block by block.
+
+    Iterating gives [block, n_in] of type `dtype`, as often as one likes: a `source` for sifting.statistics.LayerInputs.
+
+    Attributes:
+        network: a MaskedNetwork.
+        moments: per layer, those that normalise its input (only layers before `layer` count); None: nothing is.
+        source: blocks of the network's inputs, such as sifting.statistics.ImageBlocks.
+        layer: whose inputs; one more than the last layer for the logits.
+        dtype: float64, or float32 for the very numbers of validation.
+    """
+
+    network: "MaskedNetwork"
+    moments: Sequence[Moments | None] | None
+    source: Iterable[np.ndarray]
+    layer: int
+    dtype: type = np.float64
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        import tensorflow as tf
+
+        from sifting.forward import blocks
+
+        network = self.network.as_tensors(self.dtype)
+        for block in self.source:
+            for rows in blocks(network, len(block)):
+                yield self._through_layers(network, tf.cast(block[rows], self.dtype)).numpy()
+
+    def _through_layers(self, network: "MaskedNetwork", x):
+        from sifting.forward import apply_layer
+
+        with _full_precision():
+            for layer in range(self.layer):
+                x = apply_layer(network, layer, x, self.moments and self.moments[layer])
+        return x
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Without TensorFloat-32, which TensorFlow would otherwise use on newer GPUs, with errors near 1e-3."""
+    import tensorflow as tf
+
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(enabled)
+
+
+def masked_network(
+    result: Round,
+    image_shape: tuple[int, int, int],
+    step: int | None = None,
+    masks: Sequence[Mask | None] | None = None,
+) -> "MaskedNetwork":
+    """The network of one checkpoint of a round.
+
+    Args:
+        image_shape: (channels, height, width).
+        step: of the checkpoint; None: the last one.
+        masks: per layer; None: those of the round.
+
+    Raises:
+        DataError: no such checkpoint, or the images have another size than those of the run.
+    """
+    from sifting.forward import MaskedNetwork
+
+    check_image_shape(result, image_shape)
+    masks = result.masks if masks is None else masks
+    return MaskedNetwork(result.specs, tuple(image_shape), stored_checkpoint(result, step).parameters, tuple(masks))
+
+
+def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
+    """Raise DataError unless such images fit the network."""
+    inputs = [int(np.prod(image_shape)), *layer_outputs(result.specs, image_shape)][:-1]
+    for layer, (spec, size) in enumerate(zip(result.specs, inputs, strict=True)):
+        if spec.is_dense and spec.shape[0] != size:
+            raise DataError(
+                f"images of shape {tuple(image_shape)} give layer {layer + 1} {size} inputs; accepted: images of the "
+                f"shape that the run was trained on, which give {spec.shape[0]}"
+            )
+
+
+def stored_checkpoint(result: Round, step: int | None = None) -> Checkpoint:
+    """The checkpoint of `step`, or the last one for None. Raises DataError if there is none."""
+    if step is None:
+        return result.checkpoints[-1]
+    for checkpoint in result.checkpoints:
+        if checkpoint.step == step:
+            return checkpoint
+    accepted = ", ".join(str(checkpoint.step) for checkpoint in result.checkpoints)
+    raise DataError(f"round {result.number} stored no checkpoint at step {step}; accepted: {accepted}")
+
+
+def network_moments(
+    network: "MaskedNetwork", checkpoint: Checkpoint, source: Iterable[np.ndarray], stop: int, normalise: str
+) -> tuple[Moments | None, ...] | None:
+    """What normalises the inputs of the layers before `stop`; see the module about `normalise`.
+
+    For "batch", mean and population variance over all of `source`, float64, layer after layer, each layer before
+    normalised with its own: what sifting.forward.moments_over gives, in two passes over the images a dense layer.
+
+    Returns:
+        Per layer, or None if nothing is normalised.
+
+    Raises:
+        ValueError: normalise is none of the three, or there are no images.
+    """
+    check_normalisation(normalise)
+    if normalise == "stored":
+        return checkpoint.moments
+    if normalise == "none":
+        return None
+    moments: list[Moments | None] = []
+    for layer, spec in enumerate(network.specs[:stop]):
+        moments.append(input_moments(LayerBlocks(network, moments, source, layer)) if spec.is_dense else None)
+    return tuple(moments)
+
+
+def check_normalisation(normalise: str) -> None:
+    if normalise not in NORMALISATIONS:
+        raise ValueError(f"normalise = {normalise!r}: accepted: {', '.join(NORMALISATIONS)}")
+
+
+def layer_inputs(
+    checkpoint: Checkpoint, source: Iterable[np.ndarray], layer: int = 0, normalise: str = "stored"
+) -> LayerInputs:
+    """x~ = gamma z + beta of one layer, from the layer's own inputs.
+
+    Args:
+        checkpoint: gamma and beta are used, and for normalise = "stored" the running moments.
+        source: blocks [block, n_in] of the layer's inputs x, before normalisation; read once more for "batch".
+        layer: index in the architecture.
+        normalise: "stored", "batch" or "none", see the module.
+
+    Raises:
+        DataError: there is no such layer, or it has no input normalisation (it is a convolution or a max-pool).
+        ValueError: normalise is none of the three, or "batch" finds no inputs.
+    """
+    check_normalisation(normalise)
+    _check_dense(checkpoint, layer)
+    stored = input_moments(source) if normalise == "batch" else checkpoint.moments[layer]
+    return LayerInputs(source, checkpoint.parameters[layer], None if normalise == "none" else stored)
+
+
+def _check_dense(checkpoint: Checkpoint, layer: int) -> None:
+    layers = len(checkpoint.parameters)
+    if not 0 <= layer < layers:
+        raise DataError(f"layer = {layer}: accepted: 0 to {layers - 1}")
+    if checkpoint.moments[layer] is None:
+        raise DataError(f"layer {layer + 1} has no normalised inputs; accepted: a dense layer or the output layer")
+
+
+def layer_inputs_of_images(
+    result: Round,
+    source: Iterable[np.ndarray],
+    image_shape: tuple[int, int, int],
+    layer: int = 0,
+    step: int | None = None,
+    masks: Sequence[Mask | None] | None = None,
+    normalise: str = "stored",
+) -> LayerInputs:
+    """x~ = gamma z + beta of any dense layer of a stored network, from images. The first layer needs no TensorFlow.
+
+    Args:
+        source: blocks of the network's inputs, such as sifting.statistics.ImageBlocks.
+        image_shape: (channels, height, width).
+        layer: index in the architecture.
+        step: of the checkpoint; None: the last one.
+        masks: per layer; None: those of the round.
+        normalise: "stored", "batch" or "none", see the module.
+
+    Raises:
+        DataError: no such checkpoint or dense layer; images of another size; or normalise = "stored" for a layer whose
+            inputs come through other masks than those of the round.
+        ValueError: as layer_inputs.
+    """
+    checkpoint = stored_checkpoint(result, step)
+    check_normalisation(normalise)
+    check_image_shape(result, image_shape)
+    _check_dense(checkpoint, layer)
+    if layer == 0:
+        return layer_inputs(checkpoint, source, layer, normalise)
+    if normalise == "stored" and masks is not None and not _same_masks(result.masks[:layer], masks[:layer]):
+        raise DataError(
+            f"the moments that round {result.number} stored for layer {layer + 1} are those of its own masks, not "
+            "of these; accepted: normalise = 'batch' or 'none', the first layer, or the masks of that round"
+        )
+    network = masked_network(result, image_shape, step, masks)
+    moments = network_moments(network, checkpoint, source, layer, normalise)
+    return layer_inputs(checkpoint, LayerBlocks(network, moments, source, layer), layer, normalise)
+
+
+def _same_masks(own: Sequence[Mask | None], others: Sequence[Mask | None]) -> bool:
+    return all(
+        a is b or all(np.array_equal(mine, other) for mine, other in zip(a, b, strict=True))
+        for a, b in zip(own, others, strict=True)
+    )
+
+
+# --- the images that activate a node most
+
+
+class TopImages(NamedTuple):
+    """The images of the highest preactivations of each node, the highest first; equal ones in the order of the images.
+
+    rows: int64 [nodes, count], which images; values: [nodes, count], their preactivations, before ReLU.
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+
+
+def top_rows(blocks: Iterable[np.ndarray], count: int) -> TopImages:
+    """The `count` rows with the highest values of each column, in one pass.
+
+    Args:
+        blocks: [block, nodes]; only one of them, and `count` rows, are in memory.
+        count: 1 ... number of rows.
+
+    Raises:
+        ValueError: count is not that.
+    """
+    rows, values, start = None, None, 0
+    for block in blocks:
+        here = np.broadcast_to(np.arange(start, start + len(block))[:, None], block.shape)
+        start += len(block)
+        rows = here if rows is None else np.concatenate([rows, here])
+        values = block if values is None else np.concatenate([values, block])
+        # The best so far stand first, so that a stable order keeps equal values in the order of the rows.
+        best = np.argsort(-values, axis=0, kind="stable")[:count]
+        rows, values = (np.take_along_axis(array, best, axis=0) for array in (rows, values))
+    if not 1 <= count <= start:
+        raise ValueError(f"count = {count}: accepted: 1 to {start}, the number of images")
+    return TopImages(rows.T, values.T)
+
+
+def most_activating(
+    result: Round,
+    image_set: ImageSet,
+    layer: int = 0,
+    nodes: Sequence[int] | np.ndarray | None = None,
+    count: int = 3,
+    step: int | None = None,
+    normalise: str = "stored",
+) -> TopImages:
+    """The validation images with the highest activations over nodes of a dense layer (P&B Fig. 3b and 15 show 3).
+
+    Images are ranked by the preactivation lambda = W . x~ + b, in float64. Where it is positive it is the activation;
+    below zero, where ReLU would make all images equal, it still ranks them. A node that no image changes has the first
+    images.
+
+    Args:
+        image_set: its validation images are used, and TopImages.rows counts them.
+        layer: index in the architecture; of the output layer the nodes are the classes.
+        nodes: int [k], which nodes; None: all. The most connected: connectivity.most_connected(...)[:k].
+        count: images a node.
+        step: of the checkpoint; None: the last one.
+        normalise: "stored", "batch" or "none", see the module.
+
+    Returns:
+        TopImages [k, count], nodes in the order given.
+
+    Raises:
+        DataError, ValueError: as layer_inputs_of_images and top_rows.
+    """
+    source = ImageBlocks(image_set.val_images, image_set.mean)
+    inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, normalise=normalise)
+    mask, parameters = result.masks[layer], inputs.parameters
+    nodes = slice(None) if nodes is None else np.asarray(nodes)
+    W = (parameters.W * mask.W)[:, nodes].astype(np.float64)
+    b = (parameters.b * mask.b)[nodes].astype(np.float64)
+    return top_rows((x @ W + b for x in inputs), count)

@@ -1,0 +1,485 @@
+"""Everything that a run allows to be computed: `python -m postprocess.analyse RUN_DIR [RUN_DIR ...]`.
+
+Parts that need the rounds alone:
+
+    masks        C_in and C_out of every layer, S maps, profiles, anisotropy and RF widths of every dense layer
+and those that need its images, which are made or read as its input file says:
+
+    accuracy     top-1 and top-5 of every round, at its last checkpoint
+    kurtosis     of the preactivations where every round starts, and the inverse participation ratio of the weights
+    cavity       the cavity scores of all first-layer weights at the start of every round, by the round of their pruning
+    removal      accuracy without the most, the least connected or random nodes, in one round
+    activations  the images that activate the most connected nodes most, in one round
+    components   PCA and ICA of the validation images
+
+The arrays are stored beside the rounds, PREFIX_analysis_PART[_N].npz, and computed anew only where what they follow
+from has changed. Layers are counted from 1, as in the papers; keys of arrays begin with lL_ where they are of layer L.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from postprocess.activations import NORMALISATIONS, most_activating
+from postprocess.cache import cached, signature
+from postprocess.cavity import rewind_cavity_table
+from postprocess.command_line import Parser, run_command
+from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
+from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
+from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, participation_ratio
+from postprocess.locality import anisotropy, displacement_maps, full_map, near_share, radial_profile
+from postprocess.masks import image_size, layer_masks
+from postprocess.receptive_field import receptive_fields
+from postprocess.summary import aligned
+from sifting import __version__, datasets
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError, InputError, RunDirectoryError
+from sifting.inputs import Experiment, read_experiment
+from sifting.quiet import native_messages_hidden
+from sifting.rounds import Round, connected_fraction, density
+from sifting.run_directory import RunDirectory, find_runs
+from sifting.statistics import ImageBlocks
+
+VERSION = 1  # of the arrays; a new one makes stored arrays stale
+TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15
+REMOVAL_SIZES = 11
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user can choose; part of what the arrays depend on.
+
+    Attributes:
+        layer: of the table and the kurtosis, from 1; None: the first dense one.
+        normalise: see postprocess.activations; None: "stored" for layer 1, "batch" for deeper ones.
+        images_per_class: of the training set, for kurtosis and cavity scores; 0 for all.
+        round: of the removal curves and activations; None: the one with the best validation accuracy.
+    """
+
+    layer: int | None = None
+    normalise: str | None = None
+    images_per_class: int = IMAGES_PER_CLASS
+    round: int | None = None
+
+
+@dataclass
+class Run:
+    """One run, its rounds as they are needed, and its images once they are.
+
+    Attributes:
+        directory: where the rounds are.
+        experiment: names the images; None: not known.
+        report: called with one line.
+    """
+
+    directory: RunDirectory
+    experiment: Experiment | None
+    options: Options
+    report: Callable[[str], None]
+    _read: dict[int, Round] = field(default_factory=dict)
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        return self.directory.rounds()
+
+    def round(self, number: int) -> Round:
+        """The last round asked for, and round 0, stay in memory."""
+        if number not in self._read:
+            self._read = {kept: result for kept, result in self._read.items() if kept == 0}
+            self._read[number] = self.directory.read_round(number)
+        return self._read[number]
+
+    @cached_property
+    def first(self) -> Round:
+        return self.round(self.numbers[0])
+
+    @cached_property
+    def layer(self) -> int:
+        """The layer of table and kurtosis, from 1. Raises DataError: it does not exist, or is not dense."""
+        layers = [layer for layer, spec in enumerate(self.first.specs, 1) if spec.is_dense]
+        layer = layers[0] if self.options.layer is None else self.options.layer
+        if layer not in layers:
+            raise DataError(
+                f"{self.directory}: layer {layer} does not exist, or is not dense; accepted: "
+                f"{', '.join(map(str, layers))}"
+            )
+        return layer
+
+    @cached_property
+    def normalise(self) -> str:
+        return self.options.normalise or ("stored" if self.layer == 1 else "batch")
+
+    @cached_property
+    def shown(self) -> int:
+        """The round of the removal curves and activations."""
+        number = self.options.round
+        if number is None:
+            return min(self.numbers, key=lambda number: self.round(number).best_validation_error)
+        if number not in self.numbers:
+            accepted = ", ".join(map(str, self.numbers))
+            raise RunDirectoryError(f"{self.directory}: has no round {number}; accepted: one of {accepted}")
+        return number
+
+    @cached_property
+    def image_set(self) -> ImageSet:
+        with native_messages_hidden():
+            import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
+        return datasets.load(self.experiment, self.report)
+
+    def why_not(self, part: "Part") -> str:
+        """Why a part cannot be computed; empty if it can."""
+        if part.images and self.experiment is None:
+            return "the images are not known; --input FILE names them"
+        if part.rewind and self.numbers[0] != 0:
+            return "there is no round 0, which stores the rewind point"
+        if part.rewind and self.numbers != list(range(len(self.numbers))):
+            return "a round is missing"
+        if part.dense and not self.first.specs[0].is_dense:
+            return "the first layer is a convolution or a max-pool"
+        return ""
+
+
+# --- parts: arrays of one round, or of the run ---------------------------------------------------------------------
+
+
+def mask_arrays(run: Run, number: int) -> Arrays:
+    """Own and effective connections, S maps, profiles and RF widths of every dense layer."""
+    result = run.round(number)
+    arrays: Arrays = {
+        "density": density(result.masks, result.specs),
+        "connected": connected_fraction(result.masks, result.specs),
+        "best_accuracy": 1 - float(result.best_validation_error),
+    }
+    masks = [mask.W for mask, spec in zip(result.masks, result.specs, strict=True) if spec.is_dense]
+    first = next(layer for layer, spec in enumerate(result.specs, 1) if spec.is_dense)
+    for layer, own in enumerate(layer_connections(layer_masks(masks, "own")), first):
+        arrays |= {f"l{layer}_C_in": own.incoming, f"l{layer}_C_out": own.outgoing}
+    if first > 1 or not _looks_at_images(len(masks[0])):
+        return arrays
+    for layer, mask in enumerate(layer_masks(masks[:-1] or masks, "effective"), 1):
+        maps, fits = displacement_maps(mask), receptive_fields(mask)
+        direction, excess = anisotropy(maps.same), binomial_excess(input_connections(mask), len(mask))
+        size = len(maps.same) // 2
+        found = {
+            "C_in_effective": input_connections(mask),
+            "C_out_pixels": np.count_nonzero(mask, axis=1),
+            "S_sc": maps.same,
+            "S_dc": maps.different,
+            "radial_profile": radial_profile(maps.same),
+            "L3": near_share(maps.same) / near_share(full_map(size)),
+            "angular_profile": direction.profile,
+            "axis_ratio": direction.axis_ratio,
+            "preferred_angle": direction.preferred_angle,
+            "excess_variance": excess.variance_ratio,
+            "excess_tail": excess.tail,
+            "sigma_x": fits.sigma_x,
+            "sigma_y": fits.sigma_y,
+            "r_squared": fits.r_squared,
+            "converged": fits.converged,
+        }
+        arrays |= {f"l{layer}_{name}": values for name, values in found.items()}
+    return arrays
+
+
+def _looks_at_images(inputs: int) -> bool:
+    try:
+        return image_size(inputs) > 6  # anisotropy looks at distances up to 6 pixels
+    except DataError:
+        return False
+
+
+def accuracy_arrays(run: Run, number: int) -> Arrays:
+    found = evaluate(run.round(number), run.image_set)
+    return {"top1": found.top1, "top5": found.top5}
+
+
+def kurtosis_arrays(run: Run, number: int) -> Arrays:
+    """Of the rewind weights under the masks of the round; within_class is the mean over nodes, one a class."""
+    layer, first, masks = run.layer - 1, run.round(0), run.round(number).masks
+    found = image_kurtosis(
+        first,
+        run.image_set,
+        layer,
+        first.checkpoints[0].step,
+        masks,
+        run.options.images_per_class or None,
+        run.normalise,
+    )
+    return {
+        "over_all": found.over_all,
+        "mean": found.mean,
+        "mean_within_class": found.mean_within_class,
+        "left_out": found.left_out,
+        "left_out_within_class": found.left_out_within_class,
+        "images_per_class": found.images,
+        "participation_ratio": participation_ratio(first.checkpoints[0].parameters[layer].W * masks[layer].W),
+    }
+
+
+def cavity_arrays(run: Run) -> Arrays:
+    rows = first_of_each_class(run.image_set.labels, run.options.images_per_class or None)
+    source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
+    table = rewind_cavity_table(map(run.round, run.numbers), source, run.options.normalise or "stored")
+    return {**vars(table), "scaled": table.scaled, "images": len(rows)}
+
+
+def removal_arrays(run: Run) -> Arrays:
+    result = run.round(run.shown)
+    connections = input_connections(result.masks[0].W)
+    sizes = np.linspace(0, len(connections), REMOVAL_SIZES).astype(int)
+    arrays: Arrays = {"round": run.shown, "sizes": sizes}
+    for order in ORDERS:
+        curve = removal_curve(result, run.image_set, removal_order(connections, order), sizes)
+        arrays |= {f"{order}_top1": curve.top1, f"{order}_top5": curve.top5, f"{order}_relative": curve.relative}
+    return arrays
+
+
+def activation_arrays(run: Run) -> Arrays:
+    """The most connected nodes of each dense hidden layer, their images, and the preactivations there."""
+    result = run.round(run.shown)
+    arrays: Arrays = {"round": run.shown}
+    for layer, spec in enumerate(result.specs[:-1]):
+        if spec.is_dense:
+            nodes = most_connected(input_connections(result.masks[layer].W))[:TOP_NODES]
+            found = most_activating(result, run.image_set, layer, nodes, TOP_IMAGES)
+            names = {"nodes": nodes, "images": found.rows, "preactivations": found.values}
+            arrays |= {f"l{layer + 1}_{name}": values for name, values in names.items()}
+    return arrays
+
+
+def component_arrays(run: Run) -> Arrays:
+    from postprocess.components import image_components  # scikit-learn takes a second to import
+
+    arrays: Arrays = {}
+    for name, found in zip(("pca", "ica"), image_components(run.image_set), strict=True):
+        arrays |= {f"{name}_{key}": np.asarray(values) for key, values in vars(found).items()}
+    return arrays
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is computed together.
+
+    Attributes:
+        compute: of (run, round number) if each round has its own arrays, else of the run.
+        each_round: which of the two.
+        images, rewind, dense: whether it needs the images, round 0 and all that follow, a dense first layer.
+    """
+
+    compute: Callable[..., Arrays]
+    each_round: bool = False
+    images: bool = True
+    rewind: bool = False
+    dense: bool = False
+
+
+PARTS: dict[str, Part] = {
+    "masks": Part(mask_arrays, each_round=True, images=False),
+    "accuracy": Part(accuracy_arrays, each_round=True),
+    "kurtosis": Part(kurtosis_arrays, each_round=True, rewind=True),
+    "cavity": Part(cavity_arrays, rewind=True, dense=True),
+    "removal": Part(removal_arrays, dense=True),
+    "activations": Part(activation_arrays),
+    "components": Part(component_arrays),
+}
+
+
+# --- a whole run ---------------------------------------------------------------------------------------------------
+
+
+def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | None = None) -> dict[str, dict]:
+    """Compute, or find stored, what the run allows.
+
+    Returns:
+        For each part that could be computed: its arrays by name, or for parts of each round {number: arrays}.
+
+    Raises:
+        DataError, InputError, RunDirectoryError: rounds or images that cannot be read, a layer or round that does not
+            exist, or no room for the results.
+    """
+    _ = run.layer  # refused now, if it does not exist
+    found = {}
+    for name in parts:
+        part = PARTS[name]
+        reason = run.why_not(part)
+        if reason:
+            run.report(f"{name:12} left out: {reason}")
+            continue
+        began, stored = time.monotonic(), 0
+        tasks = run.numbers if part.each_round else [None]
+        results = {}
+        console = console or Console()
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            for number in progress.track(tasks, description=name):
+                results[number], was_stored = _task(run, name, part, number)
+                stored += was_stored
+        found[name] = results if part.each_round else results[None]
+        what = f"{len(tasks)} rounds" if part.each_round else "done"
+        known = "" if not stored else f", {stored} of them stored before" if part.each_round else ", stored before"
+        run.report(f"{name:12} {what}{known}, {time.monotonic() - began:.1f} s")
+    return found
+
+
+def _task(run: Run, name: str, part: Part, number: int | None) -> tuple[Arrays, bool]:
+    numbers = run.numbers if number is None else [0, number] if part.rewind else [number]
+    depends = {
+        "version": [VERSION, __version__],
+        "rounds": [signature(run.directory.round_path(n)) for n in numbers],
+        "options": _options_of(run, name),
+        "images": run.experiment.to_text() if part.images else "",
+    }
+    file = run.directory.path(f"analysis_{name}.npz" if number is None else f"analysis_{name}_{number}.npz")
+    return cached(file, depends, lambda: part.compute(run) if number is None else part.compute(run, number))
+
+
+def _options_of(run: Run, name: str) -> list:
+    """The options that a part depends on."""
+    options = run.options
+    return {
+        "kurtosis": [run.layer, run.normalise, options.images_per_class],
+        "cavity": [options.normalise, options.images_per_class],
+        "removal": [options.round],
+        "activations": [options.round],
+    }.get(name, [])
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+def format_tables(run: Run, found: Mapping[str, dict]) -> str:
+    """Masks and accuracy of every round; then what the images say of its start."""
+    tables = [_mask_table(run, found)]
+    if "kurtosis" in found:
+        tables.append(_kurtosis_table(run, found))
+    return "\n\n".join(tables)
+
+
+def _mask_table(run: Run, found: Mapping[str, dict]) -> str:
+    title = f"of layer {run.layer}"
+    rows = [
+        ["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]
+        + ["RF median [px]", "mean", "missing"]
+    ]
+    for number, arrays in found.get("masks", {}).items():
+        accuracy = found.get("accuracy", {}).get(number, {})
+        of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in _OF_LAYER}
+        widths = np.atleast_1d(of_layer["sigma_x"])
+        fitted, converged = np.isfinite(widths), np.atleast_1d(of_layer["converged"]) == 1
+        rows.append(
+            [
+                str(number),
+                _percent(arrays["density"]),
+                _percent(arrays["best_accuracy"]),
+                _percent(accuracy.get("top1", np.nan)),
+                _percent(accuracy.get("top5", np.nan)),
+                _number(of_layer["L3"]),
+                _number(of_layer["axis_ratio"]),
+                _number(of_layer["preferred_angle"], 0),
+                _number(np.median(widths[fitted]) if fitted.any() else np.nan),
+                _number(np.mean(widths[converged]) if converged.any() else np.nan),
+                str(np.count_nonzero(~fitted)) if np.ndim(of_layer["sigma_x"]) else "-",
+            ]
+        )
+    return (
+        f"L3, direction and RF widths: {title}, all its nodes; top-1 and top-5 at the end of the round\n{aligned(rows)}"
+    )
+
+
+_OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "sigma_x", "converged")
+
+
+def _kurtosis_table(run: Run, found: Mapping[str, dict]) -> str:
+    cavity = found.get("cavity", {}).get("mean")
+    rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
+    for number, arrays in found["kurtosis"].items():
+        ratios = arrays["participation_ratio"]
+        following = np.nan if cavity is None else cavity[number][number + 1]
+        later = np.nan if cavity is None else _later_mean(found["cavity"], number)
+        rows.append(
+            [
+                str(number),
+                _number(arrays["mean"]),
+                _number(arrays["mean_within_class"]),
+                str(arrays["left_out"]),
+                _number(np.mean(ratios[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.nan, 4),
+                _number(following, 5),
+                _number(later, 5),
+            ]
+        )
+    images = next(iter(found["kurtosis"].values()))["images_per_class"]
+    return (
+        f"Where each round starts (rewind weights, its masks), layer {run.layer}, z {run.normalise}, "
+        f"{images.sum():,} training images; mean cavity scores: of layer 1\n{aligned(rows)}"
+    )
+
+
+def _later_mean(cavity: Arrays, number: int) -> float:
+    """Mean score of the weights that outlive the next pruning."""
+    mean, scored = (cavity[name][number][number + 2 :] for name in ("mean", "scored"))
+    return float(np.nansum(mean * scored) / scored.sum()) if scored.sum() else np.nan
+
+
+def _percent(value: float, digits: int = 2) -> str:
+    return _number(100 * value, digits)
+
+
+def _number(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m postprocess.analyse", description="All observables of a run, stored beside it.")
+    parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help="save_dir or DIR/PREFIX")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"default: all, {','.join(PARTS)}")
+    parser.add_argument(
+        "--input", nargs="+", metavar="FILE", help="input files; default: the run's own, PREFIX_input.in"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="such as Data.dataloc=DIR"
+    )
+    parser.add_argument("--layer", type=int, help="of the table and the kurtosis, from 1; default: the first dense one")
+    parser.add_argument("--normalise", choices=NORMALISATIONS, help="default: stored; batch for deeper layers")
+    parser.add_argument(
+        "--images_per_class", type=int, default=IMAGES_PER_CLASS, help=f"default: {IMAGES_PER_CLASS}; 0: all"
+    )
+    parser.add_argument("--round", type=int, help="of removal and activations; default: that of the best accuracy")
+    return run_command(_analyse_command, parser, arguments)
+
+
+def _analyse_command(options: argparse.Namespace) -> None:
+    parts = options.parts.split(",")
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise InputError(f"--parts {options.parts}: {unknown[0]!r} is unknown; accepted: {', '.join(PARTS)}")
+    if options.images_per_class < 0 or options.images_per_class == 1:
+        raise InputError(f"--images_per_class {options.images_per_class}: accepted: 2 or more, or 0 for all")
+    chosen = Options(options.layer, options.normalise, options.images_per_class, options.round)
+    for directory in find_runs(options.run_dir):
+        print(directory)
+        run = Run(directory, _experiment(directory, options.input, options.set), chosen, print)
+        print(format_tables(run, analyse(run, parts)))
+        print(f"arrays     {directory.path('analysis_PART.npz')}\n")
+
+
+def _experiment(directory: RunDirectory, files: Sequence[str] | None, assignments: Sequence[str]) -> Experiment | None:
+    own: Path = directory.path("input.in")
+    if files is None and not own.exists():
+        return None
+    return read_experiment(files or [str(own)], assignments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

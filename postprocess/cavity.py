@@ -1,0 +1,127 @@
+"""Cavity scores by the round in which a weight is pruned (Redman et al. 2024, Eq. 5 and 6, Fig. 5B and 5C).
+
+Every first-layer weight of theta(t_rewind) * m(n), the start of round n, gets a score (sifting.statistics): negative
+if the preactivation is more Gaussian without it. m(n) are the masks of round n, those that n prunings have left. A
+weight is pruned in round k if m(k) is the first without it: Redman's round k.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from postprocess.kurtosis import layer_inputs, rewind_point
+from sifting.errors import DataError
+from sifting.rounds import Round
+from sifting.statistics import cavity_scores
+
+
+@dataclass(frozen=True, eq=False)
+class CavityTable:
+    """Mean cavity scores, from every starting round, of the weights that are pruned in round k.
+
+    Row n: scores of the weights that n prunings have left. Column k: pruned in round k, pooled over the nodes; the
+    last column, N + 1 for masks of the rounds 0 to N: never pruned in these. Nothing left to score (k <= n): nan, 0.
+
+    Attributes:
+        mean: float64 [N + 1, N + 2], mean score; nan where no weight has one.
+        scored: int64 [N + 1, N + 2], weights in that mean.
+        left_out: int64 [N + 1, N + 2], weights without a score: with or without them lambda has zero variance.
+        weights_left: int64 [N + 1], N_W(n), counted.
+    """
+
+    mean: np.ndarray
+    scored: np.ndarray
+    left_out: np.ndarray
+    weights_left: np.ndarray
+
+    @property
+    def scaled(self) -> np.ndarray:
+        """N_W(n) * mean, float64 [N + 1, N + 2]: Fig. 5C, one curve a row. The first row of `mean` is Fig. 5B."""
+        return self.weights_left[:, None] * self.mean
+
+
+def pruning_round(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """The round in which each weight is pruned.
+
+    Args:
+        masks: of the rounds 0 to N, [n_in, nodes] each; non-zero means connected.
+
+    Returns:
+        int64 [n_in, nodes]: the first k for which masks[k] is 0; N + 1, one more than the last round, if none is.
+
+    Raises:
+        DataError: a weight that was pruned is there again.
+    """
+    rounds = np.zeros(np.shape(masks[0]), np.int64)
+    for number, mask in enumerate(masks):
+        connected = np.asarray(mask) != 0
+        if np.any(connected & (rounds < number)):
+            raise DataError(f"the masks of round {number} have weights that were pruned before")
+        rounds += connected
+    return rounds
+
+
+def mean_by_round(scores: np.ndarray, rounds: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean score of the weights that are pruned in the same round, pooled over the nodes (Fig. 5B).
+
+    Args:
+        scores: float64 [n_in, nodes]; nan is left out.
+        rounds: int [n_in, nodes], of pruning_round.
+        groups: number of groups; all of `rounds` are 0 ... groups - 1.
+
+    Returns:
+        float64 [groups], nan for a group without scores; and the number of scores in each, int64 [groups].
+    """
+    scored = np.isfinite(scores)
+    count = np.bincount(rounds[scored], minlength=groups)
+    total = np.bincount(rounds[scored], weights=scores[scored], minlength=groups)
+    return np.divide(total, count, out=np.full(groups, np.nan), where=count > 0), count
+
+
+def cavity_table(inputs: Iterable[np.ndarray], W: np.ndarray, masks: Sequence[np.ndarray]) -> CavityTable:
+    """Score the remaining weights at the start of every round, and group them by their fate.
+
+    Args:
+        inputs: blocks of x~ [block, n_in], to be iterated over again and again (sifting.statistics.LayerInputs).
+        W: [n_in, nodes], the rewind weights.
+        masks: of the rounds 0 to N, [n_in, nodes] each.
+
+    Raises:
+        DataError: a weight that was pruned is there again.
+        ValueError: there are no inputs.
+    """
+    rounds = pruning_round(masks)
+    groups = len(masks) + 1
+    rows = []
+    for mask in masks:
+        mean, scored = mean_by_round(cavity_scores(inputs, W, mask), rounds, groups)
+        left = np.bincount(rounds[np.asarray(mask) != 0], minlength=groups)
+        rows.append((mean, scored, left - scored, left.sum()))
+    return CavityTable(*map(np.array, zip(*rows, strict=True)))
+
+
+def rewind_cavity_table(
+    rounds: Iterable[Round], source: Iterable[np.ndarray], normalise: str = "stored"
+) -> CavityTable:
+    """The table of a run, first layer: rewind weights times the masks of every round.
+
+    Args:
+        rounds: 0 to N, without a gap. They are read one at a time; only the first-layer masks stay in memory.
+        source: blocks [block, n_in] of the network's inputs, such as sifting.statistics.ImageBlocks.
+        normalise: "stored", "batch" or "none", see postprocess.kurtosis.
+
+    Raises:
+        DataError: the rounds are not 0, 1, 2, ..., or the first layer is a convolution.
+        ValueError: normalise is none of the three, or there are no inputs.
+    """
+    rewind, masks = None, []
+    for number, result in enumerate(rounds):
+        if result.number != number:
+            raise DataError(f"round {result.number} stands where round {number} belongs; accepted: 0, 1, 2, ...")
+        rewind = rewind or rewind_point(result)
+        masks.append(result.masks[0].W)
+    if rewind is None:
+        raise DataError("there is no round to take the rewind point from")
+    inputs = layer_inputs(rewind, source, normalise=normalise)
+    return cavity_table(inputs, rewind.parameters[0].W, masks)

@@ -1,0 +1,159 @@
+"""Two experiments side by side: `python -m postprocess.compare RUN_A RUN_B`.
+
+Each is a run, ours or the TF1 code's, or a folder of several seeds (seed_N), which are pooled. This is how a run of the
+TF1 code and one of this project are compared, or two pruning methods. Rounds are paired by density: each round of A
+with the round of B whose u is nearest, if the two are within 10 % of each other.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from postprocess.command_line import Parser, output_file, run_command
+from postprocess.connectivity import connection_histogram
+from postprocess.locality import radial_profile
+from postprocess.summary import COLUMNS, Summary, aligned, summarise
+from sifting.run_directory import find_runs
+
+SAME_DENSITY = 1.1  # the largest ratio of two densities that are called the same
+SPREADS = ("sd", "range")
+
+
+def paired_rounds(a: Summary, b: Summary) -> list[tuple[int | None, int | None]]:
+    """Indices of rounds with nearly the same density, in the order of A, then what is left of B.
+
+    Returns:
+        (index in a.rounds, index in b.rounds); None where there is no partner. No round is used twice.
+    """
+    densities = [np.log(side.mean_and_sd("density")[0]) for side in (a, b)]
+    pairs, free = [], set(range(len(b.rounds)))
+    for index, density in enumerate(densities[0]):
+        nearest = min(free, key=lambda other: abs(densities[1][other] - density), default=None)
+        if nearest is not None and abs(densities[1][nearest] - density) <= np.log(SAME_DENSITY):
+            free.remove(nearest)
+            pairs.append((index, nearest))
+        else:
+            pairs.append((index, None))
+    return pairs + [(None, index) for index in sorted(free)]
+
+
+def histogram_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Half the sum of |difference| of two histograms of C_in, as shares of the nodes: 0 equal, 1 without overlap.
+
+    Args:
+        a, b: int [nodes], not necessarily equally many; the bins are those of the paper, two connections wide.
+    """
+    edges, _ = connection_histogram(np.concatenate([a, b]))
+    shares = [np.histogram(counts, edges)[0] / len(counts) for counts in (a, b)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def profile_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The same distance of two radial profiles of S_sc (locality.radial_profile), d = 0 left out, with sum 1."""
+    shares = [profile[1:] / profile[1:].sum() for profile in map(radial_profile, (a, b))]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def compare(a: Summary, b: Summary) -> list[dict]:
+    """One entry a pair: for each side round, and mean, spread and single values of every number; the two distances.
+
+    What is not defined is None, as JSON has it.
+    """
+    entries = []
+    for pair in paired_rounds(a, b):
+        entry = {
+            name: None if index is None else _numbers(side, index)
+            for name, side, index in zip("ab", (a, b), pair, strict=True)
+        }
+        entry |= {"C_in distance": None, "S distance": None}
+        if None not in pair:
+            connections = [side.connections[index] for side, index in zip((a, b), pair, strict=True)]
+            maps = [side.maps[index] for side, index in zip((a, b), pair, strict=True)]
+            if all(counts is not None for counts in connections):
+                entry["C_in distance"] = histogram_distance(*connections)
+            if all(m is not None and m.same.any() for m in maps) and maps[0].same.shape == maps[1].same.shape:
+                entry["S distance"] = profile_distance(*(m.same for m in maps))
+        entries.append(entry)
+    return entries
+
+
+def _numbers(side: Summary, index: int) -> dict:
+    """A round of one side, for JSON."""
+    entry: dict = {"round": side.rounds[index]}
+    for name in side.numbers:
+        values = side.numbers[name][index]
+        known = values[np.isfinite(values)]
+        mean, sd = (statistic[index] for statistic in side.mean_and_sd(name))
+        entry[name] = {
+            "mean": _finite(mean),
+            "sd": _finite(sd),
+            "min": _finite(np.min(known, initial=np.inf)),
+            "max": _finite(np.max(known, initial=-np.inf)),
+            "runs": [_finite(value) for value in values],
+        }
+    return entry
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def format_comparison(entries: Sequence[dict], spread: str) -> str:
+    """Two lines a pair, A above B, one for a round without partner; mean +- s.d. or mean [min, max] over the seeds."""
+    titles = [column.title for column in COLUMNS]
+    rows = [["", "round", *titles, "C_in distance", "S distance"]]
+    for entry in entries:
+        sides = [side for side in "ab" if entry[side] is not None]
+        for side in sides:
+            distances = [_plain(entry[name]) for name in ("C_in distance", "S distance")] if side == "b" else ["", ""]
+            rows.append([side.upper(), str(entry[side]["round"]), *_cells(entry[side], spread), *distances])
+    return aligned(rows)
+
+
+def _cells(numbers: dict, spread: str) -> list[str]:
+    cells = []
+    for name, column in zip(COLUMNS._fields, COLUMNS, strict=True):
+        values = numbers[name]
+
+        def shown(statistic: str, column=column, values=values) -> str:
+            return f"{column.factor * values[statistic]:.{column.digits}f}"
+
+        cell = "-" if values["mean"] is None else shown("mean")
+        if values["sd"] is not None:
+            cell += f" \u00b1 {shown('sd')}" if spread == "sd" else f" [{shown('min')}, {shown('max')}]"
+        cells.append(cell)
+    return cells
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m postprocess.compare", description="Two experiments side by side.")
+    parser.add_argument("run_a", metavar="RUN_A", help="save_dir, DIR/PREFIX, or a folder of seeds")
+    parser.add_argument("run_b", metavar="RUN_B", help="the same")
+    parser.add_argument("--spread", choices=SPREADS, default="sd", help="over seeds: mean and s.d., or mean and range")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers, and those of each seed")
+    return run_command(_compare_command, parser, arguments)
+
+
+def _compare_command(options: argparse.Namespace) -> None:
+    sides = {name: find_runs([path]) for name, path in (("a", options.run_a), ("b", options.run_b))}
+    entries = compare(*map(summarise, sides.values()))
+    for name, runs in sides.items():
+        print(f"{name.upper()}: {', '.join(map(str, runs))}")
+    print(format_comparison(entries, options.spread))
+    if options.json is not None:
+        content = {"runs": {name: [str(run) for run in runs] for name, runs in sides.items()}, "rounds": entries}
+        with output_file(options.json) as file:
+            file.write((json.dumps(content, indent=2) + "\n").encode())
+        print(options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

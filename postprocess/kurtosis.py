@@ -1,0 +1,197 @@
+"""Kurtosis of the preactivations (Redman et al. 2024, Eq. 3 and 4, Fig. 4B), and how unequal a node's weights are.
+
+lambda = W . (gamma z + beta) + b with the weights of a checkpoint, in Fig. 4B the rewind point, times the masks of a
+round. What z is, and why stored moments go with other masks in the first layer only, says `normalise` in
+postprocess.activations.
+
+Functions of blocks take inputs that can be iterated over again and again; functions of rounds take images.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from postprocess.activations import layer_inputs, layer_inputs_of_images
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError
+from sifting.rounds import Checkpoint, Mask, Round
+from sifting.statistics import ImageBlocks, class_moments, kurtosis
+
+IMAGES_PER_CLASS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Kurtosis:
+    """Kurtosis of the preactivations of one layer. nan where the variance is zero.
+
+    Attributes:
+        over_all: float64 [nodes], over all inputs.
+        within_class: float64 [classes, nodes], over the inputs of one class.
+        images: int64 [classes], the inputs of each class that were used. Gaussian preactivations give
+            3 (n - 1) / (n + 1) over n inputs, so compare results of equal n.
+    """
+
+    over_all: np.ndarray
+    within_class: np.ndarray
+    images: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Over all inputs, then the mean over the nodes; nan if no node has a variance."""
+        return float(_mean(self.over_all))
+
+    @property
+    def mean_within_class(self) -> float:
+        """Within the class for each node, then the mean over nodes, then over classes: the curves of Fig. 4B."""
+        return float(_mean(_mean(self.within_class)))
+
+    @property
+    def left_out(self) -> int:
+        """Nodes of zero variance, which `mean` leaves out."""
+        return int(np.sum(np.isnan(self.over_all)))
+
+    @property
+    def left_out_within_class(self) -> int:
+        """Pairs of a node and a class with images that `mean_within_class` leaves out, for zero variance there."""
+        return int(np.sum(np.isnan(self.within_class[self.images > 0])))
+
+
+def preactivation_kurtosis(inputs: Iterable[np.ndarray], W: np.ndarray, labels: np.ndarray) -> Kurtosis:
+    """Kurtosis of lambda = W . x~ over all inputs and within each class, in two passes over the inputs.
+
+    Args:
+        inputs: blocks of x~ [block, n_in].
+        W: [n_in, nodes], already masked. Biases do not change the kurtosis.
+        labels: int [n], the class of each input, in the order of the blocks.
+
+    Raises:
+        ValueError: there are no inputs, or not as many as labels.
+    """
+    moments = class_moments(inputs, W, labels)
+    return Kurtosis(kurtosis(moments.pooled()), kurtosis(moments), moments.count)
+
+
+def layer_kurtosis(
+    checkpoint: Checkpoint,
+    masks: Sequence[Mask | None],
+    source: Iterable[np.ndarray],
+    labels: np.ndarray,
+    layer: int = 0,
+    normalise: str = "stored",
+) -> Kurtosis:
+    """Kurtosis of the preactivations of any dense layer, any checkpoint, any masks, from the layer's own inputs.
+
+    Args:
+        checkpoint: whose weights.
+        masks: per layer. Of a deeper layer, stored moments go with those of the checkpoint's round only, which is the
+            caller's to see here; image_kurtosis refuses others.
+        source: blocks [block, n_in] of the layer's inputs x, before normalisation.
+        labels: int [n], the class of each input, in the order of the blocks.
+        layer, normalise: see activations.layer_inputs.
+
+    Raises:
+        DataError, ValueError: as activations.layer_inputs and preactivation_kurtosis.
+    """
+    inputs = layer_inputs(checkpoint, source, layer, normalise)
+    return preactivation_kurtosis(inputs, checkpoint.parameters[layer].W * masks[layer].W, labels)
+
+
+def image_kurtosis(
+    result: Round,
+    image_set: ImageSet,
+    layer: int = 0,
+    step: int | None = None,
+    masks: Sequence[Mask | None] | None = None,
+    images_per_class: int | None = IMAGES_PER_CLASS,
+    normalise: str = "stored",
+) -> Kurtosis:
+    """Kurtosis of the preactivations of any dense layer of a stored network, from the training images.
+
+    Args:
+        result: whose checkpoint.
+        layer: index in the architecture.
+        step: of the checkpoint; None: the last one.
+        masks: per layer, such as those of a later round; None: those of `result`.
+        images_per_class: at most so many, the first ones; None for all. Kurtosis.images has what it came to.
+        normalise: "stored", "batch" or "none", see postprocess.activations.
+
+    Raises:
+        DataError, ValueError: as activations.layer_inputs_of_images, which refuses "stored" for a deeper layer under
+            other masks.
+    """
+    rows = first_of_each_class(image_set.labels, images_per_class)
+    source = ImageBlocks(image_set.images, image_set.mean, rows)
+    inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, masks, normalise)
+    mask = (result.masks if masks is None else masks)[layer]
+    return preactivation_kurtosis(inputs, inputs.parameters.W * mask.W, image_set.labels[rows])
+
+
+def rewind_kurtosis(
+    rounds: Iterable[Round],
+    image_set: ImageSet,
+    images_per_class: int | None = IMAGES_PER_CLASS,
+    normalise: str = "stored",
+    layer: int = 0,
+) -> list[Kurtosis]:
+    """Where every round starts: the rewind weights times the masks of the round, as in Fig. 4B for the first layer.
+
+    Args:
+        rounds: from round 0 on, whose first checkpoint is the rewind point. They are read one at a time.
+        image_set, images_per_class, normalise, layer: as image_kurtosis; deeper layers need "batch" or "none".
+
+    Returns:
+        One entry a round.
+
+    Raises:
+        DataError: the first round is not round 0; else as image_kurtosis.
+        ValueError: as image_kurtosis.
+    """
+    first, results = None, []
+    for result in rounds:
+        first = first or result
+        step = rewind_point(first).step
+        results.append(image_kurtosis(first, image_set, layer, step, result.masks, images_per_class, normalise))
+    return results
+
+
+def rewind_point(first: Round) -> Checkpoint:
+    """theta(t_rewind), the first checkpoint of round 0. Raises DataError for another round."""
+    if first.number != 0:
+        raise DataError(f"the rewind point is stored in round 0, but the first round given is round {first.number}")
+    return first.checkpoints[0]
+
+
+def first_of_each_class(labels: np.ndarray, images_per_class: int | None) -> np.ndarray:
+    """Rows of the first `images_per_class` images of every class, int64, ascending; of all images for None."""
+    rows = np.arange(len(labels))
+    if images_per_class is None:
+        return rows
+    order = np.argsort(labels, kind="stable")
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    return np.sort(order[rows - np.repeat(starts, counts) < images_per_class])
+
+
+def participation_ratio(W: np.ndarray) -> np.ndarray:
+    """Inverse participation ratio of each node's weights: sum_j W_ij^4 / (sum_j W_ij^2)^2.
+
+    Between 1 / (number of weights), all equally large, and 1, a single one; 3 / n_in for n_in Gaussian weights.
+
+    Args:
+        W: [n_in, nodes], already masked.
+
+    Returns:
+        float64 [nodes]; nan for a node without weights.
+    """
+    squares = np.asarray(W, np.float64) ** 2
+    largest = np.max(squares, axis=0)
+    relative = np.divide(squares, largest, out=np.full(squares.shape, np.nan), where=largest > 0)
+    return np.sum(relative**2, axis=0) / np.sum(relative, axis=0) ** 2
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not nan; nan, without a warning, if all is."""
+    present = np.isfinite(values)
+    count = np.sum(present, axis=-1)
+    total = np.sum(np.where(present, values, 0.0), axis=-1)
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

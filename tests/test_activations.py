@@ -1,0 +1,316 @@
+"""Inputs of deeper layers, the images that activate a node most, and the kurtosis of deeper layers: by definition."""
+
+import dataclasses
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from random_networks import random_images, random_round
+
+from postprocess.activations import (
+    LayerBlocks,
+    layer_inputs_of_images,
+    masked_network,
+    most_activating,
+    network_moments,
+    stored_checkpoint,
+    top_rows,
+)
+from postprocess.kurtosis import image_kurtosis, rewind_kurtosis
+from sifting import forward
+from sifting.errors import DataError
+from sifting.rounds import Mask, Round
+from sifting.statistics import ImageBlocks
+
+SHAPE, CLASSES = (3, 4, 4), 4
+NETWORKS = {"f7:f6:x": SHAPE, "c3,4:p2,1:c2,3,2:f5:x": (2, 8, 7)}
+
+
+@pytest.fixture
+def dense() -> Round:
+    return random_round("f7:f6:x", SHAPE, CLASSES)
+
+
+@pytest.fixture
+def images():
+    return random_images(SHAPE, CLASSES)
+
+
+def network_inputs(pixels, mean):
+    return ((pixels.astype(np.float32) - mean) * np.float32(1 / 255)).astype(np.float64)
+
+
+def direct_preactivations(checkpoint, masks, x, layer, normalise) -> np.ndarray:
+    """lambda of a dense network, all images at once, float64, by Eq. 3 of Redman et al."""
+    for before in range(layer + 1):
+        x = x if before == 0 else np.maximum(x, 0)
+        stored, (W, b, gamma, beta) = checkpoint.moments[before], checkpoint.parameters[before]
+        mean, variance = {
+            "stored": (stored.mean, stored.variance.astype(np.float64)),
+            "batch": (x.mean(axis=0), x.var(axis=0)),
+            "none": (0.0, 1.0 - 1e-10),
+        }[normalise]
+        z = (x - mean) / np.sqrt(variance + 1e-10)
+        x = (gamma * z + beta) @ (W * masks[before].W).astype(np.float64) + b * masks[before].b
+    return x
+
+
+def direct_kurtosis(values: np.ndarray) -> np.ndarray:
+    centred = values - values.mean(axis=0)
+    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2
+
+
+# --- what a layer receives
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_blocks_are_what_the_layers_before_make(arch, monkeypatch):
+    """Every layer and the logits, in both types, in blocks that are small enough and as often as one likes."""
+    monkeypatch.setattr(forward, "BLOCK_IMAGES", 20)
+    result, image_set = random_round(arch, NETWORKS[arch], CLASSES), random_images(NETWORKS[arch], CLASSES)
+    network, moments = masked_network(result, image_set.shape), result.checkpoints[1].moments
+    source = ImageBlocks(image_set.images, image_set.mean, block=30)
+    x = network_inputs(image_set.images, image_set.mean)
+    seen = {}
+    logits = forward.forward(network, tf.constant(x), moments, seen.__setitem__)
+    for layer, expected in {**seen, len(result.specs): logits}.items():
+        blocks = LayerBlocks(network, moments, source, layer)
+        for _ in range(2):
+            found = list(blocks)
+            assert [len(block) for block in found] == [20, 10] * 3
+            assert all(block.dtype == np.float64 for block in found)
+            np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-12, atol=1e-12)
+        single = list(dataclasses.replace(blocks, dtype=np.float32))
+        assert all(block.dtype == np.float32 for block in single)
+        np.testing.assert_allclose(np.concatenate(single), expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))
+
+
+def test_blocks_do_without_tensor_float_32(dense, images, monkeypatch):
+    """It is off while layers are computed, and afterwards as it was."""
+    enabled, inside = tf.config.experimental.tensor_float_32_execution_enabled, []
+    apply_layer = forward.apply_layer
+
+    def watched(*arguments):
+        inside.append(enabled())
+        return apply_layer(*arguments)
+
+    monkeypatch.setattr(forward, "apply_layer", watched)
+    source = ImageBlocks(images.images, images.mean)
+    before = enabled()
+    try:
+        for setting in (True, False):
+            tf.config.experimental.enable_tensor_float_32_execution(setting)
+            for _ in LayerBlocks(masked_network(dense, SHAPE), None, source, 2):
+                assert enabled() == setting
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+    assert inside == [False] * 4
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_batch_moments_are_those_of_one_batch(arch):
+    """The same as the one-pass moments of sifting.forward; those of layers from `stop` on are not computed."""
+    result, image_set = random_round(arch, NETWORKS[arch], CLASSES), random_images(NETWORKS[arch], CLASSES)
+    network, source = masked_network(result, image_set.shape), ImageBlocks(image_set.images, image_set.mean, block=40)
+    layers = len(result.specs)
+    found = network_moments(network, result.checkpoints[1], source, layers, "batch")
+    expected = forward.moments_over(network, np.concatenate(list(source)))
+    assert [values is None for values in found] == [not spec.is_dense for spec in result.specs]
+    for ours, theirs in zip(found, expected, strict=True):
+        if ours is not None:
+            np.testing.assert_allclose(ours.mean, theirs.mean, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(ours.variance, theirs.variance, rtol=1e-9, atol=1e-12)
+    assert len(network_moments(network, result.checkpoints[1], source, layers - 1, "batch")) == layers - 1
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
+def test_preactivations_by_the_definition(dense, images, layer, normalise):
+    """x~ times the masked weights, for both checkpoints."""
+    source = ImageBlocks(images.images, images.mean, block=25)
+    x = network_inputs(images.images, images.mean)
+    for step in (5, 20):
+        checkpoint = dense.checkpoint_at(step)
+        inputs = layer_inputs_of_images(dense, source, SHAPE, layer, step, normalise=normalise)
+        found = np.concatenate(list(inputs)) @ (checkpoint.parameters[layer].W * dense.masks[layer].W)
+        found += checkpoint.parameters[layer].b * dense.masks[layer].b
+        expected = direct_preactivations(checkpoint, dense.masks, x, layer, normalise)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+def test_the_last_checkpoint_unless_a_step_is_given(dense):
+    assert stored_checkpoint(dense).step == 20
+    assert stored_checkpoint(dense, 5) is dense.checkpoints[0]
+    with pytest.raises(DataError, match="round 0 stored no checkpoint at step 7; accepted: 5, 20"):
+        stored_checkpoint(dense, 7)
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_images_of_another_size_are_refused(dense, layer):
+    source = ImageBlocks(np.zeros((5, 75), np.uint8), np.zeros(75, np.float32))
+    with pytest.raises(DataError, match=r"images of shape \(3, 5, 5\) give layer 1 75 inputs; .* which give 48"):
+        layer_inputs_of_images(dense, source, (3, 5, 5), layer)
+    with pytest.raises(DataError, match="give layer 1 75 inputs"):
+        masked_network(dense, (3, 5, 5))
+
+
+@pytest.mark.parametrize("layer", [-1, 3])
+def test_a_layer_that_is_not_there_is_refused(dense, images, layer):
+    with pytest.raises(DataError, match=f"layer = {layer}: accepted: 0 to 2"):
+        most_activating(dense, images, layer)
+
+
+def test_a_layer_without_normalised_inputs_is_refused():
+    shape = NETWORKS["c3,4:p2,1:c2,3,2:f5:x"]
+    result, image_set = random_round("c3,4:p2,1:c2,3,2:f5:x", shape, CLASSES), random_images(shape, CLASSES)
+    for layer in (0, 1, 2):
+        with pytest.raises(DataError, match=f"layer {layer + 1} has no normalised inputs"):
+            most_activating(result, image_set, layer)
+
+
+# --- the images that activate a node most
+
+
+def test_top_rows_by_hand():
+    """Two blocks; equal values in the order of the rows, across the blocks too."""
+    blocks = [np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[3.0, 5.0], [2.0, 9.0]])]
+    found = top_rows(blocks, 3)
+    assert found.rows.tolist() == [[1, 2, 3], [3, 0, 1]]
+    assert found.values.tolist() == [[3, 3, 2], [9, 5, 5]]
+
+
+@pytest.mark.parametrize("block", [1, 7, 200])
+def test_top_rows_equal_a_full_sort(block):
+    values = np.random.default_rng(0).integers(0, 40, (200, 5)).astype(np.float64)  # many are equal
+    found = top_rows((values[start : start + block] for start in range(0, 200, block)), 30)
+    for node in range(5):
+        order = sorted(range(200), key=lambda row, node=node: (-values[row, node], row))[:30]
+        assert found.rows[node].tolist() == order
+        assert found.values[node].tolist() == values[order, node].tolist()
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_top_rows_of_too_few_images_are_refused(count):
+    with pytest.raises(ValueError, match=f"count = {count}: accepted: 1 to 3, the number of images"):
+        top_rows([np.zeros((3, 2))], count)
+
+
+def test_top_rows_let_blocks_go():
+    """Of 50 blocks hardly any are alive at a time."""
+    alive, most = [], 0
+
+    def blocks():
+        nonlocal most
+        for number in range(50):
+            block = np.full((4, 2), number, np.float64)
+            alive.append(weakref.ref(block))
+            most = max(most, sum(reference() is not None for reference in alive))
+            yield block
+
+    assert top_rows(blocks(), 3).values.tolist() == [[49, 49, 49]] * 2
+    assert most < 5
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("normalise", ["stored", "batch"])
+def test_most_activating_images_by_the_definition(dense, images, layer, normalise):
+    """Of the validation images, for all nodes and for two of them in the order given."""
+    x = network_inputs(images.val_images, images.mean)
+    values = direct_preactivations(dense.checkpoints[0], dense.masks, x, layer, normalise)
+    order = np.argsort(-values, axis=0, kind="stable")[:4].T
+    found = most_activating(dense, images, layer, count=4, step=5, normalise=normalise)
+    np.testing.assert_array_equal(found.rows, order)
+    np.testing.assert_allclose(found.values, np.take_along_axis(values.T, order, axis=1), rtol=1e-5, atol=1e-5)
+    few = most_activating(dense, images, layer, [3, 1], 2, 5, normalise)
+    np.testing.assert_array_equal(few.rows, order[[3, 1], :2])
+
+
+def test_below_zero_images_are_ranked_too(dense, images):
+    """A node that is never active: after ReLU all images would be equal."""
+    checkpoint = dense.checkpoints[1]
+    first = checkpoint.parameters[0]
+    low = dataclasses.replace(
+        checkpoint, parameters=(first._replace(b=np.full(7, -1e3, np.float32)), *checkpoint.parameters[1:])
+    )
+    masks = (dense.masks[0]._replace(b=np.ones(7, np.float32)), *dense.masks[1:])
+    sunk = dataclasses.replace(dense, checkpoints=(low,), masks=masks)
+    raised, found = most_activating(dense, images), most_activating(sunk, images)
+    assert np.all(found.values < 0)
+    np.testing.assert_array_equal(found.rows, raised.rows)
+
+
+# --- kurtosis of deeper layers
+
+
+def other_masks(result: Round, layer: int) -> tuple[Mask, ...]:
+    """Those of the round, but for half of the weights of one layer."""
+    mask = result.masks[layer]
+    W = mask.W * (np.arange(mask.W.size).reshape(mask.W.shape) % 2)
+    return (*result.masks[:layer], mask._replace(W=W), *result.masks[layer + 1 :])
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
+def test_kurtosis_of_any_layer_by_the_definition(dense, images, layer, normalise):
+    """Both checkpoints, all training images and those of each class."""
+    x = network_inputs(images.images, images.mean)
+    for step in (5, 20):
+        found = image_kurtosis(dense, images, layer, step, None, None, normalise)
+        values = direct_preactivations(dense.checkpoint_at(step), dense.masks, x, layer, normalise)
+        np.testing.assert_allclose(found.over_all, direct_kurtosis(values), rtol=1e-6)
+        for label in range(CLASSES):
+            expected = direct_kurtosis(values[images.labels == label])
+            np.testing.assert_allclose(found.within_class[label], expected, rtol=1e-6)
+
+
+def test_kurtosis_of_rewind_weights_in_a_deeper_layer(dense, images):
+    """Round 0's first checkpoint under the masks of rounds 0 and 1, the first 10 images of each class."""
+    later = dataclasses.replace(dense, number=1, masks=other_masks(dense, 0))
+    found = rewind_kurtosis(iter([dense, later]), images, 10, "batch", layer=1)
+    rows = np.sort(np.concatenate([np.flatnonzero(images.labels == label)[:10] for label in range(CLASSES)]))
+    x = network_inputs(images.images[rows], images.mean)
+    for result, got in zip((dense, later), found, strict=True):
+        values = direct_preactivations(dense.checkpoints[0], result.masks, x, 1, "batch")
+        np.testing.assert_allclose(got.over_all, direct_kurtosis(values), rtol=1e-6)
+        assert got.images.tolist() == [10] * CLASSES
+    assert abs(found[0].mean - found[1].mean) > 0.01
+
+
+def test_stored_moments_are_refused_behind_other_masks(dense, images):
+    """Other masks before the layer change its inputs, other masks of the layer itself or behind it do not."""
+    refusal = "the moments that round 0 stored for layer {} are those of its own masks, not of these; accepted: normal"
+    for layer in (1, 2):
+        with pytest.raises(DataError, match=refusal.format(layer + 1)):
+            image_kurtosis(dense, images, layer, masks=other_masks(dense, layer - 1))
+        for normalise in ("batch", "none"):
+            image_kurtosis(dense, images, layer, masks=other_masks(dense, layer - 1), normalise=normalise)
+        image_kurtosis(dense, images, layer, masks=other_masks(dense, layer))
+    image_kurtosis(dense, images, 0, masks=other_masks(dense, 0))
+    copies = tuple(Mask(mask.W.copy(), mask.b.copy()) for mask in dense.masks)
+    own, copied = (image_kurtosis(dense, images, 2, masks=masks) for masks in (None, copies))
+    np.testing.assert_array_equal(own.over_all, copied.over_all)
+    fewer_biases = (dense.masks[0]._replace(b=1 - dense.masks[0].b), *dense.masks[1:])
+    with pytest.raises(DataError, match="are those of its own masks"):
+        image_kurtosis(dense, images, 1, masks=fewer_biases)
+
+
+def test_unknown_normalisation_is_refused(dense, images):
+    for layer in (0, 1):
+        with pytest.raises(ValueError, match="normalise = 'moments': accepted: stored, batch, none"):
+            image_kurtosis(dense, images, layer, normalise="moments")
+
+
+def test_the_first_layer_needs_no_tensorflow():
+    program = """
+import sys
+import postprocess.evaluation, postprocess.kurtosis, postprocess.summary
+from random_networks import random_images, random_round
+from postprocess.activations import most_activating
+most_activating(random_round("f3:x", (3, 2, 2), 4), random_images((3, 2, 2), 4))
+assert "tensorflow" not in sys.modules
+"""
+    folder = __file__.rpartition("/")[0]
+    subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {folder!r})" + program], check=True)

@@ -1,0 +1,257 @@
+"""`postprocess.analyse`: what the arrays hold, when they are computed anew, what the user is told."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from random_networks import random_images, random_round
+
+from postprocess import analyse, cache
+from postprocess.analyse import PARTS, Options, Run, format_tables, main
+from postprocess.cavity import rewind_cavity_table
+from postprocess.connectivity import input_connections
+from postprocess.evaluation import evaluate
+from postprocess.kurtosis import rewind_kurtosis
+from postprocess.locality import displacement_maps, locality_index
+from postprocess.masks import effective_mask
+from sifting.errors import DataError
+from sifting.rounds import Mask, connected_fraction, density
+from sifting.run_directory import RunDirectory
+from sifting.statistics import ImageBlocks
+
+REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
+SHAPE, CLASSES = (3, 8, 8), 4
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+
+
+def shrinking_rounds(arch: str = "f9:f7:x", count: int = 3):
+    """Rounds of random weights whose masks only shrink; round 0 is dense."""
+    rounds = [random_round(arch, SHAPE, CLASSES, number) for number in range(count)]
+    for layer, spec in enumerate(rounds[0].specs):
+        if spec.has_weights:
+            order = np.random.default_rng(layer).random(spec.weight_shape)
+            for number, result in enumerate(rounds):
+                masks = list(result.masks)
+                masks[layer] = masks[layer]._replace(W=(order >= 0.4 * number).astype(np.float32))
+                rounds[number] = type(result)(**vars(result) | {"masks": tuple(masks)})
+    return rounds
+
+
+def stored(folder: Path, rounds) -> RunDirectory:
+    folder.mkdir()
+    directory = RunDirectory(folder, "IMP")
+    for result in rounds:
+        directory.write_round(result)
+    return directory
+
+
+@pytest.fixture
+def rounds():
+    return shrinking_rounds()
+
+
+@pytest.fixture
+def run(rounds, tmp_path, monkeypatch):
+    """A run with images; only their loading is replaced."""
+    images = random_images(SHAPE, CLASSES, count=150, val_count=150)
+    monkeypatch.setattr(analyse.datasets, "load", lambda experiment, report: images)
+    return open_run(stored(tmp_path / "run", rounds))
+
+
+class AnyExperiment:
+    def to_text(self):
+        return "images of this test"
+
+
+def open_run(directory, **options):
+    lines = []
+    run = Run(directory, AnyExperiment(), Options(**options), lines.append)
+    run.lines = lines
+    return run
+
+
+def test_arrays_are_those_of_the_functions(run, rounds):
+    """Every part holds what the function of its observable gives for the round."""
+    found = analyse.analyse(run)
+    assert set(found) == set(PARTS)
+    images = run.image_set
+    for number, result in enumerate(rounds):
+        arrays = found["masks"][number]
+        assert arrays["density"] == density(result.masks, result.specs)
+        assert arrays["connected"] == connected_fraction(result.masks, result.specs)
+        masks = [mask.W for mask in result.masks]
+        deeper = effective_mask(masks[:2])
+        np.testing.assert_array_equal(arrays["l2_C_in"], input_connections(masks[1]))
+        np.testing.assert_array_equal(arrays["l2_C_in_effective"], input_connections(deeper))
+        np.testing.assert_array_equal(arrays["l2_S_dc"], displacement_maps(deeper).different)
+        assert arrays["l1_L3"] == locality_index(masks[0])
+        assert "l3_C_in" in arrays and "l3_S_sc" not in arrays  # the output layer is no feature
+        accuracy = evaluate(result, images)
+        assert (found["accuracy"][number]["top1"], found["accuracy"][number]["top5"]) == accuracy
+    for number, expected in enumerate(rewind_kurtosis(rounds, images)):
+        np.testing.assert_array_equal(found["kurtosis"][number]["over_all"], expected.over_all)
+        assert found["kurtosis"][number]["mean_within_class"] == expected.mean_within_class
+    expected = rewind_cavity_table(rounds, ImageBlocks(images.images, images.mean))
+    np.testing.assert_allclose(found["cavity"]["mean"], expected.mean, rtol=1e-12)
+    assert found["cavity"]["images"] == 150
+    assert found["removal"]["round"] == 0 and found["removal"]["most_top1"][0] == found["accuracy"][0]["top1"]
+    assert found["activations"]["l2_images"].shape == (7, 3)
+    assert found["components"]["ica_weights"].shape == (64, *SHAPE)
+
+
+def test_stored_arrays_are_used_until_something_changes(run, rounds, monkeypatch):
+    """Nothing is computed twice, images are not even loaded; a round that changes makes its own arrays stale, and what
+    follows from all rounds."""
+    parts = ("masks", "accuracy", "cavity")
+    first = analyse.analyse(run, parts)
+    monkeypatch.setattr(analyse.datasets, "load", lambda *_: pytest.fail("images are not needed"))
+    again = open_run(run.directory)
+    second = analyse.analyse(again, parts)
+    assert again.lines[0].startswith("masks        3 rounds, 3 of them stored before")
+    assert again.lines[2].startswith("cavity       done, stored before")
+    for number in range(3):
+        for name, values in first["masks"][number].items():
+            np.testing.assert_array_equal(values, second["masks"][number][name])
+    changed = type(rounds[2])(**vars(rounds[2]) | {"validation_errors": np.full(3, 0.25, np.float32)})
+    run.directory.write_round(changed)
+    path = run.directory.round_path(2)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # however coarse the clock
+    third = open_run(run.directory)
+    assert analyse.analyse(third, ("masks",))["masks"][2]["best_accuracy"] == 0.75
+    assert third.lines[0].startswith("masks        3 rounds, 2 of them stored before")
+
+
+@pytest.mark.parametrize("options", [{"images_per_class": 10}, {"normalise": "none"}])
+def test_options_make_their_own_arrays(run, options):
+    before = analyse.analyse(run, ("kurtosis",))["kurtosis"][1]["over_all"]
+    other = open_run(run.directory, **options)
+    after = analyse.analyse(other, ("kurtosis",))["kurtosis"][1]["over_all"]
+    assert "stored" not in other.lines[0] and not np.array_equal(before, after)
+
+
+def test_a_damaged_or_foreign_file_is_computed_anew(tmp_path):
+    path = tmp_path / "arrays.npz"
+    for content in (b"", b"PK\x03\x04 damaged", b"text"):
+        path.write_bytes(content)
+        arrays, known = cache.cached(path, {"a": 1}, lambda: {"x": np.arange(3)})
+        assert not known and arrays["x"].tolist() == [0, 1, 2]
+    assert cache.cached(path, {"a": 1}, lambda: pytest.fail("stored"))[1]
+    assert not cache.cached(path, {"a": 2}, lambda: {"x": np.arange(4)})[1]
+
+
+def test_a_failed_computation_leaves_the_old_arrays(tmp_path):
+    path = tmp_path / "arrays.npz"
+    cache.cached(path, {"a": 1}, lambda: {"x": np.arange(3)})
+    before = path.read_bytes()
+    with pytest.raises(DataError):
+        cache.cached(path, {"a": 2}, lambda: (_ for _ in ()).throw(DataError("no")))
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["arrays.npz"]
+
+
+def test_what_a_run_does_not_allow_is_left_out_and_said(tmp_path, monkeypatch):
+    """Without images, without round 0, with a convolution first."""
+    directory = stored(tmp_path / "run", shrinking_rounds()[1:])
+    run = Run(directory, None, Options(), (lines := []).append)
+    assert set(analyse.analyse(run)) == {"masks"}
+    assert "accuracy     left out: the images are not known; --input FILE names them" in lines
+    run = open_run(directory)
+    assert "there is no round 0" in run.why_not(PARTS["kurtosis"])
+    convolution = random_round("c3,4:f6:x", SHAPE, CLASSES)
+    run = open_run(stored(tmp_path / "convolution", [convolution]))
+    assert "convolution" in run.why_not(PARTS["cavity"])
+    arrays = analyse.analyse(run, ("masks",))["masks"][0]
+    assert "l2_C_in" in arrays and not any("S_sc" in name for name in arrays)
+
+
+def test_the_table(run, rounds):
+    """Numbers of the arrays, in percent where the title says so; the pooled score of what outlives a pruning."""
+    found = analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))
+    first, second = format_tables(run, found).split("\n\n")
+    line = first.splitlines()[2].split()
+    assert line[:3] == ["0", "100.00", f"{100 * (1 - 0.5):.2f}"]
+    assert line[3] == f"{100 * found['accuracy'][0]['top1']:.2f}"
+    line = second.splitlines()[2].split()
+    assert line[1] == f"{found['kurtosis'][0]['mean']:.2f}"
+    cavity = found["cavity"]
+    assert line[-2] == f"{cavity['mean'][0][1]:.5f}"
+    later = np.sum(cavity["mean"][0][2:] * cavity["scored"][0][2:]) / np.sum(cavity["scored"][0][2:])
+    assert line[-1] == f"{later:.5f}"
+
+
+def test_deeper_layers_are_normalised_anew(run):
+    """Stored moments do not go with the masks of later rounds: `batch` serves by default, `stored` is refused."""
+    assert analyse.analyse(open_run(run.directory, layer=2), ("kurtosis",))["kurtosis"]
+    with pytest.raises(DataError, match="accepted: normalise = 'batch' or 'none'"):
+        analyse.analyse(open_run(run.directory, layer=2, normalise="stored"), ("kurtosis",))
+
+
+# --- the command
+
+
+def test_the_run_of_the_tf1_code(tmp_path, capsys):
+    """As it is: masks of all rounds, the rest left out; nothing but analysis files is added."""
+    folder = shutil.copytree(REFERENCE, tmp_path / "run")
+    before = set(os.listdir(folder))
+    assert main([str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("left out: the images are not known") == len(PARTS) - 1
+    assert "94.25" in printed  # best accuracy of round 5, as in its log
+    assert all(name.startswith("IMP_analysis_masks_") for name in set(os.listdir(folder)) - before)
+
+
+def refused(capsys, *arguments) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_bad_input_is_one_line(tmp_path, capsys, rounds):
+    folder = stored(tmp_path / "run", rounds).folder
+    (tmp_path / "empty").mkdir()
+    assert "holds no rounds" in refused(capsys, tmp_path / "empty")
+    assert "layer 9 does not exist, or is not dense; accepted: 1, 2, 3" in refused(capsys, folder, "--layer", 9)
+    assert "'nonsense' is unknown; accepted: masks" in refused(capsys, folder, "--parts", "masks,nonsense")
+    assert "images_per_class 1: accepted: 2 or more" in refused(capsys, folder, "--images_per_class", 1)
+    assert "missing.in: cannot be read" in refused(capsys, folder, "--input", "missing.in")
+    other = tmp_path / "other.in"
+    other.write_text(
+        "[Data]\ndataset = EdgeCollage32\ncollage_images = 100\ncollage_val_images = 100\n"
+        f"[IO]\ncache_dir = {tmp_path}\n[Network]\narch = f9:x\nval_size = 50\n[IMP]\n"
+    )
+    assert "images of shape (3, 32, 32) give layer 1 3072 inputs" in refused(
+        capsys, folder, "--parts", "kurtosis", "--input", other
+    )
+    pickle = folder / "IMP_itdata_1.pkl"
+    pickle.write_bytes(pickle.read_bytes()[:100])
+    assert "IMP_itdata_1.pkl" in refused(capsys, folder)
+    pickle.write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
+    assert "names os.system" in refused(capsys, folder)
+
+
+def test_a_round_that_does_not_exist(run):
+    with pytest.raises(Exception, match="has no round 7; accepted: one of 0, 1, 2"):
+        analyse.analyse(open_run(run.directory, round=7), ("removal",))
+
+
+def test_key_is_readable(run):
+    """What arrays depend on stands beside them, as JSON."""
+    analyse.analyse(run, ("masks",))
+    with np.load(run.directory.path("analysis_masks_0.npz")) as file:
+        depends = json.loads(str(file["depends_on"]))
+    assert depends["rounds"][0][0] == "IMP_itdata_0.pkl"
+
+
+def test_masks_of_one_layer(tmp_path):
+    """A network of the output layer alone is its own first layer."""
+    result = random_round("x", SHAPE, CLASSES)
+    assert isinstance(result.masks[0], Mask)
+    arrays = analyse.analyse(open_run(stored(tmp_path / "run", [result])), ("masks",))["masks"][0]
+    assert arrays["l1_sigma_x"].shape == (CLASSES,)

@@ -1,0 +1,313 @@
+"""Accuracy and node removal: by hand, against the Keras model, and against what the TF1 notebook recorded."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from random_networks import random_images, random_round, with_checkpoint
+
+from postprocess.connectivity import input_connections
+from postprocess.evaluation import (
+    Accuracy,
+    RemovalCurve,
+    accuracy,
+    evaluate,
+    label_ranks,
+    logit_blocks,
+    probabilities,
+    removal_curve,
+    removal_order,
+    softmax,
+    without_nodes,
+)
+from sifting.architecture import build_specs, parse_arch
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError
+from sifting.network import NetworkState, build_model
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.run_directory import RunDirectory
+
+DATA = Path(__file__).parent / "data"
+
+# The notebook sorts with numpy's default method, which leaves equal numbers in an order that depends on the processor.
+# These are the orders, the most connected first, that the recorded curves were made with.
+RECORDED_ORDERS = {
+    3: "36 24 38 25 47 34 32 17 16 2 5 0 8 31 18 11 3 4 45 14 23 9 30 7 26 40 35 15 27 29 33 46 6 1 19 12 39 41 21 42 "
+    "13 22 43 44 20 28 10 37",
+    5: "36 24 38 47 17 23 31 18 1 0 25 3 13 27 14 40 9 12 2 35 21 30 39 5 45 41 16 15 8 43 34 32 26 44 28 7 4 22 19 11 "
+    "6 33 46 42 10 29 37 20",
+}
+
+
+# --- accuracy
+
+
+def test_label_ranks_by_hand():
+    """Two classes above the right one; equal logits in the order of the classes; the best; the worst."""
+    logits = np.array([[3.0, 1, 2, 0]] * 2 + [[1, 1, 1, 1]] * 2 + [[0, 5, 1, 2]] * 2)
+    assert label_ranks(logits, np.array([1, 0, 0, 3, 1, 0])).tolist() == [2, 0, 0, 3, 0, 3]
+
+
+def test_what_is_not_a_number_is_never_right():
+    nan = np.nan
+    logits = np.array([[1, nan, 0], [nan, 1, 0], [nan] * 3, [np.inf, 0, 0]])
+    assert label_ranks(logits, np.array([0, 0, 0, 0])).tolist() == [1, 2, 2, 0]
+
+
+def test_accuracy_by_hand():
+    """Ranks 0, 4, 5, 5 of 7 classes: one image is right at once, two are among the first five. Blocks do not matter."""
+    logits = np.array([np.arange(7, 0, -1.0)] * 4)
+    labels = np.array([0, 4, 5, 5])
+    for blocks in ([logits], [logits[:1], logits[1:]], np.split(logits, 4)):
+        assert accuracy(blocks, labels) == Accuracy(0.25, 0.5)
+
+
+def test_softmax_by_hand():
+    """Also where exp overflows: 1 / (1 + 1/2)."""
+    logits = np.array([[1000, 1000 - np.log(2)], [0, 0]], np.float32)
+    found = softmax(logits)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[2 / 3, 1 / 3], [0.5, 0.5]], rtol=1e-4)
+
+
+def test_images_without_labels_are_refused():
+    logits = [np.zeros((3, 4)), np.zeros((3, 4))]
+    with pytest.raises(ValueError, match="5 labels, but at least 6 images"):
+        accuracy(logits, np.zeros(5, int))
+    with pytest.raises(ValueError, match="6 images and 7 labels"):
+        accuracy(logits, np.zeros(7, int))
+    with pytest.raises(ValueError, match="0 images and 0 labels"):
+        accuracy([], np.zeros(0, int))
+
+
+# --- against the recorded evaluation
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSet:
+    """The recorded run's images: the first 1200 are for training, the next 400 for validation."""
+    run = np.load(DATA / "imp_fc_sgd.npz")
+    x, y = run["x"], run["y"].astype(np.int32)
+    return ImageSet(x[:1200], y[:1200], x[1200:1600], y[1200:1600], run["mean"], (3, 8, 8), 10, "digits")
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_equals_the_notebook(digits, number):
+    """Last checkpoint, stored moments, validation images; every removal curve to the image."""
+    result = RunDirectory(DATA / "imp_fc_sgd_run", "IMP").read_round(number)
+    with np.load(DATA / "postprocess.npz") as file:
+        recorded = {name.removeprefix(f"digits_r{number}_"): file[name] for name in file.files}
+    np.testing.assert_allclose(probabilities(result, digits), recorded["probabilities"], rtol=0, atol=1e-5)
+    found = evaluate(result, digits)
+    assert found.top1 == recorded["top1"]
+    top5 = np.argsort(-recorded["probabilities"], axis=1)[:, :5]
+    assert found.top5 == np.mean(np.any(top5 == digits.val_labels[:, None], axis=1))
+
+    connections = input_connections(result.masks[0].W)
+    order = np.array(RECORDED_ORDERS[number].split(), int)
+    assert np.all(np.diff(connections[order]) <= 0)
+    np.testing.assert_array_equal(order[:12], recorded["top_nodes"])
+    sizes = range(0, 41, 8)
+    most = removal_curve(result, digits, order, sizes)
+    np.testing.assert_array_equal(most.top1, recorded["removal_max"])
+    assert most.full == found
+    np.testing.assert_array_equal(removal_curve(result, digits, order[::-1], sizes).top1, recorded["removal_min"])
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_equals_the_recorded_validation(digits, number):
+    """The last validation of a round is that of its last checkpoint: the same number of wrong images of 400."""
+    result = RunDirectory(DATA / "imp_fc_sgd_run", "IMP").read_round(number)
+    assert result.validation_steps[-1] == result.checkpoints[-1].step == 120
+    assert round(400 * (1 - evaluate(result, digits).top1)) == round(400 * float(result.validation_errors[-1]))
+
+
+# --- against the Keras model
+
+NETWORKS = {"f7:f6:x": (3, 4, 4), "c3,4:p2,1:f5:x": (2, 8, 8)}
+CLASSES = 8
+
+
+def keras_logits(result: Round, masks, image_set: ImageSet, step: int) -> np.ndarray:
+    """Validation mode, all images at once."""
+    model = build_model(result.specs, image_set.shape)
+    state, checkpoint = NetworkState(model, result.specs), result.checkpoint_at(step)
+    state.set_parameters(checkpoint.parameters)
+    state.set_masks(masks)
+    for layer, values in enumerate(checkpoint.moments):
+        if values is not None:
+            model.get_layer(f"layer_{layer}").running_mean.assign(values.mean)
+            model.get_layer(f"layer_{layer}").running_variance.assign(values.variance)
+    x = (image_set.val_images.astype(np.float32) - image_set.mean) * np.float32(1 / 255)
+    return model(x, training=False).numpy()
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+@pytest.mark.parametrize("step", [5, 20])
+def test_equals_the_keras_model(arch, step):
+    image_set = random_images(NETWORKS[arch], CLASSES)
+    result = random_round(arch, NETWORKS[arch], CLASSES)
+    logits = keras_logits(result, result.masks, image_set, step)
+    found = np.concatenate(list(logit_blocks(result, image_set, step)))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, logits, rtol=0, atol=1e-6 * np.max(np.abs(logits)))
+    order = np.argsort(-logits, axis=1)
+    right = order == image_set.val_labels[:, None]
+    assert evaluate(result, image_set, step) == Accuracy(right[:, 0].mean(), right[:, :5].any(axis=1).mean())
+    np.testing.assert_allclose(probabilities(result, image_set, step), softmax(logits), rtol=0, atol=1e-5)
+
+
+def test_removal_with_surviving_biases_equals_the_keras_model():
+    """Nodes with all inputs gone give ReLU(b); labels are what the full network says. Were the biases gone, too, the
+    curve would be another one."""
+    result = random_round("f7:f6:x", (3, 4, 4), CLASSES)
+    first, *others = result.checkpoints[0].parameters
+    first = first._replace(b=np.linspace(-0.5, 1, 7, dtype=np.float32))
+    result = with_checkpoint(result, 5, parameters=(first, *others))
+    kept, gone = (
+        dataclasses.replace(result, masks=(result.masks[0]._replace(b=b), *result.masks[1:]))
+        for b in (np.ones(7, np.float32), np.zeros(7, np.float32))
+    )
+    image_set = random_images((3, 4, 4), CLASSES, val_count=400)
+    labels = np.argmax(keras_logits(kept, kept.masks, image_set, 5), axis=1)
+    image_set = dataclasses.replace(image_set, val_labels=labels)
+    order, sizes = np.array([4, 0, 6, 2, 1, 5, 3]), [0, 2, 4, 6]
+    found = removal_curve(kept, image_set, order, sizes, step=5)
+    for index, size in enumerate(sizes):
+        masks = (without_nodes(kept.masks[0], order[:size]), *kept.masks[1:])
+        right = np.argsort(-keras_logits(kept, masks, image_set, 5), axis=1) == image_set.val_labels[:, None]
+        assert (found.top1[index], found.top5[index]) == (right[:, 0].mean(), right[:, :5].any(axis=1).mean())
+    assert found.full.top1 == 1 and len(set(found.top1)) == len(sizes)
+    without_biases = removal_curve(gone, image_set, order, sizes, step=5)
+    assert np.all(found.top1[:3] != without_biases.top1[:3])
+
+
+def test_a_mask_without_nodes_by_hand():
+    mask = Mask(np.array([[1, 1, 0], [1, 0, 1]], np.float32), np.array([1, 1, 0], np.float32))
+    found = without_nodes(mask, [2, 0])
+    assert found.W.tolist() == [[0, 1, 0], [0, 0, 0]] and found.b.tolist() == [1, 1, 0]
+    assert mask.W.tolist() == [[1, 1, 0], [1, 0, 1]]
+
+
+# --- by hand
+
+
+def two_nodes(bias: float, mask_b: float) -> tuple[Round, ImageSet]:
+    """f2:x on the four images of two pixels x_0, x_1 = -1/2 or 1/2; moments (0, 1), so that z = x.
+
+    Node 0 gives h_0 = ReLU(x_0 + bias * mask_b), node 1 h_1 = ReLU(x_1). The logits are (h_0 - 3/4, h_1), and the
+    second class is the right one for all images.
+    """
+    specs = build_specs(parse_arch("f2:x"), (True, False), (2, 1, 1), 2)
+    ones, zeros, eye = np.ones(2, np.float32), np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
+    parameters = (
+        Parameters(eye, np.array([bias, 0], np.float32), ones, zeros),
+        Parameters(eye, np.array([-0.75, 0], np.float32), ones, zeros),
+    )
+    masks = Mask(eye, np.array([mask_b, 1], np.float32)), Mask(np.ones((2, 2), np.float32), ones)
+    checkpoint = Checkpoint(9, parameters, (Moments(zeros, ones),) * 2)
+    errors = np.zeros(10, np.float32), (0,), np.zeros(1, np.float32)
+    images, labels = np.array([[0, 0], [0, 255], [255, 0], [255, 255]], np.uint8), np.ones(4, np.int32)
+    mean = np.full(2, 127.5, np.float32)
+    image_set = ImageSet(images[:0], labels[:0], images, labels, mean, (2, 1, 1), 2, "by hand")
+    return Round(0, specs, np.zeros(1), masks, (checkpoint,), *errors), image_set
+
+
+def test_a_surviving_bias_holds_its_node_up():
+    """With b = 3/2 node 0 gives 1 or 2, and h_0 - 3/4 = 1/4 or 5/4 is below h_1 for x = (-1/2, 1/2) only. Without its
+    weight it gives 3/2 for all images, and 3/4 is above every h_1. Were the bias gone too, h_0 - 3/4 would be below
+    zero, with the weight and without it."""
+    result, image_set = two_nodes(bias=1.5, mask_b=1)
+    found = removal_curve(result, image_set, [0], [0, 1])
+    assert found.top1.tolist() == [0.25, 0] and found.relative.tolist() == [1, 0]
+    pruned, _ = two_nodes(bias=1.5, mask_b=0)
+    assert removal_curve(pruned, image_set, [0], [0, 1]).top1.tolist() == [1, 1]
+
+
+def test_a_held_up_node_whose_stored_mean_lags():
+    """Node 0 has no inputs and the bias 1/2: variance 0. Its stored mean lags behind by 0.01, which is z_0 = 1000 for
+    all images and makes the first class win. The moments of the images themselves make z_0 = 0 and z_1 = -1 or 1, so
+    that the logits are (-3/4, z_1)."""
+    result, image_set = two_nodes(bias=0.5, mask_b=1)
+    result = dataclasses.replace(result, masks=(without_nodes(result.masks[0], [0]), result.masks[1]))
+    lagging = Moments(np.array([0.49, 0], np.float32), np.array([0, 1], np.float32))
+    result = with_checkpoint(result, 9, moments=(result.checkpoints[0].moments[0], lagging))
+    assert evaluate(result, image_set).top1 == 0
+    assert evaluate(result, image_set, normalise="batch").top1 == 0.5
+
+
+# --- removal
+
+
+def test_removal_keeps_the_moments_of_the_full_network():
+    """For normalise = "batch", too: those of the images through all nodes."""
+    image_set = random_images((3, 4, 4), CLASSES)
+    result = random_round("f7:f6:x", (3, 4, 4), CLASSES)
+    x = (image_set.val_images.astype(np.float32) - image_set.mean) * np.float32(1 / 255)
+    values, moments = x.astype(np.float64), []
+    for layer, (W, b, gamma, beta) in enumerate(result.checkpoints[1].parameters):
+        mean, variance = values.mean(axis=0), values.var(axis=0)
+        moments.append(Moments(mean, variance))
+        z = (values - mean) / np.sqrt(variance + 1e-10)
+        values = np.maximum((gamma * z + beta) @ (W * result.masks[layer].W) + b * result.masks[layer].b, 0)
+    fixed = with_checkpoint(result, 20, moments=tuple(moments))
+    order, sizes = [2, 5, 1, 0], [0, 2, 4]
+    found = removal_curve(result, image_set, order, sizes, normalise="batch")
+    expected = removal_curve(fixed, image_set, order, sizes)
+    np.testing.assert_array_equal(found.top1, expected.top1)
+    np.testing.assert_array_equal(found.top5, expected.top5)
+    assert not np.array_equal(found.top5, removal_curve(result, image_set, order, sizes).top5)
+
+
+def test_removal_leaves_the_round_as_it_is():
+    result = random_round("f7:f6:x", (3, 4, 4), CLASSES)
+    before = [mask.W.copy() for mask in result.masks]
+    removal_curve(result, random_images((3, 4, 4), CLASSES), range(7), [7])
+    for mask, W in zip(result.masks, before, strict=True):
+        np.testing.assert_array_equal(mask.W, W)
+
+
+def test_orders_by_hand():
+    """Most connected first, ties by index; least is the same from its end; random is a permutation for each seed."""
+    connections = np.array([3, 9, 3, 0, 9])
+    assert removal_order(connections).tolist() == [1, 4, 0, 2, 3]
+    assert removal_order(connections, "least").tolist() == [3, 2, 0, 4, 1]
+    drawn = [removal_order(np.arange(100), "random", seed) for seed in (0, 0, 1)]
+    assert sorted(drawn[0]) == list(range(100))
+    assert drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
+    with pytest.raises(ValueError, match="order = 'max': accepted: most, least, random"):
+        removal_order(connections, "max")
+
+
+def test_relative_accuracy_by_hand():
+    sizes, curve = np.array([0, 8]), np.array([0.5, 0.125])
+    assert RemovalCurve(sizes, curve, curve, Accuracy(0.5, 0.9)).relative.tolist() == [1, 0.25]
+    assert np.isnan(RemovalCurve(sizes, 0 * curve, curve, Accuracy(0.0, 0.9)).relative).all()
+
+
+def test_full_accuracy_without_size_zero():
+    """Relative accuracies are those to the full network, whatever the sizes; no sizes, no curve."""
+    result, image_set = random_round("f7:x", (3, 4, 4), CLASSES), random_images((3, 4, 4), CLASSES)
+    found = removal_curve(result, image_set, range(7), [3])
+    assert found.full == evaluate(result, image_set)
+    assert found.relative.tolist() == [found.top1[0] / found.full.top1]
+    assert removal_curve(result, image_set, range(7), []).top1.shape == (0,)
+
+
+def test_refusals():
+    image_set = random_images((3, 4, 4), CLASSES)
+    result = random_round("f7:x", (3, 4, 4), CLASSES)
+    with pytest.raises(ValueError, match="order has a node twice"):
+        removal_curve(result, image_set, [1, 2, 1], [1])
+    with pytest.raises(ValueError, match=r"sizes = \[0, 8\]: accepted: 0 to 7"):
+        removal_curve(result, image_set, range(7), [0, 8])
+    with pytest.raises(DataError, match=r"images of 9 classes; accepted: 8, those of the network"):
+        evaluate(result, dataclasses.replace(image_set, classes=9))
+    with pytest.raises(DataError, match="stored no checkpoint at step 6; accepted: 5, 20"):
+        evaluate(result, image_set, 6)
+    with pytest.raises(ValueError, match="normalise = 'moments': accepted"):
+        evaluate(result, image_set, normalise="moments")
+    convolutions = random_round("c3,4:x", (3, 4, 4), CLASSES)
+    with pytest.raises(DataError, match="only nodes of a dense first layer can be removed"):
+        removal_curve(convolutions, image_set, [0], [1])
