@@ -28,7 +28,7 @@ from sifting.keys import (
     number,
     text,
 )
-from sifting.methods import METHODS, Cavity, Iterative, LayerByLayer, Levels, Method, Random
+from sifting.methods import METHODS, OTHER_RUNS, Cavity, Iterative, LayerByLayer, Levels, Method, Random
 
 COMMAND_LINE = "--set"
 
@@ -354,7 +354,8 @@ def _resolve(values: Mapping, sections: Mapping[str, str], files: str) -> Experi
             raise refusal(source, section, name, value, kind.accepts + why) from None
     methods = [name for name in METHODS if name in sections]
     if len(methods) != 1:
-        found = f"{_names(methods)} in {', '.join(sections[name] for name in methods)}" if methods else "none"
+        sources = ", ".join(dict.fromkeys(sections[name] for name in methods))
+        found = f"{_names(methods)} in {sources}" if methods else "none"
         raise InputError(f"{files}: method section: found {found}; accepted: exactly one of {_names(METHODS)}")
     if "arch" not in parsed["Network"]:
         raise InputError(f"{files}: [Network] arch is missing; accepted: {architecture.ACCEPTED}")
@@ -437,7 +438,7 @@ def _settle_defaults(experiment: Experiment) -> Experiment:
         settled["prune"] = method.default_prune(len(network.arch))
     if hasattr(method, "prune_step") and method.prune_step is None:
         settled["prune_step"] = network.steps
-    for entry in ("dense_run", "like"):
+    for entry in OTHER_RUNS:
         if getattr(method, entry, None) is not None:
             settled[entry] = os.path.expanduser(getattr(method, entry))
     experiment = experiment.replace(name, **settled)

@@ -136,7 +136,7 @@ def anything(recorded: Any, new: Any) -> bool:
 
 
 def extension(recorded: tuple | None, new: tuple | None) -> bool:
-    """For lists of levels, of which one may be the beginning of the other."""
+    """For lists of levels, which may become longer. A shorter list would leave no record of the levels trained."""
     if recorded is None or new is None:
         return recorded == new
-    return all(old == level for old, level in zip(recorded, new, strict=False))
+    return new[: len(recorded)] == recorded

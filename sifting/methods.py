@@ -245,3 +245,4 @@ class Random(Levels):
 METHODS: dict[str, type[Method]] = {
     method.__name__: method for method in (IMP, OneShot, SNIP, SynFlow, Random, LayerByLayer, GraSP, Cavity)
 }
+OTHER_RUNS = ("dense_run", "like")  # keys that name a run directory

@@ -20,7 +20,7 @@ from sifting.architecture import LayerSpec, build_specs
 from sifting.errors import DataError, InputError, Interrupted, RunDirectoryError, SiftingError
 from sifting.inputs import Experiment, read_experiment
 from sifting.keys import integer
-from sifting.methods import Iterative
+from sifting.methods import OTHER_RUNS, Iterative
 from sifting.quiet import native_messages_hidden
 from sifting.random_streams import draw_seed
 from sifting.run_directory import RunDirectory, find_runs, read_round_file
@@ -72,17 +72,21 @@ def read_experiments(paths: list[str]) -> list[Experiment]:
         seeds = []
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds '{','.join(_SEEDS.value)}': accepted: different whole numbers >= 0, such as 1,2,3,4")
-    return [
-        read_experiment(
-            paths,
-            [
-                *_SET.value,
-                f"Network.seed={seed}",
-                f"IO.save_dir={os.path.join(experiment.io.save_dir, f'seed_{seed}')}",
-            ],
-        )
-        for seed in seeds
-    ]
+    return [read_experiment(paths, [*_SET.value, *_of_seed(experiment, seed)]) for seed in seeds]
+
+
+def _of_seed(experiment: Experiment, seed: int) -> list[str]:
+    """What one of --seeds changes: seed, save_dir, and other runs that have a sub-folder of this seed."""
+    folder = f"seed_{seed}"
+    changes = [f"Network.seed={seed}", f"IO.save_dir={os.path.join(experiment.io.save_dir, folder)}"]
+    for key in OTHER_RUNS:
+        if getattr(experiment.method, key, None) is not None:
+            path = Path(getattr(experiment.method, key))  # DIR, or DIR/PREFIX
+            if (path / folder).is_dir():
+                changes.append(f"{experiment.method_name}.{key}={path / folder}")
+            elif (path.parent / folder).is_dir():
+                changes.append(f"{experiment.method_name}.{key}={path.parent / folder / path.name}")
+    return changes
 
 
 def check(experiment: Experiment) -> None:
@@ -96,9 +100,11 @@ def check(experiment: Experiment) -> None:
         ) from None
     if experiment.network.restart:
         _check_restart(experiment, specs)
-    for key in ("dense_run", "like"):
+    for key in OTHER_RUNS:
         if getattr(experiment.method, key, None) is not None:
-            _check_other_run(experiment, key, specs)
+            taken = key == "dense_run" and 0 in _directory(experiment).rounds() and not _OVERWRITE.value
+            if not taken:
+                _check_other_run(experiment, key, specs)
 
 
 def _check_other_run(experiment: Experiment, key: str, specs: tuple[LayerSpec, ...]) -> None:
@@ -184,7 +190,7 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
         finally:
             screen.close()
         if not directory.rounds():
-            screen.line("No round was trained: stop_ratio is met before the first one.")
+            screen.line("No round was trained: stop_ratio is met before the first one, or there is no level to train.")
         elif directory.rounds() == stored:
             screen.line("All rounds were there already.")
     return directory
@@ -237,7 +243,7 @@ def _check_sources_stay(experiment: Experiment, directory: RunDirectory, first: 
         sources = [
             ("Network", key, Path(getattr(experiment.network, key))) for key in ("rest_weights_file", "rest_mask_file")
         ]
-    for key in ("dense_run", "like"):
+    for key in OTHER_RUNS:
         if getattr(experiment.method, key, None) is not None:
             run = find_runs([getattr(experiment.method, key)])[0]
             sources += [(experiment.method_name, key, run.round_path(number)) for number in run.rounds()]
@@ -264,14 +270,13 @@ def _differences(recorded: Experiment | None, experiment: Experiment) -> list[st
     for section, here in experiment.sections().items():
         for key in vars(here):
             old, new = getattr(there[section], key), getattr(here, key)
-            continues = type(here).__dataclass_fields__[key].metadata["continues"]
-            if section != "IO" and not continues(old, new):
-                differences.append(f"[{section}] {key} = {_text(old)} there, {_text(new)} here")
+            facts = type(here).__dataclass_fields__[key].metadata
+            if section != "IO" and not facts["continues"](old, new):
+                recorded_text, text = (
+                    "unset" if value is None else facts["kind"].format(value) for value in (old, new)
+                )
+                differences.append(f"[{section}] {key} = {recorded_text} there, {text} here")
     return differences
-
-
-def _text(value) -> str:
-    return ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _record(experiment: Experiment, source: str) -> dict:

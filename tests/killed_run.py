@@ -1,7 +1,8 @@
 """A run that kills itself: `python killed_run.py KILLS ARGUMENT ...`, a child of test_kill.py.
 
-KILLS is a JSON list of two entries, each a number or null: the seconds of training after which SIGKILL comes, from a
-timer; and the number of the file operation (a flush to disk, a rename) before which it comes.
+KILLS is a JSON list of two entries, each a number or null: the seconds after the first steps (so that compilation does
+not count) after which SIGKILL comes, from a timer; and the number of the file operation (a flush to disk, a rename)
+before which it comes.
 """
 
 import json
@@ -18,16 +19,16 @@ def kill() -> None:
 
 
 def kill_after(seconds: float) -> None:
-    begin_round = screen.Screen.begin_round
+    update = screen.Screen.update
 
-    def begin_round_with_timer(self, *arguments):
+    def update_with_timer(self, *arguments):
         if not threading.active_count() > 1:
             timer = threading.Timer(seconds, kill)
             timer.daemon = True
             timer.start()
-        begin_round(self, *arguments)
+        update(self, *arguments)
 
-    screen.Screen.begin_round = begin_round_with_timer
+    screen.Screen.update = update_with_timer
 
 
 def kill_before_operation(number: int) -> None:

@@ -14,17 +14,28 @@ _INPUT = {
     "IO": {},
     "Data": {"dataset": "EdgeCollage32", "collage_images": "300", "collage_val_images": "40"},
     "Network": {"arch": "f4:x", "steps": "20", "batch_size": "5", "val_size": "30", "validate_step": "10", "seed": "1"},
+}
+_LEVELS = {"prune": "T:F", "sparsity": "0.5, 0.9"}
+_METHODS = {
     "IMP": {"prune": "T:F", "weights_step": "5", "max_iterations": "3"},
+    "OneShot": _LEVELS | {"weights_step": "5"},
+    "SNIP": _LEVELS | {"images": "100"},
+    "SynFlow": _LEVELS,
+    "Random": _LEVELS,
+    "LayerByLayer": {"prune": "T:F", "weights_step": "5"},
+    "GraSP": _LEVELS | {"images": "100"},
+    "Cavity": {"prune": "T:F", "weights_step": "5", "images": "100", "max_iterations": "3"},
 }
 
 
-def input_text(folder: Path, *changes: str) -> str:
+def input_text(folder: Path, *changes: str, method: str = "IMP") -> str:
     """An input file for the specs above; its save_dir and cache_dir are in `folder`.
 
     Args:
         changes: "Section.key=value"; without "=value" the key is left out.
+        method: name of the method section.
     """
-    sections = copy.deepcopy(_INPUT)
+    sections = copy.deepcopy(_INPUT | {method: _METHODS[method]})
     sections["IO"] = {"save_dir": str(folder / "run"), "cache_dir": str(folder / "cache")}
     for change in changes:
         target, given, value = change.partition("=")
@@ -39,9 +50,9 @@ def input_text(folder: Path, *changes: str) -> str:
     )
 
 
-def write_input(folder: Path, *changes: str, name: str = "test.in") -> Path:
+def write_input(folder: Path, *changes: str, name: str = "test.in", method: str = "IMP") -> Path:
     path = folder / name
-    path.write_text(input_text(folder, *changes))
+    path.write_text(input_text(folder, *changes, method=method))
     return path
 
 

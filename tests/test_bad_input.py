@@ -162,6 +162,109 @@ VALUES = [
 ]
 
 
+SPARSITIES = "increasing numbers > 0 and < 1, joined by ','"
+ONE_WAY = "the levels given in exactly one way: sparsity, or prune_ratio and rounds; given: "
+METHOD_VALUES = [
+    *(("SNIP.sparsity", value, SPARSITIES) for value in ("0", "1", "-0.5", "1.5", "nan", "", "half", "90%", "0.5;0.9")),
+    *(("SNIP.sparsity", value, SPARSITIES) for value in ("0.9, 0.5", "0.5, 0.5", "0.5,", ",0.5", "0.5, 1", "0.5 0.9")),
+    ("OneShot.prune_ratio", "0.3", ONE_WAY + "prune_ratio, sparsity"),
+    ("OneShot.rounds", "4", ONE_WAY + "rounds, sparsity"),
+    ("OneShot.rounds", "0", WHOLE),
+    ("OneShot.prune_ratio", "1", "a number > 0 and < 1"),
+    ("OneShot.weights_step", "20", "a whole number >= 0 and < 20"),
+    ("OneShot.prune_step", "21", "at most [Network] steps = 20"),
+    ("OneShot.scope", "both", "layerwise or global"),
+    ("OneShot.dense_run", "", "a run directory"),
+    ("SNIP.prune", "F:F", "at least one T, at a layer with weights"),
+    ("SNIP.prune", "T:T:T", "at most 2 flags"),
+    ("SNIP.images", "1", "a whole number >= 2"),
+    ("SNIP.images", "301", "at most 300, the number of training images"),
+    ("GraSP.images", "10000", "at most 300, the number of training images"),
+    ("Cavity.images", "301", "at most 300, the number of training images"),
+    ("SNIP.moments", "running", "batch or initial"),
+    ("SNIP.dense", "perhaps", "true or false"),
+    ("GraSP.temperature", "0", "a number > 0"),
+    ("SynFlow.iterations", "0", WHOLE),
+    ("Random.weights_step", "20", "a whole number >= 0 and < [Network] steps = 20"),
+    ("Random.scope", "all", "global or layerwise"),
+    ("Cavity.weights_step", "20", "a whole number >= 0 and < [Network] steps = 20"),
+    ("Cavity.prune", "T:T", "T at the first layer alone, which must be a dense one"),
+    ("Cavity.prune", "F:T", "T at the first layer alone, which must be a dense one"),
+    ("LayerByLayer.layers", "2", "at most 1, the number of prunable layers"),
+    ("LayerByLayer.layers", "0", WHOLE),
+    ("LayerByLayer.first_layer", "2", "at most [LayerByLayer] layers = 1"),
+    ("LayerByLayer.freeze", "weights", "mask_and_weights or mask"),
+    ("LayerByLayer.weights_step", "20", "a whole number >= 0 and < 20"),
+    ("IMP.scope", "networkwide", "layerwise or global"),
+    ("Network.init_deviation", "0", "layer, common, or a number > 0"),
+    ("Network.init_deviation", "Glorot", "layer, common, or a number > 0"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "accepted"), METHOD_VALUES)
+def test_value_of_a_method(refuse, tmp_path, key, value, accepted):
+    """As above, in an input file of that method."""
+    section, _, name = key.partition(".")
+    path = write_input(tmp_path, f"{key}={value}", method=section if section != "Network" else "SNIP")
+    line = refuse(path)
+    assert line.startswith(f"{path}: [{section}] {name} = {value!r}: accepted: ") and accepted in line
+    assert not (tmp_path / "run").exists()
+
+
+def restart(*changes: str) -> tuple[str, ...]:
+    return "Network.restart=true", *changes
+
+
+COMBINATIONS = [
+    ("SNIP", ["SNIP.sparsity"], "default: [SNIP] sparsity = '': accepted: ", ONE_WAY + "none"),
+    ("SNIP", ["SNIP.sparsity", "SNIP.prune_ratio=0.3"], "[SNIP] prune_ratio = '0.3'", ONE_WAY + "prune_ratio"),
+    ("SNIP", ["SNIP.sparsity", "SNIP.rounds=3"], "[SNIP] rounds = '3'", ONE_WAY + "rounds"),
+    ("SNIP", ["SNIP.prune_ratio=0.3", "SNIP.rounds=3"], "[SNIP] ", ONE_WAY + "prune_ratio, rounds, sparsity"),
+    ("Random", ["Random.like=a"], "[Random] like = 'a'", "prune_ratio and rounds, or like; given: like, sparsity"),
+    ("SNIP", ["SNIP.images"], "default: [SNIP] images = '10000'", "at most 300, the number of training images"),
+    (
+        "SNIP",
+        ["SNIP.images=151", "Data.data_ratio=0.5"],
+        "[SNIP] images = '151'",
+        "at most 150, the number of training",
+    ),
+    (
+        "SNIP",
+        ["Network.init_sparsity=0.5"],
+        "[SNIP] sparsity = '0.5, 0.9'",
+        "levels above [Network] init_sparsity = 0.5",
+    ),
+    ("Random", ["Random.dense=false", "Random.weights_step=5"], "[Random] weights_step = '5'", "0 with dense = false"),
+    ("Cavity", ["Network.arch=c3,4:x"], "[Cavity] prune = 'T:F'", "the first layer alone, which must be a dense one"),
+    ("Cavity", ["Network.arch=p2,2:f4:x"], "[Cavity] prune = 'T:F'", "at least one T, at a layer with weights"),
+    ("SNIP", ["Network.arch=c3,4:p2,2:x", "SNIP.prune=F:T"], "[SNIP] prune = 'F:T'", "at least one T, at a layer with"),
+    (
+        "LayerByLayer",
+        ["LayerByLayer.prune=T:T", "LayerByLayer.first_layer=2"],
+        "[LayerByLayer] first_layer = '2'",
+        "1, but after [Network] restart",
+    ),
+    (
+        "LayerByLayer",
+        ["LayerByLayer.prune=T:T", "LayerByLayer.first_layer=2", "LayerByLayer.layers=1", "Network.restart=true"],
+        "[LayerByLayer] first_layer = '2'",
+        "at most [LayerByLayer] layers = 1",
+    ),
+    ("SNIP", restart("Network.rest_it=3"), "[Network] rest_it = '3'", "at most 2, the number of levels"),
+    ("Cavity", restart("Network.rest_it=3"), "[Network] rest_it = '3'", "less than [Cavity] max_iterations = 3"),
+    ("OneShot", restart("OneShot.dense_run=a"), "[OneShot] dense_run = 'a'", "not with restart, which says itself"),
+    ("Random", ["Random.sparsity", "Random.like=a", "Random.scope=global"], "[Random] scope = 'global'", "layerwise"),
+]
+
+
+@pytest.mark.parametrize(("method", "changes", "value", "accepted"), COMBINATIONS)
+def test_values_of_a_method_that_do_not_fit_each_other(refuse, tmp_path, method, changes, value, accepted):
+    path = write_input(tmp_path, *changes, method=method)
+    line = refuse(path)
+    assert line.startswith(value if value.startswith("default") else f"{path}: {value}") and accepted in line
+    assert ": accepted: " in line and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("key", "value", "accepted"), VALUES)
 def test_value(refuse, tmp_path, key, value, accepted):
     """The line names file, section, key, value and what is accepted; save_dir is not even made."""
@@ -210,7 +313,8 @@ def test_class_map_file(refuse, tmp_path, content, accepted):
 
 # --- files ---------------------------------------------------------------------------------------------------------
 
-SECTIONS = "accepted: [IO], [Data], [Network], [IMP], [Scale]"
+METHODS = "[IMP], [OneShot], [SNIP], [SynFlow], [Random], [LayerByLayer], [GraSP], [Cavity]"
+SECTIONS = f"accepted: [IO], [Data], [Network], {METHODS}, [Scale]"
 GOOD = input_text(Path("here"))
 FILES = {
     "empty": ("", "method section: found none; accepted: exactly one of [IMP]"),
@@ -257,16 +361,18 @@ def test_file(refuse, tmp_path, name):
     assert os.listdir(tmp_path) == ["test.in"]
 
 
-def test_two_methods(refuse, tmp_path, monkeypatch):
-    other = dataclasses.make_dataclass("Other", [], bases=(inputs.IMP,), frozen=True)
-    monkeypatch.setitem(inputs.METHODS, "Other", other)
-    monkeypatch.setitem(inputs.SECTIONS, "Other", other)
+def test_two_methods_in_one_file(refuse, tmp_path):
+    path = write_input(tmp_path, "SNIP.sparsity=0.5")
+    line = refuse(path)
+    assert line == f"{path}: method section: found [IMP], [SNIP] in {path}; accepted: exactly one of {METHODS}"
+
+
+def test_two_methods_in_two_files_or_by_set(refuse, tmp_path):
     path, change = write_input(tmp_path), tmp_path / "change.in"
-    change.write_text("[Other]\n")
+    change.write_text("[Cavity]\n")
     line = refuse(path, change)
-    assert (
-        "found [IMP], [Other] in" in line and str(change) in line and "accepted: exactly one of [IMP], [Other]" in line
-    )
+    assert line.endswith(f"found [IMP], [Cavity] in {path}, {change}; accepted: exactly one of {METHODS}")
+    assert "found [IMP], [Random] in" in refuse(path, "--set", "Random.sparsity=0.5")
 
 
 # --- the command line ----------------------------------------------------------------------------------------------
@@ -514,6 +620,150 @@ def test_restart_behind_the_last_round(refuse, tmp_path):
     assert refuse(path) == f"{path}: [Network] rest_it = '3': accepted: less than [IMP] max_iterations = 3"
 
 
+# --- other runs that a method names --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(tmp_path) -> RunDirectory:
+    """A run with two rounds of the same architecture, weights stored at steps 5 and 20."""
+    (tmp_path / "other").mkdir()
+    run_directory = RunDirectory(tmp_path / "other", "IMP")
+    for number in (0, 1):
+        run_directory.write_round(made_round(number))
+    return run_directory
+
+
+def naming(tmp_path: Path, key: str, value, *changes: str) -> Path:
+    """An input file of [OneShot] with dense_run, or of [Random] with like."""
+    if key == "dense_run":
+        return write_input(tmp_path, f"OneShot.dense_run={value}", *changes, method="OneShot")
+    return write_input(tmp_path, "Random.sparsity", f"Random.like={value}", *changes, method="Random")
+
+
+BOTH = pytest.mark.parametrize("key", ["dense_run", "like"])
+
+
+@BOTH
+def test_a_run_that_fits_is_accepted(tmp_path, other, key):
+    """As DIR and as DIR/PREFIX; else the tests below would prove nothing."""
+    for value in (other.folder, other.folder / "IMP"):
+        run.check(inputs.read_experiment([str(naming(tmp_path, key, value))]))
+
+
+@BOTH
+def test_a_name_that_is_no_run(refuse, tmp_path, key):
+    """Missing, empty, a file, several runs in one folder, several seeds: the line says which."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("a/one", "a/two", "seeds/seed_1/IMP", "seeds/seed_2/IMP"):
+        several = RunDirectory((tmp_path / name).parent, Path(name).name)
+        several.folder.mkdir(parents=True, exist_ok=True)
+        several.write_round(made_round(0))
+    section = {"dense_run": "OneShot", "like": "Random"}[key]
+    for name, reason in [
+        ("missing", "missing: holds no rounds"),
+        ("empty", "empty: holds no rounds"),
+        ("file", "file: holds no rounds"),
+        ("a", "a: holds the runs one, two"),
+        ("seeds", "2 seeds; one of them is meant"),
+    ]:
+        path = naming(tmp_path, key, name)
+        line = refuse(path)
+        assert line.startswith(f"{path}: [{section}] {key} = {name!r}: accepted: a run directory, or DIR/PREFIX (")
+        assert reason in line
+
+
+@BOTH
+def test_a_run_of_another_architecture(refuse, tmp_path, other, key):
+    for changes in (["Network.arch=f5:x"], ["Network.arch=f4:f4:x"], ["Data.reclass=m,2"]):
+        path = naming(tmp_path, key, other, *changes)
+        section = {"dense_run": "OneShot", "like": "Random"}[key]
+        assert refuse(path) == f"{path}: [{section}] {key} = '{other}': accepted: a run of the same architecture"
+
+
+@BOTH
+@pytest.mark.parametrize("case", ["empty", "truncated", "hostile", "another list"])
+def test_a_run_whose_rounds_are_damaged(refuse, tmp_path, other, key, case):
+    for number in (0, 1):
+        other.round_path(number).write_bytes(damaged_rounds()[case])
+    line = refuse(naming(tmp_path, key, other))
+    assert (
+        f"{key} = '{other}': accepted: a run directory, or DIR/PREFIX ({other.round_path(int(key == 'like'))}" in line
+    )
+    assert not (tmp_path / "code_was_run").exists()
+
+
+def test_a_dense_run_without_its_dense_round(refuse, tmp_path, other):
+    other.round_path(0).unlink()
+    assert MISSING in refuse(naming(tmp_path, "dense_run", other))
+
+
+@pytest.mark.parametrize(
+    ("change", "needed"),
+    [("OneShot.weights_step=4", "[4, 20]"), ("OneShot.prune_step=15", "[5, 15, 20]"), ("Network.steps=30", "[5, 30]")],
+)
+def test_a_dense_run_without_the_weights_that_are_needed(refuse, tmp_path, other, change, needed):
+    path = naming(tmp_path, "dense_run", other, change)
+    accepted = f"a run whose round 0 stored its weights at steps {needed}; this one has [5, 20]"
+    assert refuse(path) == f"{path}: [OneShot] dense_run = '{other}': accepted: {accepted}"
+
+
+def test_the_rewind_point_of_a_dense_run_is_its_first_checkpoint(refuse, tmp_path, other):
+    """weights_step = 5 is stored here, but step 2 before it: rewinding would go there."""
+    stored = made_round(0)
+    early = dataclasses.replace(stored.checkpoints[0], step=2)
+    other.write_round(dataclasses.replace(stored, checkpoints=(early, *stored.checkpoints)))
+    assert "this one has [2, 5, 20]" in refuse(naming(tmp_path, "dense_run", other))
+
+
+def test_densities_like_those_of_a_run_that_was_never_pruned(refuse, tmp_path, other):
+    other.round_path(1).unlink()
+    line = refuse(naming(tmp_path, "like", other))
+    assert line.endswith(f"[Random] like = '{other}': accepted: a run with rounds besides round 0")
+
+
+@BOTH
+def test_overwrite_does_not_delete_what_the_method_takes_from(refuse, tmp_path, directory, key):
+    """A run cannot name its own rounds; of another prefix in the same folder it can."""
+    for number in (0, 1):
+        directory.write_round(made_round(number))
+    line = refuse(naming(tmp_path, key, directory), "--overwrite")
+    assert f"{key} = '{directory}': accepted: rounds that --overwrite does not delete, as it does from 0 on" in line
+    assert directory.rounds() == [0, 1]
+    path = naming(tmp_path, key, directory, "IO.prefix=other")
+    with flagsaver.flagsaver(overwrite=True):
+        run.settle(RunDirectory(directory.folder, "other"), inputs.read_experiment([str(path)]))
+
+
+def test_more_images_for_scores_than_an_incomplete_training_set_has(refuse, tmp_path):
+    """Known only when the files are read; the file of 40 images stands for a part of the official ones."""
+    imagenet(tmp_path)
+    changes = "Data.dataset=ImageNet32", f"Data.dataloc={tmp_path / 'ImageNet'}", "SNIP.images=41"
+    path = write_input(tmp_path, *changes, method="SNIP")
+    assert refuse(path) == f"{path}: [SNIP] images = '41': accepted: at most 40, the number of training images"
+
+
+# --- restarts of other methods -------------------------------------------------------------------------------------
+
+
+def test_a_method_with_levels_may_restart_from_a_run_with_other_prune_flags_but_not_another_one(
+    refuse, tmp_path, directory
+):
+    """It takes only masks and weights; [Cavity] goes on from the ratios, of the same layers."""
+    for number in (0, 1, 2):
+        directory.write_round(made_round(number))
+    run.check(inputs.read_experiment([str(write_input(tmp_path, *restart("SNIP.prune=T:T"), method="SNIP"))]))
+    line = refuse(write_input(tmp_path, *restart("LayerByLayer.prune=T:T"), method="LayerByLayer"))
+    assert f"rest_mask_file = '{directory.round_path(0)}': accepted: a round with the same [LayerByLayer] prune" in line
+    line = refuse(write_input(tmp_path, *restart("SNIP.prune=T:T", "Network.arch=f5:x"), method="SNIP"))
+    assert "accepted: a round of the same architecture, with stored weights" in line
+
+
+def test_a_method_with_levels_has_no_round_to_restart_from(refuse, tmp_path):
+    line = refuse(write_input(tmp_path, *restart("Network.rest_it=2"), method="SynFlow"))
+    assert line.startswith("default: [Network] rest_weights_file = ") and "itdata_0.pkl" in line and MISSING in line
+
+
 # --- run directories -----------------------------------------------------------------------------------------------
 
 
@@ -529,6 +779,13 @@ def test_another_experiment(refuse, tmp_path, begun):
     line = refuse(write_input(tmp_path, "Network.learning_rate=0.7", "IMP.prune=T:T"))
     assert line.startswith(f"{begun}: holds another experiment ([Network] learning_rate = 0.1 there, 0.7 here; ")
     assert "accepted: another [IO] save_dir or prefix, --overwrite to delete its rounds from 0 on, or [Network]" in line
+
+
+def test_another_method(refuse, tmp_path, begun):
+    line = refuse(write_input(tmp_path, method="SNIP"))
+    assert line.startswith(
+        f"{begun}: holds another experiment ([IMP] there, [SNIP] here); accepted: another [IO] save_dir"
+    )
 
 
 def test_a_later_seed_is_refused_before_the_first_one_starts(refuse, tmp_path):

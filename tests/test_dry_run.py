@@ -112,3 +112,67 @@ def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path
         )
         assert expected in process.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["poison"]
+
+
+@pytest.fixture
+def described(tmp_path):
+    """described(method, *changes): what is printed for the synthetic experiment of f4:x on 3072 inputs."""
+    return lambda method, *changes: dry_run.describe(
+        read_experiment([str(write_input(tmp_path, *changes, method=method))])
+    )
+
+
+def densities(text: str) -> dict[str, str]:
+    """Round to density, in percent."""
+    return {row[0]: row[1] for row in table(text, "round") if row[0].isdigit()}
+
+
+def test_levels(described, tmp_path):
+    """Round 0, then one round a level, however they are given; without the dense training rounds still count from 1."""
+    whole = {"0": "100.000", "1": "50.000", "2": "10.000"}
+    for method in ("OneShot", "SNIP", "SynFlow", "Random", "GraSP"):
+        assert densities(described(method)) == whole
+    assert densities(described("SNIP", "SNIP.dense=no")) == {"1": "50.000", "2": "10.000"}
+    by_ratio = described("SNIP", "SNIP.sparsity", "SNIP.prune_ratio=0.3", "SNIP.rounds=2", "Network.init_sparsity=0.2")
+    assert densities(by_ratio) == {"0": "80.000", "1": "56.000", "2": "39.200"}
+    assert densities(described("Cavity")) == {"0": "100.000", "1": "70.000", "2": "49.000"}
+
+
+def test_that_one_pool_says_nothing_of_a_single_layer(described):
+    note = "density of all pruned layers together"
+    assert note in described("IMP", "IMP.scope=global") and note in described("SNIP")
+    assert note not in described("IMP") and note not in described("Random")
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"), [("LayerByLayer", []), ("Random", ["Random.sparsity", "Random.like=a"])]
+)
+def test_rounds_that_the_file_does_not_tell(described, tmp_path, method, changes):
+    text = described(method, *changes)
+    assert f"rounds     as many as it takes: [{method}] decides while it runs" in text
+    experiment = read_experiment([str(write_input(tmp_path, *changes, method=method))])
+    assert dry_run.expected_rounds(experiment) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "rounds"),
+    [
+        ("IMP", [], 3),
+        ("SNIP", [], 3),
+        ("SNIP", ["SNIP.dense=no"], 3),  # rounds - number - 1 is what the ETA takes for those that follow
+        ("Random", ["Random.sparsity", "Random.prune_ratio=0.1", "Random.rounds=39"], 40),
+        ("Random", ["Random.sparsity", "Random.prune_ratio=0.1", "Random.rounds=40"], None),
+        ("Cavity", [], 3),
+    ],
+)
+def test_expected_rounds(tmp_path, method, changes, rounds):
+    """None where there are more than can be shown: then a stop_ratio is likely to end the run."""
+    experiment = read_experiment([str(write_input(tmp_path, *changes, method=method))])
+    assert dry_run.expected_rounds(experiment) == rounds
+
+
+def test_weights_of_a_rewind_point_take_disk(described):
+    """f4:x has 3072*4 + 4 + 2*3072 and 4*10 + 10 + 2*4 numbers, 18494 of 4 bytes: one checkpoint and masks a round."""
+    for method in ("IMP", "SNIP", "Cavity"):
+        assert "disk       about 0.1 MB a round, 0.1 MB more for round 0" in described(method)
+    assert "0.2 MB a round" in described("IMP", "IMP.prune_step=10")

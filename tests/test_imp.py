@@ -2,114 +2,27 @@
 
 import os
 import pickle
-import re
 import shutil
 import signal
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags
 from synthetic import write_input
+from tiny_runs import assert_same, expected_masks, files_of, interrupting, rounds_of, run
 
 from sifting import run as command
-from sifting.datasets.image_set import ImageSet
 from sifting.drivers import imp
 from sifting.errors import Interrupted, TrainingDiverged
-from sifting.inputs import read_experiment
+from sifting.forward import MaskedNetwork
 from sifting.network import initial_masks, initial_parameters
-from sifting.rounds import Mask, connected_fraction
+from sifting.rounds import connected_fraction
 from sifting.run_directory import RunDirectory, log_line
-from sifting.screen import Screen
-from sifting.session import Session
 from sifting.signals import Signals
 from sifting.training import Trainer
 
-INPUT = """
-[Data]
-dataset = EdgeCollage32
-[Network]
-arch = f6:f5:x
-steps = 12
-batch_size = 8
-val_size = 20
-validate_step = 5
-seed = 1
-jit_compile = false
-[IMP]
-prune = T:T:F
-prune_ratio = 0.3
-weights_step = 3
-max_iterations = 4
-"""
 RECORDED = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # written by the public TF1 code
-
-
-def image_set(val_size):
-    """In place of the embedded images: 60 of 4 x 4 pixels, 4 classes."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 4, 60 + val_size).astype(np.int32)
-    images = (rng.integers(0, 150, (60 + val_size, 48)) + 80 * (np.arange(48) % 4 == labels[:, None])).astype(np.uint8)
-    mean = images[:60].mean(axis=0, dtype=np.float32)
-    return ImageSet(images[:60], labels[:60], images[60:], labels[60:], mean, (3, 4, 4), 4, "a handful")
-
-
-class Watched(Session):
-    """A session that remembers what the network and the optimizer held when each round began."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.begins, self.trained = {}, []
-
-    def _train_steps(self, progress):
-        layers = [self._trainer.model.get_layer(f"layer_{index}") for index in range(len(self.specs))]
-        masks = [
-            Mask(layer.mask_W.numpy(), layer.mask_b.numpy()) if spec.is_dense else None
-            for layer, spec in zip(layers, self.specs, strict=True)
-        ]
-        optimizer = [variable.numpy() for variable in self._trainer.optimizer.variables]
-        number = progress.partial.number
-        self.begins[number] = self._network.parameters(), masks, self._network.moments(), optimizer
-        return super()._train_steps(progress)
-
-    def _train_call(self, key, number, start, stop):
-        errors = super()._train_call(key, number, start, stop)
-        self.trained.append((number, start, stop))
-        return errors
-
-
-def run(folder, *changes, kind=Watched, signals=None):
-    """Train, or continue, the experiment above with "Section.key=value" changed, into `folder`."""
-    path = folder.with_suffix(".in")
-    path.write_text(INPUT)
-    experiment = read_experiment([str(path)], [f"IO.save_dir={folder}", *changes])
-    directory = RunDirectory(folder, "IMP")
-    with directory.lock():
-        images = image_set(experiment.network.val_size)
-        session = kind(experiment, images, directory, Screen(stream=StringIO()), signals or Signals())
-        imp.run(session)
-        session.finish()
-    return directory, session
-
-
-def rounds_of(directory):
-    return [directory.read_round(number) for number in directory.rounds()]
-
-
-def files_of(directory):
-    """Everything whose content is fixed by the experiment."""
-    return {
-        path.name: path.read_bytes() for path in directory.folder.iterdir() if re.search(r"itdata|fin|out", path.name)
-    }
-
-
-def assert_same(ours, theirs):
-    """Equal arrays in every layer, None at the same places."""
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one is None) == (other is None)
-        for a, b in zip(one or (), other or (), strict=True):
-            np.testing.assert_array_equal(a, b)
 
 
 @pytest.fixture(scope="module")
@@ -175,26 +88,6 @@ def test_masked_weights_are_stored_at_their_rewound_values(whole):
                 assert np.mean(now.W[mask.W == 1] != then.W[mask.W == 1]) > 0.9
 
 
-def expected_masks(checkpoint, masks, ratio, prunable):
-    """The reference's rule, layer by layer, written out again."""
-    result = []
-    for parameters, mask, prune in zip(checkpoint.parameters, masks, prunable, strict=True):
-        if not prune:
-            result.append(mask)
-            continue
-        pool = np.sort(np.append((np.abs(parameters.W) * mask.W).ravel(), np.abs(parameters.b) * mask.b))
-        threshold = pool[int(ratio * pool.size)]
-        result.append(
-            Mask(
-                *(
-                    np.where((np.abs(p) >= threshold) & (m == 1), 1, 0)
-                    for p, m in zip(parameters[:2], mask, strict=True)
-                )
-            )
-        )
-    return result
-
-
 @pytest.mark.parametrize("prune_step", [8, 12])
 def test_masks_come_from_the_magnitudes_at_prune_step(prune_step, tmp_path):
     directory, session = run(tmp_path / "run", f"IMP.prune_step={prune_step}")
@@ -224,7 +117,11 @@ def test_ratios_accumulate_to_the_references_bits():
 
         class experiment:
             class method:
-                prune_ratio = 0.3
+                prune_ratio, scope = 0.3, "layerwise"
+
+        @classmethod
+        def network(cls, parameters, masks):
+            return MaskedNetwork(cls.specs, (3, 8, 8), parameters, masks)
 
     directory = RunDirectory(RECORDED, "IMP")
     for number in range(5):
@@ -427,19 +324,6 @@ def test_seconds_of_every_round_are_recorded(whole):
 
 
 # --- signals
-
-
-def interrupting(number, step, which=signal.SIGINT, times=1):
-    """A session that gets a real signal while it trains that step of that round."""
-
-    class Interrupting(Watched):
-        def _train_call(self, key, n, start, stop):
-            if n == number and start <= step < stop:
-                for _ in range(times):
-                    os.kill(os.getpid(), which)
-            return super()._train_call(key, n, start, stop)
-
-    return Interrupting
 
 
 def test_an_interrupted_run_continues_to_the_same_bits(tmp_path):

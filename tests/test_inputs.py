@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sifting import inputs, run
+from sifting import inputs, methods, run
 from sifting.architecture import LayerToken, build_specs, parse_arch
 from sifting.errors import InputError
 from sifting.inputs import Reclass, read_experiment
@@ -109,7 +109,7 @@ def test_sample_files_of_the_reference_run_unchanged(read, data, expected):
     hidden = LayerToken("f", (1024,))
     assert experiment.network.arch == (hidden, hidden, hidden, LayerToken("x", ()))
     assert vars(experiment.network) == vars(inputs.Network(experiment.network.arch)) | {"val_size": 10000}
-    assert experiment.method == inputs.IMP((True, True, True, False), prune_step=100000, stop_ratio=0.2)
+    assert experiment.method == methods.IMP((True, True, True, False), prune_step=100000, stop_ratio=0.2)
     assert experiment.data == dataclasses.replace(inputs.Data(), **expected)
     assert experiment.io == inputs.IO()
 
@@ -130,6 +130,60 @@ def test_defaults_that_depend_on_other_keys(read):
     assert experiment.method.prune == (True,) * 4 and experiment.method.prune_step == 5000
     assert Path(experiment.network.rest_weights_file) == Path("there/mine_itdata_0.pkl")
     assert Path(experiment.network.rest_mask_file) == Path("there/mine_itdata_3.pkl")
+
+
+METHOD_DEFAULTS = {
+    "OneShot": {"weights_step": 1000, "prune_step": 100000, "scope": "layerwise", "dense_run": None, "rounds": None},
+    "SNIP": {"images": 10000, "scope": "global", "moments": "batch", "dense": True, "prune": (True, True)},
+    "SynFlow": {"iterations": 100, "scope": "global", "dense": True, "prune": (True, True)},
+    "Random": {"scope": "layerwise", "weights_step": 0, "dense": True, "like": None},
+    "GraSP": {"images": 10000, "scope": "global", "temperature": 200.0, "moments": "batch", "dense": True},
+    "LayerByLayer": {"layers": 2, "first_layer": 1, "freeze": "mask_and_weights", "prune_ratio": 0.3},
+    "Cavity": {"prune": (True, False), "images": 10000, "prune_ratio": 0.3, "weights_step": 1000},
+}
+
+
+@pytest.mark.parametrize("name", METHOD_DEFAULTS)
+def test_defaults_of_the_other_methods(read, name):
+    """As docs/methods.md and the papers say. The sections with levels have no default for these."""
+    levels = "sparsity = 0.9\n" if issubclass(methods.METHODS[name], methods.Levels) else ""
+    experiment = read(f"[Network]\narch = f8:x\n[{name}]\n{levels}")
+    assert experiment.method_name == name and type(experiment.method) is methods.METHODS[name]
+    expected = METHOD_DEFAULTS[name]
+    assert {key: getattr(experiment.method, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(("name", "number"), [("IMP", 4), ("Cavity", 4), ("SNIP", 0), ("OneShot", 0)])
+def test_where_a_restart_begins_by_default(read, name, number):
+    """Round by round: behind the round before; methods with levels: at the dense one."""
+    text = f"[Network]\narch = f8:x\nrestart = yes\nrest_it = 5\n[{name}]\n"
+    levels = "prune_ratio = 0.3\nrounds = 9\n" if number == 0 else ""
+    assert Path(read(text + levels).network.rest_mask_file) == Path(f"IMP_itdata_{number}.pkl")
+
+
+def test_levels_are_given_in_two_ways(read):
+    """The levels of [IMP]: 0.3 of what remains goes, again and again."""
+    text = "[Network]\narch = f8:x\ninit_sparsity = 0.1\n[SynFlow]\n"
+    assert read(text + "sparsity = 0.3, 0.51,0.972\n").method.levels(0.1) == (0.3, 0.51, 0.972)
+    assert read(text + "sparsity = 0.9\n").method.levels(0.1) == (0.9,)
+    by_ratio = read(text + "prune_ratio = 0.3\nrounds = 3\n").method
+    assert by_ratio.levels(0.1) == pytest.approx((0.37, 0.559, 0.6913), abs=1e-15)
+    imp = read(text.replace("SynFlow", "IMP") + "max_iterations = 4\n").method
+    assert list(imp.sparsities(0.1)) == list(by_ratio.sparsities(0.1)) == [0.1, *by_ratio.levels(0.1)]
+
+
+def test_which_steps_each_method_stores():
+    """The rewind point and the last step of round 0, and the step that magnitudes are taken from."""
+    stored = {
+        methods.IMP(weights_step=3, prune_step=8): ({3, 8, 12}, {8, 12}),
+        methods.LayerByLayer(weights_step=3, prune_step=8): ({3, 8, 12}, {8, 12}),
+        methods.OneShot(weights_step=3, prune_step=8): ({3, 8, 12}, {12}),
+        methods.Cavity(weights_step=3): ({3, 12}, {12}),
+        methods.Random(weights_step=3): ({3, 12}, {12}),
+        methods.SNIP(): ({0, 12}, {12}),
+    }
+    for method, steps in stored.items():
+        assert (method.stored_steps(0, 12), method.stored_steps(1, 12)) == steps, method.name
 
 
 def test_both_names_of_restart_weights_step(read):
@@ -155,6 +209,9 @@ def test_both_names_of_restart_weights_step(read):
         ("IMP.prune", "T : F", (True, False)),
         ("IMP.prune", "T", (True,)),
         ("Network.STEPS", "2000", 2000),
+        ("Network.init_deviation", "layer", "layer"),
+        ("Network.init_deviation", "common", "common"),
+        ("Network.init_deviation", "2e-2", 0.02),
     ],
 )
 def test_spellings(read, key, text, value):
@@ -255,6 +312,23 @@ def test_scale_keeps_zero_zero_and_positive_numbers_positive(read):
     assert read(SCALED, "[Scale]\nsteps = 1e-3\n").method.weights_step == 2
 
 
+def test_scale_multiplies_the_steps_and_images_of_every_method(read):
+    """The sparsities, ratios and numbers of rounds and iterations stay."""
+    for name, keys, scaled in [
+        ("OneShot", "sparsity = 0.5\nweights_step = 1000", {"weights_step": 20, "prune_step": 2000}),
+        ("Random", "sparsity = 0.5\nweights_step = 1000", {"weights_step": 20}),
+        ("Random", "sparsity = 0.5", {"weights_step": 0}),
+        ("SNIP", "prune_ratio = 0.3\nrounds = 7", {"images": 2500}),
+        ("GraSP", "sparsity = 0.5\nimages = 4", {"images": 2}),  # batch normalisation needs two
+        ("SynFlow", "sparsity = 0.5\niterations = 50", {}),
+        ("LayerByLayer", "prune_step = 50000", {"weights_step": 20, "prune_step": 1000}),
+        ("Cavity", "weights_step = 3000", {"weights_step": 60, "images": 2500}),
+    ]:
+        text = f"[Network]\narch = f8:x\n[{name}]\n{keys}\n"
+        found = read(text, "[Scale]\nsteps = 0.02\nimages = 0.25\nbatch = 0.1\nwidth = 2\n").method
+        assert vars(found) == vars(read(text).method) | scaled, name
+
+
 @pytest.mark.parametrize("width", [0.125, 0.25, 0.5, 2])
 def test_scale_keeps_ratios(read, width):
     scaled = read(SCALED, f"[Scale]\nwidth = {width}\nsteps = {width}\n")
@@ -278,6 +352,29 @@ VARIANTS = [
     ["Network.restart=1", "Network.rest_it=3", "Network.rest_mask_file=other/IMP_itdata_2.pkl"],
     ["Scale.width=0.25", "Scale.steps=0.1", "Scale.images=0.1", "Network.arch=c3,8,1:c3,8:p2,2:f16:x"],
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[OneShot]\nprune_ratio = 0.3\nrounds = 4\ndense_run = runs/imp 1\nscope = global\n",
+        "[SNIP]\nsparsity = 0.1, 0.30000000000000004\nmoments = initial\ndense = no\nimages = 50\n",
+        "[SynFlow]\nsparsity = 0.9\niterations = 7\n",
+        "[Random]\nlike = runs/imp\nweights_step = 7\n",
+        "[LayerByLayer]\nlayers = 1\nfreeze = mask\nstop_ratio = 0.25\n",
+        "[GraSP]\nsparsity = 0.9, 0.99\ntemperature = 0.1\nscope = layerwise\n",
+        "[Cavity]\nimages = 77\nmax_iterations = 3\n",
+        "[IMP]\nscope = global\n",
+    ],
+    ids=lambda text: text.partition("]")[0][1:],
+)
+@pytest.mark.parametrize("deviation", ["layer", "common", "0.07"])
+def test_the_resolved_file_of_every_method_gives_the_same_experiment(read, tmp_path, text, deviation):
+    experiment = read(f"[Network]\narch = f8:x\ninit_deviation = {deviation}\n{text}")
+    path = tmp_path / "resolved.in"
+    path.write_text(experiment.to_text(), encoding="utf-8")
+    again = read_experiment([str(path)])
+    assert again == experiment and again.to_text() == experiment.to_text()
 
 
 @pytest.mark.parametrize("assignments", VARIANTS)

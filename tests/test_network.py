@@ -59,6 +59,24 @@ def test_initial_weights_are_normal_and_not_truncated(arch, layer, fans):
     assert abs(np.mean(np.abs(z) > 2) - beyond) < 4 * np.sqrt(beyond / z.size)
 
 
+def test_one_deviation_for_all_layers():
+    """The same draws, scaled: "common" is the root mean square over all weights of the deviations by layer."""
+    specs = specs_of("c3,4:p2,2:f30:x")
+    by_layer, common, number = (initial_parameters(specs, 3, deviation) for deviation in ("layer", "common", 0.07))
+    assert_same(by_layer, initial_parameters(specs, 3))
+    fans = {0: (27, 4), 2: (36, 30), 3: (30, 5)}  # a convolution's n_in is K*K*c_in
+    sizes = {0: 27 * 4, 2: 36 * 30, 3: 30 * 5}
+    variance = sum(sizes[layer] * 2 / sum(fans[layer]) for layer in fans) / sum(sizes.values())
+    for layer, (n_in, n_out) in fans.items():
+        z = by_layer[layer].W / np.sqrt(2 / (n_in + n_out))
+        assert common[layer].W.dtype == number[layer].W.dtype == np.float32
+        np.testing.assert_allclose(common[layer].W, z * np.sqrt(variance), rtol=1e-6)
+        np.testing.assert_allclose(number[layer].W, z * 0.07, rtol=1e-6)
+    assert common[1] is None and common[0][1:] == (None, None, None)
+    for values in common[2:]:
+        assert np.all(values.b == 0) and np.all(values.gamma == 1) and np.all(values.beta == 0)
+
+
 def test_other_initial_values():
     dense, pool, convolution = (initial_parameters(specs_of("c3,4:p2,2:f7:x"), 0)[index] for index in (2, 1, 0))
     assert pool is None

@@ -1,5 +1,6 @@
 """What a run shows: plain lines in a log, one live line on a terminal."""
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -21,12 +22,13 @@ def test_a_log_has_plain_lines():
     screen = Screen(rounds=2, stream=stream)
     result = made_round(0)
     screen.begin_round(result, 11, 0)
+    begin = stream.getvalue()
     screen.update(5, np.array([0.5, 0.25], np.float32), [0.4, 0.3], 100.0)
-    assert stream.getvalue() == ""
+    assert stream.getvalue() == begin
     screen._last_line -= 60
     screen.update(6, np.array([0.5, 0.25], np.float32), [0.4, 0.3], 100.0)
     screen.end_round(result, 3.0)
-    progress, end = stream.getvalue().splitlines()
+    progress, end = stream.getvalue().removeprefix(begin).splitlines()
     assert "error 0.375 val 0.300 best 0.300" in progress and progress.endswith("100 steps/s  6/11")
     assert f"best {result.best_validation_error:.4f}" in end and end.endswith("0:03")
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
@@ -38,3 +40,36 @@ def test_errors_and_eta_fit_on_80_columns():
     screen.begin_round(made_round(0), 100_001, 0)
     text = screen._status(50_000, 0.123, [0.5, 0.456], 1234.0)
     assert "val 0.456 best 0.456" in text[:80] and "ETA" in text[:80]
+
+
+def masked(result, *kept):
+    """The round with so many weights left in each layer, the first ones."""
+    masks = []
+    for mask, count in zip(result.masks, kept, strict=True):
+        masks.append(mask._replace(W=(np.arange(mask.W.size) < count).astype(np.float32).reshape(mask.W.shape)))
+    return replace(result, masks=tuple(masks))
+
+
+def lines_of(result, first_step=0):
+    stream = StringIO()
+    Screen(stream=stream).begin_round(result, 11, first_step)
+    return stream.getvalue().splitlines()
+
+
+def test_every_round_begins_with_a_table_of_its_layers():
+    """Layer, weights kept and in total, density, connected nodes; u is that of the prunable layer, the first one."""
+    assert lines_of(masked(made_round(2), 2, 40)) == [
+        "round 2  u 0.02 %",
+        "  layer 0  2 of 12,288 weights    0.02 %    2 of 4 nodes connected",
+        "  layer 1     40 of 40 weights  100.00 %  10 of 10 nodes connected",
+    ]
+
+
+def test_a_layer_without_weights_is_announced():
+    lines = lines_of(masked(made_round(2), 0, 40))
+    assert lines[-1] == "Warning: layer 0 has no weights left" and "0 of 4 nodes connected" in lines[1]
+    assert not any("Warning" in line for line in lines_of(masked(made_round(2), 1, 1)))
+
+
+def test_a_round_that_goes_on_says_where():
+    assert lines_of(made_round(1), 7)[0] == "round 1  u 100.00 %: continuing at step 7"

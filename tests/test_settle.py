@@ -23,8 +23,8 @@ def flags_as_by_default(monkeypatch):
 
 @pytest.fixture
 def experiment(tmp_path):
-    """experiment(*changes): that of the synthetic input file, changed."""
-    return lambda *changes: read_experiment([str(write_input(tmp_path, *changes))])
+    """experiment(*changes, method="IMP"): that of the synthetic input file, changed."""
+    return lambda *changes, **method: read_experiment([str(write_input(tmp_path, *changes, **method))])
 
 
 @pytest.fixture
@@ -122,6 +122,40 @@ def test_keys_that_do_not_change_results_may_differ(directory, experiment, chang
     assert settle(directory, changed) == (changed, None)
 
 
+LEVELS = [
+    ("SNIP.sparsity=0.5", "SNIP.sparsity=0.5, 0.9"),
+    ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.5, 0.90"),
+    ("SNIP.rounds=2", "SNIP.rounds=7"),
+    ("SNIP.rounds=7", "SNIP.rounds=2"),
+]
+OTHER_LEVELS = [
+    ("SNIP.sparsity=0.5", "SNIP.sparsity=0.6", "[SNIP] sparsity = "),
+    ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.5, 0.8", "[SNIP] sparsity = "),
+    ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.3, 0.5, 0.9", "[SNIP] sparsity = "),
+    ("SNIP.sparsity=0.3, 0.51", "SNIP.rounds=2", "[SNIP] sparsity = "),
+    ("SNIP.rounds=2", "SNIP.sparsity=0.3, 0.51", "[SNIP] sparsity = "),
+]
+
+
+def levels(experiment, change):
+    """An experiment of [SNIP] with these levels."""
+    changes = ["SNIP.sparsity", "SNIP.prune_ratio=0.3", change] if "rounds" in change else [change]
+    return experiment(*changes, method="SNIP")
+
+
+@pytest.mark.parametrize(("recorded", "new"), LEVELS)
+def test_levels_can_be_added_to_a_run(directory, experiment, recorded, new):
+    begin(directory, levels(experiment, recorded), 2)
+    changed = levels(experiment, new)
+    assert settle(directory, changed) == (changed, None)
+
+
+@pytest.mark.parametrize(("recorded", "new", "difference"), OTHER_LEVELS)
+def test_a_run_with_other_levels_is_another_experiment(directory, experiment, recorded, new, difference):
+    begin(directory, levels(experiment, recorded), 2)
+    assert f"holds another experiment ({difference}" in refusal(directory, levels(experiment, new))
+
+
 def test_a_moved_directory_continues(directory, experiment, tmp_path):
     begin(directory, experiment(), 2)
     (tmp_path / "run").rename(tmp_path / "moved")
@@ -159,6 +193,47 @@ def test_another_experiment_is_refused_by_the_keys_that_differ(
     line = refusal(directory, experiment(change))
     assert f"holds another experiment ({difference}" in line
     assert all(way in line for way in ("save_dir", "prefix", "--overwrite", "restart"))
+
+
+OTHER_METHODS = [
+    ("IMP.scope=global", "[IMP] scope = layerwise there, global here"),
+    ("OneShot.dense_run=elsewhere", "[OneShot] dense_run = unset there, elsewhere here"),
+    ("SNIP.images=99", "[SNIP] images = 100 there, 99 here"),
+    ("SNIP.moments=initial", "[SNIP] moments = batch there, initial here"),
+    ("SNIP.scope=layerwise", "[SNIP] scope = global there, layerwise here"),
+    ("SNIP.dense=false", "[SNIP] dense = true there, false here"),
+    ("SynFlow.iterations=10", "[SynFlow] iterations = 100 there, 10 here"),
+    ("Random.weights_step=3", "[Random] weights_step = 0 there, 3 here"),
+    ("GraSP.temperature=1", "[GraSP] temperature = 200.0 there, 1.0 here"),
+    ("LayerByLayer.freeze=mask", "[LayerByLayer] freeze = mask_and_weights there, mask here"),
+    ("LayerByLayer.stop_ratio=0.1", "[LayerByLayer] stop_ratio = 0.0 there, 0.1 here"),
+    ("Cavity.images=99", "[Cavity] images = 100 there, 99 here"),
+    ("Network.init_deviation=common", "[Network] init_deviation = layer there, common here"),
+]
+
+
+@pytest.mark.parametrize(("change", "difference"), OTHER_METHODS)
+def test_another_experiment_of_the_other_methods(directory, experiment, change, difference):
+    """With [LayerByLayer] stop_ratio decides which layer a round prunes, so that stored rounds would be misread."""
+    section = change.partition(".")[0]
+    method = "IMP" if section == "Network" else section
+    begin(directory, experiment(method=method), 1)
+    assert f"holds another experiment ({difference}" in refusal(directory, experiment(change, method=method))
+
+
+@pytest.mark.parametrize("method", ["SNIP", "Cavity", "LayerByLayer"])
+def test_another_method_is_another_experiment(directory, experiment, method):
+    begin(directory, experiment(), 1)
+    assert f"holds another experiment ([IMP] there, [{method}] here); " in refusal(directory, experiment(method=method))
+
+
+def test_a_restart_behind_the_last_round_may_change_the_method(directory, experiment):
+    """From IMP's rounds 0 ... 2 to SNIP's level 3, in the same folder; IMP's input file is kept."""
+    begin(directory, experiment(), 3)
+    other = experiment("Network.restart=true", "Network.rest_it=3", "SNIP.sparsity=0.5, 0.6, 0.7", method="SNIP")
+    assert settle(directory, other) == (other, 3)
+    earlier = experiment("Network.restart=true", "Network.rest_it=2", method="SNIP")
+    assert "[IMP] there, [SNIP] here" in refusal(directory, earlier) and directory.rounds() == [0, 1, 2]
 
 
 def test_all_differences_are_named(directory, experiment):
@@ -216,7 +291,7 @@ def test_restart_in_the_middle_is_refused_and_with_overwrite_keeps_earlier_round
     other = restarted(experiment, 3)
     line = refusal(directory, other)
     assert (
-        "restart = False there, True here" in line and "delete its rounds from 3 on" in line and "rest_it > 4" in line
+        "restart = false there, true here" in line and "delete its rounds from 3 on" in line and "rest_it > 4" in line
     )
     settled, in_the_way = settle(directory, other, overwrite=True)
     directory.remove_rounds(in_the_way)
@@ -297,6 +372,14 @@ def test_run_makes_room_only_when_nothing_can_be_refused_any_more(directory, exp
     assert Path(other.io.save_dir) == directory.folder
 
 
+@pytest.mark.parametrize("levels", ["0.5", "0.5, 0.7", "0.5, 0.7, 0.9"])
+def test_levels_that_were_trained_stay_recorded(directory, experiment, levels):
+    """Round 2 was trained at 0.9: it must not pass for one at 0.7, not even by way of a shorter list in between."""
+    begin(directory, experiment("SNIP.sparsity=0.5, 0.9", method="SNIP"), 3)
+    message = refusal(directory, experiment(f"SNIP.sparsity={levels}", method="SNIP"))
+    assert f"[SNIP] sparsity = 0.5, 0.9 there, {levels} here" in message
+
+
 def test_a_restart_does_not_delete_what_it_begins_with(directory, experiment, tmp_path):
     """--overwrite removes rounds from rest_it on: refused where one of them is to be pruned from, or rewound to."""
     begin(directory, experiment(), 5)
@@ -322,3 +405,20 @@ def test_a_restart_keeps_the_input_file_of_earlier_rounds(directory, experiment)
     directory.keep_input(3)
     assert directory.path("input_until_3.in").read_text() == experiment().to_text()
     assert not directory.path("input.in").exists()
+
+
+def test_each_seed_takes_its_own_part_of_another_run(tmp_path):
+    """dense_run and like with --seeds: the sub-folder of the seed where there is one, whole runs and DIR/PREFIX."""
+    for folder in ("several/seed_1", "several/seed_2", "single"):
+        (tmp_path / folder).mkdir(parents=True)
+    path = str(write_input(tmp_path, "Random.sparsity", method="Random"))
+    for named, expected in (
+        ("several", "several/seed_{}"),
+        ("several/IMP", "several/seed_{}/IMP"),
+        ("single", "single"),
+    ):
+        with flagsaver.flagsaver(seeds=["1", "2"], set=[f"Random.like={tmp_path / named}"]):
+            experiments = run.read_experiments([path])
+        assert [experiment.method.like for experiment in experiments] == [
+            str(tmp_path / expected.format(seed)) for seed in (1, 2)
+        ]

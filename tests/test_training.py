@@ -382,6 +382,53 @@ def test_resident_images_reach_rows_beyond_two_gigabytes(jit, tmp_path):
 # --- optimizer state and masks
 
 
+@cases(("minimizer", "jit"), ("SGD", False), ("Adam", True))
+def test_frozen_layers_do_not_move_by_a_bit_and_others_train(minimizer, jit):
+    """W, b, gamma and beta, that is; their running moments follow the data. Freezing can change from round to round."""
+    trainer, _ = trainer_of(arch="f8:f6:x", minimizer=minimizer, jit_compile=jit)
+    layers = [trainer.model.get_layer(f"layer_{index}") for index in range(3)]
+
+    def values():
+        return [[variable.numpy() for variable in layer.trainable_variables] for layer in layers]
+
+    before = values()
+    for frozen in ((), (0,), (1, 2)):
+        trainer.freeze([f"layer_{index}" for index in frozen])
+        moments = layers[0].running_mean.numpy()
+        trainer.train(5, 0, 6)
+        after = values()
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            assert len(new) == 4
+            unchanged = [np.array_equal(a, b) for a, b in zip(old, new, strict=True)]
+            assert unchanged == [index in frozen] * 4, (frozen, index)
+        assert np.any(layers[0].running_mean.numpy() != moments)
+        before = after
+
+
+def test_freezing_nothing_traces_nothing_anew():
+    """The compiled loop is kept from round to round, unless what is frozen changes."""
+    trainer, _ = trainer_of(arch="f8:x", jit_compile=False)
+    kept = trainer._train
+    trainer.freeze([])
+    assert trainer._train is kept
+    trainer.freeze(["layer_0"])
+    frozen = trainer._train
+    trainer.freeze(["layer_0"])
+    assert trainer._train is frozen and frozen is not kept
+
+
+def test_a_frozen_layer_passes_gradients_on():
+    """Plain SGD: the layers that are trained take the same first step as without freezing."""
+    free, frozen = (trainer_of(arch="f8:f6:x", jit_compile=False)[0] for _ in range(2))
+    frozen.freeze(["layer_1"])
+    for trainer in (free, frozen):
+        trainer.train(5, 0, 1)
+    for index in (0, 2):
+        one, other = (trainer.model.get_layer(f"layer_{index}") for trainer in (free, frozen))
+        for a, b in zip(one.trainable_variables, other.trainable_variables, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 @pytest.mark.parametrize("minimizer", ["SGD", "Adam"])
 def test_a_reset_optimizer_repeats_the_first_round(minimizer):
     trainer, state = trainer_of(minimizer=minimizer, jit_compile=False)

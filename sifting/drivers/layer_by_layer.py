@@ -24,7 +24,8 @@ def run(session: Session) -> None:
             masks, ratios = prune(session, good, trained, layer)
             if connected(session, masks, layer) <= method.stop_ratio:
                 break
-            session.report(f"pruning layer {layer}")
+            if not session.finished(number):
+                session.report(f"pruning layer {layer}")
             result = session.train(number, masks, ratios, tuple(parameters), frozen)
             number += 1
             if result.best_validation_error > start.dense_error:

@@ -1,0 +1,164 @@
+"""Whole runs of any method on a handful of images, a second each, for tests that look at what they store."""
+
+import os
+import re
+import signal
+from io import StringIO
+
+import numpy as np
+
+from sifting.datasets.image_set import ImageSet
+from sifting.drivers import DRIVERS
+from sifting.inputs import read_experiment
+from sifting.rounds import Mask
+from sifting.run_directory import RunDirectory
+from sifting.screen import Screen
+from sifting.session import Session
+from sifting.signals import Signals
+
+NETWORK = """
+[Data]
+dataset = EdgeCollage32
+[Network]
+arch = f6:f5:x
+steps = 12
+batch_size = 8
+val_size = 20
+validate_step = 5
+seed = 1
+jit_compile = false
+"""
+IMP = """
+[IMP]
+prune = T:T:F
+prune_ratio = 0.3
+weights_step = 3
+max_iterations = 4
+"""
+
+
+def image_set(val_size):
+    """In place of the embedded images: 60 of 4 x 4 pixels, 4 classes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 60 + val_size).astype(np.int32)
+    images = (rng.integers(0, 150, (60 + val_size, 48)) + 80 * (np.arange(48) % 4 == labels[:, None])).astype(np.uint8)
+    mean = images[:60].mean(axis=0, dtype=np.float32)
+    return ImageSet(images[:60], labels[:60], images[60:], labels[60:], mean, (3, 4, 4), 4, "a handful")
+
+
+class Watched(Session):
+    """A session that remembers what the network and the optimizer held when each round began.
+
+    Attributes:
+        begins: of each round: parameters, masks, moments, values of the optimizer.
+        trained: of each call of the loop: number, start, stop.
+        idle: of each round: all values of network and optimizer when the round before it ended, and when the driver,
+            who may have scored in between, asked for this one.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.begins, self.trained, self.idle = {}, [], {}
+        self._left = self._trainer.state()
+
+    def train(self, number, *arguments, **options):
+        self.idle[number] = self._left, self._trainer.state()
+        result = super().train(number, *arguments, **options)
+        self._left = self._trainer.state()
+        return result
+
+    def _train_steps(self, progress):
+        masks = []
+        for index, spec in enumerate(self.specs):
+            layer = self._trainer.model.get_layer(f"layer_{index}")
+            values = (layer.mask_W, layer.mask_b) if spec.is_dense else (layer.mask_W,) if spec.has_weights else None
+            masks.append(values and Mask(*(value.numpy() for value in values)))
+        optimizer = [variable.numpy() for variable in self._trainer.optimizer.variables]
+        number = progress.partial.number
+        self.begins[number] = self._network.parameters(), masks, self._network.moments(), optimizer
+        return super()._train_steps(progress)
+
+    def _train_call(self, key, number, start, stop):
+        errors = super()._train_call(key, number, start, stop)
+        self.trained.append((number, start, stop))
+        return errors
+
+
+def run(folder, *changes, method=IMP, kind=Watched, signals=None):
+    """Train, or continue, an experiment into `folder`.
+
+    Args:
+        changes: "Section.key=value".
+        method: a section of the input file.
+        kind: of session.
+
+    Returns:
+        (RunDirectory, session).
+    """
+    path = folder.with_suffix(".in")
+    path.write_text(NETWORK + method)
+    experiment = read_experiment([str(path)], [f"IO.save_dir={folder}", *changes])
+    directory = RunDirectory(folder, "IMP")
+    with directory.lock():
+        images = image_set(experiment.network.val_size)
+        session = kind(experiment, images, directory, Screen(stream=StringIO()), signals or Signals())
+        DRIVERS[experiment.method_name](session)
+        session.finish()
+    return directory, session
+
+
+def interrupting(number, step, which=signal.SIGINT, times=1, base=Watched):
+    """A session that gets a real signal while it trains that step of that round."""
+
+    class Interrupting(base):
+        def _train_call(self, key, n, start, stop):
+            if n == number and start <= step < stop:
+                for _ in range(times):
+                    os.kill(os.getpid(), which)
+            return super()._train_call(key, n, start, stop)
+
+    return Interrupting
+
+
+def rounds_of(directory):
+    return [directory.read_round(number) for number in directory.rounds()]
+
+
+def files_of(directory):
+    """Everything whose content is fixed by the experiment."""
+    return {
+        path.name: path.read_bytes() for path in directory.folder.iterdir() if re.search(r"itdata|fin|out", path.name)
+    }
+
+
+def assert_same(ours, theirs):
+    """Equal arrays in every layer, None at the same places."""
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        for a, b in zip(one or (), other or (), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def expected_masks(checkpoint, masks, ratio, prunable):
+    """IMP's rule, written out again: in each layer the magnitudes of weights and biases make one pool.
+
+    Args:
+        ratio: the sparsity to reach, of all prunable layers.
+        prunable: one flag a layer; the others keep their masks.
+    """
+    result = []
+    for parameters, mask, prune in zip(checkpoint.parameters, masks, prunable, strict=True):
+        if not prune:
+            result.append(mask)
+            continue
+        pool = np.sort(np.append((np.abs(parameters.W) * mask.W).ravel(), np.abs(parameters.b) * mask.b))
+        threshold = pool[int(ratio * pool.size)]
+        result.append(
+            Mask(
+                *(
+                    np.where((np.abs(p) >= threshold) & (m == 1), 1, 0)
+                    for p, m in zip(parameters[:2], mask, strict=True)
+                )
+            )
+        )
+    return result
