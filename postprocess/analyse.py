@@ -28,9 +28,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from postprocess.activations import NORMALISATIONS, most_activating
+from postprocess.activations import NORMALISATIONS, layer_inputs, most_activating
 from postprocess.cache import cached, signature
-from postprocess.cavity import rewind_cavity_table
+from postprocess.cavity import cavity_row, pruning_round
 from postprocess.command_line import Parser, run_command
 from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
 from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
@@ -131,6 +131,11 @@ class Run:
         return number
 
     @cached_property
+    def pruned_in(self) -> np.ndarray:
+        """The round in which each first-layer weight is pruned, see postprocess.cavity.pruning_round."""
+        return pruning_round([self.round(number).masks[0].W for number in self.numbers])
+
+    @cached_property
     def image_set(self) -> ImageSet:
         with native_messages_hidden():
             import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
@@ -226,11 +231,22 @@ def kurtosis_arrays(run: Run, number: int) -> Arrays:
     }
 
 
-def cavity_arrays(run: Run) -> Arrays:
+def cavity_arrays(run: Run, number: int) -> Arrays:
+    """One row of postprocess.cavity.CavityTable, and N_W(n) times its mean."""
+    rewind = run.round(0).checkpoints[0]
     rows = first_of_each_class(run.image_set.labels, run.options.images_per_class or None)
     source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
-    table = rewind_cavity_table(map(run.round, run.numbers), source, run.options.normalise or "stored")
-    return {**vars(table), "scaled": table.scaled, "images": len(rows)}
+    inputs = layer_inputs(rewind, source, normalise=run.options.normalise or "stored")
+    mask, W = run.round(number).masks[0].W, rewind.parameters[0].W
+    mean, scored, left_out, weights_left = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
+    return {
+        "mean": mean,
+        "scored": scored,
+        "left_out": left_out,
+        "weights_left": weights_left,
+        "scaled": weights_left * mean,
+        "images": len(rows),
+    }
 
 
 def removal_arrays(run: Run) -> Arrays:
@@ -273,11 +289,13 @@ class Part:
     Attributes:
         compute: of (run, round number) if each round has its own arrays, else of the run.
         each_round: which of the two.
+        all_rounds: whether the arrays of a round follow from all rounds.
         images, rewind, dense: whether it needs the images, round 0 and all that follow, a dense first layer.
     """
 
     compute: Callable[..., Arrays]
     each_round: bool = False
+    all_rounds: bool = False
     images: bool = True
     rewind: bool = False
     dense: bool = False
@@ -287,7 +305,7 @@ PARTS: dict[str, Part] = {
     "masks": Part(mask_arrays, each_round=True, images=False),
     "accuracy": Part(accuracy_arrays, each_round=True),
     "kurtosis": Part(kurtosis_arrays, each_round=True, rewind=True),
-    "cavity": Part(cavity_arrays, rewind=True, dense=True),
+    "cavity": Part(cavity_arrays, each_round=True, all_rounds=True, rewind=True, dense=True),
     "removal": Part(removal_arrays, dense=True),
     "activations": Part(activation_arrays),
     "components": Part(component_arrays),
@@ -331,7 +349,7 @@ def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | No
 
 
 def _task(run: Run, name: str, part: Part, number: int | None) -> tuple[Arrays, bool]:
-    numbers = run.numbers if number is None else [0, number] if part.rewind else [number]
+    numbers = run.numbers if number is None or part.all_rounds else [0, number] if part.rewind else [number]
     depends = {
         "version": [VERSION, __version__],
         "rounds": [signature(run.directory.round_path(n)) for n in numbers],
@@ -399,12 +417,12 @@ _OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "sigma_x", "converged")
 
 
 def _kurtosis_table(run: Run, found: Mapping[str, dict]) -> str:
-    cavity = found.get("cavity", {}).get("mean")
+    cavity = found.get("cavity", {})
     rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
     for number, arrays in found["kurtosis"].items():
         ratios = arrays["participation_ratio"]
-        following = np.nan if cavity is None else cavity[number][number + 1]
-        later = np.nan if cavity is None else _later_mean(found["cavity"], number)
+        following = cavity[number]["mean"][number + 1] if cavity else np.nan
+        later = _later_mean(cavity[number], number) if cavity else np.nan
         rows.append(
             [
                 str(number),
@@ -425,7 +443,7 @@ def _kurtosis_table(run: Run, found: Mapping[str, dict]) -> str:
 
 def _later_mean(cavity: Arrays, number: int) -> float:
     """Mean score of the weights that outlive the next pruning."""
-    mean, scored = (cavity[name][number][number + 2 :] for name in ("mean", "scored"))
+    mean, scored = (cavity[name][number + 2 :] for name in ("mean", "scored"))
     return float(np.nansum(mean * scored) / scored.sum()) if scored.sum() else np.nan
 
 

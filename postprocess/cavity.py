@@ -92,13 +92,25 @@ def cavity_table(inputs: Iterable[np.ndarray], W: np.ndarray, masks: Sequence[np
         ValueError: there are no inputs.
     """
     rounds = pruning_round(masks)
-    groups = len(masks) + 1
-    rows = []
-    for mask in masks:
-        mean, scored = mean_by_round(cavity_scores(inputs, W, mask), rounds, groups)
-        left = np.bincount(rounds[np.asarray(mask) != 0], minlength=groups)
-        rows.append((mean, scored, left - scored, left.sum()))
-    return CavityTable(*map(np.array, zip(*rows, strict=True)))
+    return CavityTable(
+        *map(np.array, zip(*(cavity_row(inputs, W, mask, rounds, len(masks)) for mask in masks), strict=True))
+    )
+
+
+def cavity_row(
+    inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray, rounds: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """One row of a CavityTable: mean, scored, left_out, weights_left.
+
+    Args:
+        inputs, W: as cavity_table.
+        mask: of the starting round.
+        rounds: in which each weight is pruned, of pruning_round for all rounds.
+        count: how many rounds.
+    """
+    mean, scored = mean_by_round(cavity_scores(inputs, W, mask), rounds, count + 1)
+    left = np.bincount(rounds[np.asarray(mask) != 0], minlength=count + 1)
+    return mean, scored, left - scored, int(left.sum())
 
 
 def rewind_cavity_table(
