@@ -27,6 +27,7 @@ from sifting.keys import (
     key,
     number,
     text,
+    whole_choice,
 )
 from sifting.methods import METHODS, OTHER_RUNS, Cavity, Iterative, LayerByLayer, Levels, Method, Random
 
@@ -36,11 +37,16 @@ COMMAND_LINE = "--set"
 # --- the sections --------------------------------------------------------------------------------------------------
 
 
+RECLASS_NAMES = ("semantic", "random", "5semantic5random", "partial_semantic")
+NAMED_CLASSES = 10
+
+
 @dataclass(frozen=True)
 class Reclass:
     """A map of the data set's classes c = 0, 1, ... to `classes` new ones.
 
-    rule: "n" none; "m" c mod classes; "f" `file` holds a comma-separated class id for every c.
+    rule: "n" none; "m" c mod classes; "f" `file` holds a comma-separated class id for every c; or one of
+    RECLASS_NAMES, see datasets.reclass.
     """
 
     rule: str = "n"
@@ -48,6 +54,8 @@ class Reclass:
     file: str = ""
 
     def __str__(self) -> str:
+        if self.rule in RECLASS_NAMES:
+            return self.rule
         return ",".join(
             [self.rule, *([str(self.classes)] if self.classes else []), *([self.file] if self.file else [])]
         )
@@ -57,6 +65,8 @@ def _parse_reclass(value: str) -> Reclass:
     rule, *rest = (part.strip() for part in value.split(",", 2))
     if rule == "n" and not rest:
         return Reclass()
+    if rule in RECLASS_NAMES and not rest:
+        return Reclass(rule, NAMED_CLASSES)
     if len(rest) != {"m": 1, "f": 2}.get(rule):
         raise ValueError
     classes = integer(2).parse(rest[0])
@@ -68,7 +78,7 @@ def _parse_arch(value: str) -> tuple[architecture.LayerToken, ...]:
 
 
 ARCH = Kind(_parse_arch, architecture.ACCEPTED, lambda tokens: ":".join(map(str, tokens)))
-RECLASS = Kind(_parse_reclass, "n, or m,K, or f,K,FILE with K >= 2 classes")
+RECLASS = Kind(_parse_reclass, f"n, or m,K, or f,K,FILE with K >= 2 classes, or {', or '.join(RECLASS_NAMES)}")
 
 
 def _parse_deviation(value: str) -> str | float:
@@ -76,6 +86,11 @@ def _parse_deviation(value: str) -> str | float:
 
 
 DEVIATION = Kind(_parse_deviation, "layer, common, or a number > 0")
+
+
+def _same_order(recorded: str, new: str) -> bool:
+    """Files may move between two parts of a run, but TensorFlow Datasets has the images in another order."""
+    return (recorded.partition(":")[0] == "tfds") == (new.partition(":")[0] == "tfds")
 
 
 @dataclass(frozen=True)
@@ -104,12 +119,17 @@ class Data:
 
     dataset: str = key(
         "ImageNet32",
-        choice("ImageNet32", "ImageNet64", "EdgeCollage32"),
-        "the images; EdgeCollage32 is made on the spot and needs no files",
+        choice("ImageNet32", "ImageNet64", "CIFAR10", "EdgeCollage32", "npz", "folder"),
+        "the images; EdgeCollage32 is made on the spot and needs no files; npz, folder: your own",
     )
     dataloc: str = key(
-        "./ImageNet", text("a folder"), "folder of the unpacked official ImageNet32/64 files", continues=anything
+        "./ImageNet",
+        text("a folder, an .npz file, tfds, or tfds:DATA_DIR"),
+        "ImageNet32/64, CIFAR10: folder of the unpacked official files; or what TensorFlow Datasets has prepared, in "
+        "its default folder or in DATA_DIR; npz: the file; folder: the folder of class folders; see docs/data.md",
+        continues=_same_order,
     )
+    image_size: int = key(32, integer(1, 1024), "folder: images are cropped and shrunk to squares of so many pixels")
     preload: bool = key(
         True,
         boolean(),
@@ -125,7 +145,7 @@ class Data:
         Reclass(),
         RECLASS,
         "class map of c = 0, 1, ...: n none; m,K c mod K; f,K,FILE ids 0..K-1 of all c, comma-separated, from FILE "
-        "(relative to the working directory)",
+        "(relative to the working directory); names: ten super-classes of ImageNet's 1000 classes, see docs/data.md",
     )
     clone: str = key(
         "none", choice("none", "gaussian"), "gaussian: replace the images by a Gaussian clone per class and channel"
@@ -133,9 +153,38 @@ class Data:
     clone_images: int = key(
         100000, integer(2), "number of training images, the first ones, to which the clone is fitted"
     )
+    clone_images_per_class: int = key(
+        None, integer(2), "if given, instead of clone_images: the first so many training images of each class"
+    )
+    clone_ridge: float = key(
+        0.0,
+        number("a number >= 0", lambda value: value >= 0),
+        "added to the variance of each pixel of the clone, in squared grey levels",
+    )
     clone_seed: int = key(0, integer(0), "seed of the clone's samples")
+    rotate: float = key(
+        0.0,
+        number("any number of degrees", lambda value: True),
+        "degrees by which all images are turned counter-clockwise; the input of pixels without a source is 0, see "
+        "docs/data.md",
+    )
+    translate: int = key(
+        0,
+        integer(0),
+        "training images are shifted down and to the right, each by 0 to so many pixels, drawn anew in every step, "
+        "with periodic boundaries; less than the size of the images; not for convolutions",
+    )
     collage_class: str = key(
         "sharpness", choice("sharpness", "orientation"), "EdgeCollage32: what tells its classes apart, see docs/data.md"
+    )
+    collage_size: int = key(
+        32, whole_choice(32, 64), "EdgeCollage32: pixels along a side; 64: more cells of the same size"
+    )
+    collage_classes: int = key(
+        None,
+        whole_choice(10, 100),
+        "EdgeCollage32: number of classes; 100: ten families of ten members; default: 10, but 100 with a reclass of "
+        "the names above",
     )
     collage_images: int = key(60000, integer(1), "EdgeCollage32: number of training images")
     collage_val_images: int = key(10000, integer(1), "EdgeCollage32: number of validation images")
@@ -197,6 +246,9 @@ class Scale:
     width: float = key(1.0, POSITIVE, "factor on the nodes and kernels of every hidden layer")
     steps: float = key(1.0, POSITIVE, "factor on steps, weights_step, prune_step and validate_step")
     batch: float = key(1.0, POSITIVE, "factor on batch_size")
+    smallest_batch: int = key(
+        2, integer(2), "batch_size is not scaled below this (nor changed, if it is smaller): tiny batches do not train"
+    )
     images: float = key(1.0, POSITIVE, "factor on the numbers of training images, val_size and a method's images")
 
 
@@ -383,12 +435,15 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
             raise refusal(source, "Scale", name, repr(factor), f"at most {most / value:.6g}: it multiplies {value}")
         return max(least, round(value * factor))
 
+    smallest = {"batch": min(scale.smallest_batch, experiment.network.batch_size)}
     for name, section in experiment.sections().items():
         factors = {entry.name: entry.metadata for entry in dataclasses.fields(section) if entry.metadata["scaled"]}
         experiment = experiment.replace(
             name,
             **{
-                entry: scaled(getattr(section, entry), metadata["scaled"], metadata["least"])
+                entry: scaled(
+                    getattr(section, entry), metadata["scaled"], smallest.get(metadata["scaled"], metadata["least"])
+                )
                 for entry, metadata in factors.items()
             },
         )
@@ -433,6 +488,9 @@ def _settle_defaults(experiment: Experiment) -> Experiment:
             rest_mask_file=os.path.expanduser(network.rest_mask_file or "")
             or str(folder / f"{prefix}_itdata_{pruned}.pkl"),
         )
+    if experiment.data.collage_classes is None:
+        classes = 100 if experiment.data.reclass.rule in RECLASS_NAMES else 10
+        experiment = experiment.replace("Data", collage_classes=classes)
     settled = {}
     if method.prune is None:
         settled["prune"] = method.default_prune(len(network.arch))
@@ -464,6 +522,8 @@ def _check(experiment: Experiment) -> Experiment:
             raise experiment.error(name, "weights_step", f"a whole number >= 0 and < {prune_step}")
     elif method.rewind_step >= network.steps:
         raise experiment.error(name, "weights_step", f"a whole number >= 0 and < [Network] steps = {network.steps}")
+    if experiment.data.translate and architecture.CONVOLUTION in {token.kind for token in network.arch}:
+        raise experiment.error("Data", "translate", "0 with the convolutions of [Network] arch")
     if len(method.prune) > len(network.arch):
         raise experiment.error(name, "prune", f"at most {len(network.arch)} flags, one for each layer of arch")
     if not _prunable(experiment):

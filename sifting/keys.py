@@ -66,6 +66,18 @@ def choice(*options: str) -> Kind:
     return Kind(parse, " or ".join(options))
 
 
+def whole_choice(*options: int) -> Kind:
+    """One of a few whole numbers."""
+
+    def parse(text: str) -> int:
+        value = integer(min(options), max(options)).parse(text)
+        if value not in options:
+            raise ValueError
+        return value
+
+    return Kind(parse, " or ".join(map(str, options)))
+
+
 def text(accepts: str, within: Callable[[str], bool] = bool) -> Kind:
     """One printable line, without what would begin a comment: the recorded input file must read as the same text."""
 

@@ -16,6 +16,7 @@ class Stream(enum.IntEnum):
     MASKS = 1
     BATCHES = 2
     SCORING = 3  # the images that scores are computed on
+    TRANSLATIONS = 4
 
 
 def generator(seed: int, stream: int, *counters: int) -> np.random.Generator:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from sifting import __version__, datasets, dry_run
+from sifting import __version__, datasets, describe, dry_run
 from sifting.architecture import LayerSpec, build_specs
 from sifting.errors import DataError, InputError, Interrupted, RunDirectoryError, SiftingError
 from sifting.inputs import Experiment, read_experiment
@@ -29,6 +29,7 @@ from sifting.signals import Signals
 _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
 _SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
+_DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classes of the images, and do not train.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
 
@@ -41,7 +42,10 @@ def main(arguments: list[str]) -> int:
             for experiment in experiments:
                 check(experiment)
             if _DRY_RUN.value:
-                print("\n".join(map(dry_run.describe, experiments)))
+                _show("\n".join(map(dry_run.describe, experiments)))
+            if _DESCRIBE.value:
+                _show(describe.describe(datasets.load(experiments[0], print)))
+            if _DRY_RUN.value or _DESCRIBE.value:
                 return 0
             for experiment in experiments:
                 if os.path.isdir(experiment.io.save_dir):
@@ -55,6 +59,14 @@ def main(arguments: list[str]) -> int:
             print(f"sifting: {error}", file=sys.stderr)
             return error.exit_code
     return 0
+
+
+def _show(text: str) -> None:
+    """Print a long text, of which a reader such as `head` may take a part only."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
 
 
 def read_experiments(paths: list[str]) -> list[Experiment]:

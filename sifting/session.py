@@ -20,7 +20,7 @@ from sifting.rounds import Checkpoint, LayerCount, Mask, Parameters, Round, laye
 from sifting.run_directory import Progress, RunDirectory, log_line, log_lines, log_summary
 from sifting.screen import Screen
 from sifting.signals import Signals
-from sifting.training import Trainer, build_optimizer
+from sifting.training import Trainer, build_optimizer, draw_shifts
 
 SECONDS_PER_CALL = 0.5  # of the compiled loop: signals and progress wait that long
 
@@ -67,6 +67,7 @@ class Session:
         self._image_set, self._directory, self._screen, self._signals = image_set, directory, screen, signals
         model = build_model(self.specs, image_set.shape, network.batch_norm_beta, network.centring)
         self._network = NetworkState(model, self.specs)
+        most = experiment.data.translate
         self._trainer = Trainer(
             model,
             build_optimizer(network.minimizer, network.learning_rate),
@@ -76,6 +77,7 @@ class Session:
             preload=experiment.data.preload,
             jit_compile=network.jit_compile,
             report=screen.line,
+            shifts=draw_shifts(most, network.batch_size) if most else None,
         )
         self._rate = 0.0  # steps per second, from the last call
         self._history = {number: self._summary(directory.read_round(number)) for number in directory.rounds()}
@@ -101,7 +103,7 @@ class Session:
         return MaskedNetwork(self.specs, self._image_set.shape, parameters, masks)
 
     def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Training images for scores, drawn without replacement, the same ones in every round.
+        """Training images for scores, drawn without replacement, the same ones in every round; never translated.
 
         Returns:
             x float32 [count, channels*height*width], the network's inputs; labels int32 [count].
@@ -114,6 +116,10 @@ class Session:
     def batch_key(self, number: int) -> int:
         """What distinguishes the batches of one round from those of another, int64."""
         return device_key(self.experiment.network.seed, Stream.BATCHES, number)
+
+    def shift_key(self, number: int) -> int:
+        """What distinguishes the translations of one round from those of another, int64."""
+        return device_key(self.experiment.network.seed, Stream.TRANSLATIONS, number)
 
     def report(self, line: str) -> None:
         """Show one line."""
@@ -233,7 +239,7 @@ class Session:
     def _train_call(self, key: int, number: int, start: int, stop: int) -> np.ndarray:
         """Training errors of start <= step < stop."""
         began = time.monotonic()
-        errors, losses = self._trainer.train(key, start, stop)
+        errors, losses = self._trainer.train(key, start, stop, self.shift_key(number))
         self._rate = (stop - start) / max(time.monotonic() - began, 1e-9)
         if not np.all(np.isfinite(losses)):
             step = start + int(np.argmin(np.isfinite(losses)))

@@ -74,6 +74,40 @@ def draw_uniformly(count: int, batch_size: int) -> Callable:
     return rows
 
 
+def draw_shifts(most: int, batch_size: int) -> Callable:
+    """Translations: in every step each image of the batch gets a shift of its own, uniform in 0 ... most, in both axes.
+
+    Returns:
+        A function of (key, step), int64 scalars, that gives int32 [batch_size, 2], pixels down and to the right;
+        Philox, the same on every device.
+    """
+
+    def shifts(key, step):
+        return tf.random.stateless_uniform(
+            (batch_size, 2), seed=tf.stack([key, step]), minval=0, maxval=most + 1, dtype=tf.int32, alg="philox"
+        )
+
+    return shifts
+
+
+def translate(inputs, shifts, shape: tuple[int, int, int]):
+    """Shift images with periodic boundaries, all channels alike: numpy.roll(image, shift, axis=(1, 2)) of each.
+
+    Args:
+        inputs: [batch, channels*S*S].
+        shifts: int32 [batch, 2], pixels down and to the right, 0 <= shift < S.
+        shape: (channels, S, S).
+
+    Returns:
+        Shaped like the inputs, of the same type.
+    """
+    channels, size, _ = shape
+    rows, columns = (tf.math.floormod(tf.range(size) - shifts[:, axis, None], size) for axis in (0, 1))
+    pixels = tf.reshape(rows[:, :, None] * size + columns[:, None, :], (-1, size**2))
+    planes = tf.reshape(inputs, (-1, channels, size**2))
+    return tf.reshape(tf.gather(planes, pixels, axis=2, batch_dims=1), (-1, channels * size**2))
+
+
 class ResidentImages:
     """All training images on the device."""
 
@@ -154,6 +188,7 @@ class Trainer:
         image_set: images, labels, mean, and the validation images.
         batch_size: images a step.
         rows: which images make a batch, see draw_uniformly; another function replays recorded batches.
+        shifts: how the images of a batch are translated in training, see draw_shifts; None: not at all.
         preload: keep all images on the device if they fit there.
         jit_compile: compile with XLA; where that fails, `report` says so and TensorFlow runs the graph itself.
         report: called with one line about anything that is not as asked for.
@@ -169,9 +204,11 @@ class Trainer:
         preload: bool = True,
         jit_compile: bool = True,
         report: Callable[[str], None] = print,
+        shifts: Callable | None = None,
     ):
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._report = report
+        self._shifts, self._shape = shifts, image_set.shape
         optimizer.build(model.trainable_variables)
         self._trained = model.trainable_variables
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
@@ -231,7 +268,7 @@ class Trainer:
         product = (tf.cast(pixels, tf.float32) - self._mean) * np.float32(1 / 255)
         return tf.maximum(product, tf.float32.min)
 
-    def _training_steps(self, images, labels, key, start, stop):
+    def _training_steps(self, images, labels, key, start, stop, shift_key):
         """Train the steps start <= step < stop; correct answers and loss of each batch, before its update."""
         variables = self._trained
 
@@ -239,6 +276,8 @@ class Trainer:
             rows = self._source.batch_rows(key, step, start)
             batch_labels = tf.gather(labels, rows)
             inputs = self._inputs(tf.gather(images, rows))
+            if self._shifts:
+                inputs = translate(inputs, self._shifts(shift_key, step), self._shape)
             with tf.GradientTape() as tape:
                 logits = self.model(inputs, training=True)
                 loss = cross_entropy(logits, batch_labels)
@@ -296,17 +335,18 @@ class Trainer:
         """The largest stop - start of one call of train."""
         return self._source.most_steps
 
-    def train(self, key: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def train(self, key: int, start: int, stop: int, shift_key: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Train the steps start <= step < stop, at most `most_steps`.
 
         Args:
-            key: int64, random_streams.device_key of the round.
+            key: int64, random_streams.device_key of the round's batches.
+            shift_key: int64, that of its translations, if there are any.
 
         Returns:
             training errors and losses, float32 [stop - start], both of the batch before its update.
         """
         images, labels = self._source.arrays(key, start, stop)
-        scalars = (tf.constant(value, tf.int64) for value in (key, start, stop))
+        scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
         correct, losses = self._compiled("_train", images, labels, *scalars)
         taken = slice(stop - start)
         return error_rate(correct.numpy()[taken], self.batch_size), losses.numpy()[taken]

@@ -85,7 +85,7 @@ VALUES = [
     ("IO.prefix", "a/b", "a file name without '/'"),
     ("IO.checkpoint_seconds", "-1", "a number of seconds >= 0"),
     ("IO.checkpoint_seconds", "nan", "a number of seconds >= 0"),
-    ("Data.dataset", "imagenet32", "ImageNet32 or ImageNet64 or EdgeCollage32"),
+    ("Data.dataset", "imagenet32", "ImageNet32 or ImageNet64 or CIFAR10 or EdgeCollage32 or npz or folder"),
     ("Data.preload", "maybe", "true or false"),
     ("Data.data_ratio", "0", "a number > 0 and <= 1"),
     ("Data.data_ratio", "1.5", "a number > 0 and <= 1"),

@@ -11,6 +11,7 @@ import pytest
 
 from sifting import datasets, inputs
 from sifting.datasets import cache, imagenet
+from sifting.datasets import official as official_module
 from sifting.datasets.source import Facts
 from sifting.errors import DataError, InputError
 
@@ -341,7 +342,7 @@ def test_mean_of_the_first_file_is_used_and_later_ones_need_none(experiment, off
 def test_second_load_reads_no_source_files_and_maps_the_images(experiment, official, reports, monkeypatch):
     first = datasets.load(experiment(), reports)
     assert len(reports) == 2  # once prepared, and the warning
-    monkeypatch.setattr(imagenet, "read_batch", lambda *_: pytest.fail("a source file was read"))
+    monkeypatch.setattr(official_module, "read_batch", lambda *_: pytest.fail("a source file was read"))
     second = datasets.load(experiment(), reports)
     assert_same(first, second)
     assert len(reports) == 3 and isinstance(second.images, np.memmap) and not second.images.flags.writeable
@@ -362,9 +363,13 @@ def test_each_collage_and_clone_has_its_own_entry(experiment):
         ["Data.collage_seed=1"],
         ["Data.collage_class=orientation"],
         ["Data.collage_images=301"],
+        ["Data.collage_size=64"],
+        ["Data.collage_classes=100"],
         ["Data.clone=gaussian"],
         ["Data.clone=gaussian", "Data.clone_seed=1"],
         ["Data.clone=gaussian", "Data.clone_images=200"],
+        ["Data.clone=gaussian", "Data.clone_images_per_class=5"],
+        ["Data.clone=gaussian", "Data.clone_ridge=2.5"],
     ]
     loaded = [datasets.load(experiment(*COLLAGE, *variant), quiet) for variant in variants]
     assert len(cache_entries(experiment())) == len(variants)
@@ -387,17 +392,18 @@ def test_clone_keeps_labels_mean_and_sizes(experiment):
     np.testing.assert_array_equal(clone.val_labels, original.val_labels)
     np.testing.assert_array_equal(clone.mean, original.mean)
     assert clone.images.shape == original.images.shape and clone.val_images.shape == original.val_images.shape
-    assert clone.source == f"Gaussian clone, clone_seed 0, fitted to 300 images, of {original.source}"
+    assert clone.source.startswith("Gaussian clone, clone_seed 0, fitted to 300 images, ")
+    assert clone.source.endswith(f" % of the pixels clipped, of {original.source}")
 
 
 def test_failure_in_the_middle_leaves_nothing(experiment, official, monkeypatch):
-    def interrupted(path, size, with_mean=False):
+    def interrupted(path, *arguments):
         if path.name == "train_data_batch_2":
             raise KeyboardInterrupt
-        return whole(path, size, with_mean)
+        return whole(path, *arguments)
 
-    whole = imagenet.read_batch
-    monkeypatch.setattr(imagenet, "read_batch", interrupted)
+    whole = official_module.read_batch
+    monkeypatch.setattr(official_module, "read_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         datasets.load(experiment(), quiet)
     assert cache_entries(experiment()) == []

@@ -1,14 +1,21 @@
 """EdgeCollage32: its layout, its cells, and that the class is in the higher-order statistics alone."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from sifting import datasets, inputs
 from sifting.datasets import edge_collage
 from sifting.datasets.edge_collage import TRAINING, VALIDATION
 
+INPUTS = Path(__file__).parents[1] / "inputs"
+VARIANTS = [(16, 10), (16, 100), (64, 10), (64, 100)]  # cells, classes
 
-def draw(collage_class, count, seed=0, stream=TRAINING):
-    images, labels = zip(*edge_collage.blocks(collage_class, count, seed, stream), strict=True)
+
+def draw(collage_class, count, seed=0, stream=TRAINING, **kind):
+    images, labels = zip(*edge_collage.blocks(collage_class, count, seed, stream, **kind), strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 
@@ -18,9 +25,10 @@ def sharpness():
 
 
 def cells_of(images):
-    """float64 [n, 3, 16, 64]: grey levels around zero, cells numbered row by row."""
-    grid = images.reshape(-1, 3, 4, 8, 4, 8).transpose(0, 1, 2, 4, 3, 5)
-    return grid.reshape(len(images), 3, 16, 64) - edge_collage.GREY
+    """float64 [n, 3, c, 64]: grey levels around zero, cells numbered row by row."""
+    side = round(np.sqrt(images.shape[1] / 3)) // 8
+    grid = images.reshape(-1, 3, side, 8, side, 8).transpose(0, 1, 2, 4, 3, 5)
+    return grid.reshape(len(images), 3, side * side, 64) - edge_collage.GREY
 
 
 def kurtosis(values):
@@ -50,6 +58,53 @@ def test_orientation_layout_is_its_own_draw_from_the_same_seed():
     layout = edge_collage.orientation_layout()
     assert layout.shape == (10, 16) and set(layout.ravel()) == {0, 1, 2, 3}
     assert layout[0, :4].tolist() == np.random.default_rng(7).integers(0, 4, (10, 16))[0, :4].tolist()
+
+
+def digest(values):
+    return hashlib.sha256(np.asarray(values, dtype="<i8").tobytes()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes", "sharp", "orientations", "gains", "oriented"),
+    [
+        (16, 10, "55ac02d9b974", "4f300ed20253", -2.751390, "d48ae4e8f4b4"),
+        (16, 100, "4f7632681f35", "4f300ed20253", -2.751390, "9d0dd1bf922f"),
+        (64, 10, "ef405b226915", "0d01012efafa", 8.324726, "b065a9955a66"),
+        (64, 100, "fed82ab4afd3", "0d01012efafa", 8.324726, "f6123426f42c"),
+    ],
+)
+def test_layouts_never_change(cells, classes, sharp, orientations, gains, oriented):
+    layout = edge_collage.sharpness_layout(cells, classes)
+    assert (digest(layout.sharp), digest(layout.orientations)) == (sharp, orientations)
+    assert layout.gains.sum() == pytest.approx(gains, abs=1e-6) and layout.gains.shape == (cells, 3)
+    assert digest(edge_collage.orientation_layout(cells, classes)) == oriented
+
+
+@pytest.mark.parametrize("cells", [16, 64])
+def test_members_of_a_sharpness_family_by_hand(cells):
+    """Half the cells are sharp in every class. A member differs from its family in an eighth of them, two members in
+    a quarter or, if they have a group in common, in less. No two of the 100 classes are the same."""
+    families = edge_collage.sharpness_layout(cells).sharp
+    members = edge_collage.sharpness_layout(cells, 100).sharp
+    assert members.shape == (100, cells) and (members.sum(axis=1) == cells // 2).all()
+    distances = np.count_nonzero(members[:, None] != families[None], axis=2)
+    assert (distances[np.arange(100), np.arange(100) // 10] == cells // 8).all()
+    assert (distances.argmin(axis=1) == np.arange(100) // 10).all()
+    siblings = np.count_nonzero(members[30:40, None] != members[None, 30:40], axis=2)
+    assert set(siblings[np.triu_indices(10, 1)]) == {cells // 8, cells // 4}
+    assert len({row.tobytes() for row in members}) == 100
+
+
+@pytest.mark.parametrize("cells", [16, 64])
+def test_members_of_an_orientation_family_by_hand(cells):
+    """Members 0 ... 7 turn an eighth of the family's cells by 90 degrees, all of them different cells; members 8 and 9
+    turn those of members 0 and 1 by 45 degrees."""
+    families = edge_collage.orientation_layout(cells)
+    turns = (edge_collage.orientation_layout(cells, 100).reshape(10, 10, cells) - families[:, None]) % 4
+    assert (turns[:, :8].sum(axis=1) == 2).all()
+    assert (np.count_nonzero(turns, axis=2) == cells // 8).all()
+    np.testing.assert_array_equal(turns[:, 8:], turns[:, :2] // 2)
+    assert not np.array_equal(turns[0], turns[1])
 
 
 # --- cells ---------------------------------------------------------------------------------------------------------
@@ -180,3 +235,128 @@ def test_orientation_variant_has_unit_gains_no_noise_and_flips_a_tenth_of_the_si
     assert images.min() == 88 and images.max() == 168  # 127.5 -+ 40, rounded to even
     corner = cells_of(images)[:, :, :, 0] > 0
     assert np.mean(corner[:, 0] != corner[:, 1]) == pytest.approx(2 * 0.1 * 0.9, abs=5 * np.sqrt(0.18 / 16000))
+
+
+# --- sizes and families --------------------------------------------------------------------------------------------
+
+
+def test_first_image_never_changes():
+    """Up to rounding, of which other versions of numpy may change a grey level or two."""
+    for collage_class, total in (("sharpness", 392577), ("orientation", 396311)):
+        images, labels = draw(collage_class, 12)
+        assert abs(int(images[0].sum(dtype=int)) - total) <= 2
+        assert labels.tolist() == [3, 8, 8, 5, 9, 4, 1, 4, 3, 5, 3, 5]
+
+
+@pytest.mark.parametrize(("cells", "classes"), VARIANTS)
+def test_sharp_cells_are_those_of_the_class_at_their_places(cells, classes):
+    """As above, the kurtosis of the pixel furthest from the edge."""
+    size = 8 * round(np.sqrt(cells))
+    images, labels = draw("sharpness", 500, size=size, classes=classes)
+    assert images.shape == (500, 3 * size * size)
+    layout = edge_collage.sharpness_layout(cells, classes)
+    sharp = layout.sharp[labels]
+    furthest = edge_collage.PROJECTIONS.argmax(axis=1)[layout.orientations]
+    pixels = cells_of(images)[:, 2, np.arange(cells), furthest] / layout.gains[:, 2]
+    for cell in range(cells):
+        assert kurtosis(pixels[sharp[:, cell], cell]) < 2
+    assert kurtosis(pixels[~sharp]) == pytest.approx(3, abs=0.3)
+
+
+@pytest.mark.parametrize(("cells", "classes"), VARIANTS)
+def test_orientations_are_those_of_the_class_at_their_places(cells, classes):
+    """In all cells: the class's orientation with probability 0.625, though a cell of 500 images may deviate."""
+    images, labels = draw("orientation", 500, size=8 * round(np.sqrt(cells)), classes=classes)
+    templates = edge_collage.edge(edge_collage.PROJECTIONS, np.zeros(4))
+    fits = abs(cells_of(images)[:, 0] @ (templates / np.linalg.norm(templates, axis=1, keepdims=True)).T)
+    found = fits.argmax(axis=2) == edge_collage.orientation_layout(cells, classes)[labels]
+    assert abs(found.mean(axis=0) - 0.625).max() < 5 * np.sqrt(0.25 / 500)
+    assert found.mean() == pytest.approx(0.625, abs=5 * np.sqrt(0.25 / 500 / cells))
+
+
+def test_labels_of_a_hundred_classes_are_uniform():
+    counts = np.bincount(draw("orientation", 8000, classes=100)[1], minlength=100)
+    assert len(counts) == 100 and abs(counts - 80).max() < 5 * np.sqrt(80)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """experiment(*lines of [Data]): on EdgeCollage32, with its cache in tmp_path."""
+
+    def read(*data):
+        lines = [
+            f"[IO]\ncache_dir = {tmp_path / 'cache'}",
+            "[Data]\ndataset = EdgeCollage32\ncollage_images = 400\ncollage_val_images = 150",
+            *data,
+            "[Network]\narch = f4:x\nval_size = 150\n[IMP]\n",
+        ]
+        (tmp_path / "test.in").write_text("\n".join(lines))
+        return inputs.read_experiment([str(tmp_path / "test.in")])
+
+    return read
+
+
+def load(experiment):
+    return datasets.load(experiment, lambda line: None)
+
+
+def test_load_gives_large_images_of_a_hundred_classes(experiment):
+    large = experiment("collage_size = 64", "collage_classes = 100", "collage_class = orientation")
+    images = load(large)
+    facts = datasets.check(large)
+    assert (facts.shape, facts.classes) == (images.shape, images.classes) == ((3, 64, 64), 100)
+    expected, labels = draw("orientation", 400, size=64, classes=100)
+    np.testing.assert_array_equal(images.images, expected)
+    np.testing.assert_array_equal(images.labels, labels)
+    np.testing.assert_array_equal(
+        images.val_images, draw("orientation", 150, stream=VALIDATION, size=64, classes=100)[0]
+    )
+    np.testing.assert_allclose(images.mean, expected.mean(axis=0), rtol=1e-6)
+    assert images.class_names[37] == "family 3, member 7" and len(images.class_names) == 100
+    assert "64 x 64 pixels, 100 classes" in images.source
+
+
+def test_ten_classes_are_the_default_and_have_no_super_classes(experiment):
+    assert experiment().data.collage_classes == 10
+    assert experiment("reclass = m,5").data.collage_classes == 10
+    images = load(experiment())
+    assert (images.shape, images.classes, images.class_names) == ((3, 32, 32), 10, ())
+    np.testing.assert_array_equal(images.images, draw("sharpness", 400)[0])
+
+
+def test_super_classes_are_the_families(experiment):
+    """A named reclass makes a hundred classes by itself: semantic is the family, random the member."""
+    class_of = draw("sharpness", 400, classes=100)[1]
+    semantic = load(experiment("reclass = semantic"))
+    np.testing.assert_array_equal(semantic.labels, class_of // 10)
+    assert semantic.classes == 10 and semantic.class_names == tuple(f"family {number}" for number in range(10))
+    np.testing.assert_array_equal(load(experiment("reclass = random")).labels, class_of % 10)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("5semantic5random", slice(0, 5)), ("partial_semantic", slice(0, 10))])
+def test_half_random_maps_of_the_families(experiment, name, kept):
+    """5semantic5random: families 0 ... 4 stay whole. partial_semantic: at least half of each stays. Sizes stay ten."""
+    data = experiment(f"reclass = {name}").data
+    new_class = datasets.class_map(data.reclass, 100, datasets.facts(data).semantic)
+    assert np.bincount(new_class).tolist() == [10] * 10
+    staying = np.count_nonzero(new_class.reshape(10, 10) == np.arange(10)[:, None], axis=1)
+    least = 10 if name == "5semantic5random" else 5
+    assert (staying[kept] >= least).all() and staying.sum() < 90
+
+
+def test_named_maps_need_a_hundred_classes(experiment):
+    with pytest.raises(inputs.InputError, match=r"\[Data\] reclass = 'semantic': accepted: n, .* these 10 classes"):
+        datasets.check(experiment("reclass = semantic", "collage_classes = 10"))
+
+
+def test_class_tasks_run_small():
+    files = [str(INPUTS / "imp_3l1k.in"), str(INPUTS / "small.in")]
+    small = inputs.read_experiment(files, ["Data.reclass=semantic"])
+    assert datasets.check(small).classes == 10 and small.data.collage_classes == 100
+    assert inputs.read_experiment(files).data.collage_classes == 10
+
+
+@pytest.mark.parametrize("entry", ["collage_size = 48", "collage_size = 32.5", "collage_classes = 20"])
+def test_other_sizes_and_numbers_of_classes_are_refused(experiment, entry):
+    with pytest.raises(inputs.InputError, match="accepted: (32 or 64|10 or 100)$"):
+        experiment(entry)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sifting.datasets import gaussian_clone
+from sifting import datasets, inputs
+from sifting.datasets import edge_collage, gaussian_clone
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 
@@ -35,9 +36,10 @@ def image_set(train=600, val=200, classes=2, seed=0):
     )
 
 
-def write(original, folder, fitted=10**6, seed=0):
+def write(original, folder, fitted=10**6, seed=0, ridge=0.0):
     folder.mkdir(exist_ok=True)
-    gaussian_clone.write_clone(original, fitted, seed, folder)
+    places = gaussian_clone.fitted_images(original.labels, original.classes, fitted)
+    gaussian_clone.write_clone(original, places, ridge, seed, folder)
     return np.load(folder / "images.npy"), np.load(folder / "val_images.npy")
 
 
@@ -77,10 +79,55 @@ def test_samples_are_gaussian_with_the_fitted_moments():
     assert abs(np.mean(projections**4, axis=0) - 3).max() < 5 * np.sqrt(96 / count)
 
 
+def test_rank_of_a_fit_is_that_of_its_images_and_a_ridge_fills_the_rest():
+    """Five images span four directions. With a ridge, the covariance is the fitted one plus the ridge on the diagonal,
+    in the same directions as without."""
+    images = correlated(5, 8, seed=1)
+    mean, factor = gaussian_clone.fit(images)
+    plain = gaussian_clone.sample(mean, factor, 20000, np.random.default_rng(0))
+    ridged = gaussian_clone.sample(mean, factor, 20000, np.random.default_rng(0), ridge=9.0)
+    assert np.linalg.matrix_rank(plain - mean) == 4 and np.linalg.matrix_rank(ridged - mean) == 8
+    added = ridged - plain
+    np.testing.assert_allclose(added.T @ added / len(added), 9 * np.eye(8), atol=9 * 6 * np.sqrt(2 / 20000))
+    assert abs(added.T @ (plain - mean) / len(added)).max() < 5 * np.sqrt(9 * np.var(plain, axis=0).max() / 20000)
+
+
 def test_rounding_and_clipping():
     grey = np.array([-0.6, -0.4, 0.6, 99.5, 254.9, 255.4, 300.0])
     result = gaussian_clone.to_uint8(grey)
     assert result.tolist() == [0, 0, 1, 100, 255, 255, 255] and result.dtype == np.uint8
+    assert gaussian_clone.clipped(grey) == 2
+
+
+def excess_kurtosis(values):
+    """Of each column, about its mean."""
+    centred = values - values.mean(axis=0)
+    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2 - 3
+
+
+def test_rounding_alone_adds_a_twelfth_to_the_variance():
+    grey = np.random.default_rng(0).normal(127.3, 2.0, 10**6)
+    pixels = gaussian_clone.to_uint8(grey).astype(float)
+    assert np.var(pixels) - np.var(grey) == pytest.approx(1 / 12, abs=0.005)
+    assert abs(excess_kurtosis(pixels[:, None])[0]) < 0.03
+
+
+def test_clipping_has_the_effect_that_the_documentation_states():
+    """docs/data.md: mean 120, s.d. 65, near those of ImageNet's pixels. The clipped moments are integrals over a
+    Gaussian, here sums over many quantiles of it."""
+    grey = 120 + 65 * np.sqrt(2) * inverse_erf(np.linspace(-1, 1, 200001)[1:-1])
+    pixels = gaussian_clone.to_uint8(grey).astype(float)
+    assert gaussian_clone.clipped(grey) / len(grey) == pytest.approx(0.050, abs=0.002)
+    assert pixels.mean() == pytest.approx(120.4, abs=0.1)
+    assert pixels.std() / 65 == pytest.approx(0.954, abs=0.002)
+    assert excess_kurtosis(pixels[:, None])[0] == pytest.approx(-0.58, abs=0.02)
+
+
+def inverse_erf(values):
+    """By interpolation in a table of its derivative's integral."""
+    x = np.linspace(-5, 5, 400001)
+    erf = np.cumsum(np.exp(-(x**2))) * (x[1] - x[0]) * 2 / np.sqrt(np.pi) - 1
+    return np.interp(values, erf, x)
 
 
 # --- the images ----------------------------------------------------------------------------------------------------
@@ -108,6 +155,71 @@ def test_channels_are_independent_of_each_other(tmp_path):
     assert abs(between).max() < 5 / np.sqrt(one_class.sum())
 
 
+def test_clone_of_a_collage_keeps_its_moments_and_loses_its_kurtosis(tmp_path):
+    """One class of 16x16 pixels, the first four cells. A pixel has nearly two values, so its excess kurtosis is near -2
+    in the images; in the clone that of pixels and of random projections is near 0, rounding and clipping included."""
+    blocks = edge_collage.blocks("orientation", 4000, 0, edge_collage.TRAINING)
+    images = np.concatenate([piece for piece, _ in blocks]).reshape(-1, 3, 32, 32)[:, :, :16, :16].reshape(4000, -1)
+    labels, mean = np.zeros(4000, dtype=np.int32), np.zeros(768, dtype=np.float32)
+    clone, _ = write(ImageSet(images, labels, images[:10], labels[:10], mean, (3, 16, 16), 1, "cells"), tmp_path)
+    clone, images = clone.astype(float), images.astype(float)
+    variances = np.var(images, axis=0)
+    assert abs(clone.mean(axis=0) - images.mean(axis=0)).max() < 5 * np.sqrt(variances.max() / 4000)
+    for pixels in np.split(np.arange(768), 3):
+        fitted = np.cov(images[:, pixels].T)
+        assert abs(np.cov(clone[:, pixels].T) - fitted).max() < 6 * variances.max() * np.sqrt(2 / 4000) + 1 / 12
+    assert excess_kurtosis(images).mean() < -1.5
+    assert abs(excess_kurtosis(clone)).max() < 6 * np.sqrt(24 / 4000)
+    assert abs(excess_kurtosis(clone).mean()) < 0.1
+    directions = np.random.default_rng(1).normal(size=(768, 100))
+    assert abs(excess_kurtosis(clone @ directions)).max() < 5 * np.sqrt(24 / 4000)
+
+
+def test_ridge_adds_to_the_variance_of_every_pixel(tmp_path):
+    original = image_set(train=4000)
+    plain, _ = write(original, tmp_path / "plain")
+    ridged, _ = write(original, tmp_path / "ridged", ridge=100.0)
+    one_class = original.labels == 1
+    gain = np.var(ridged[one_class], axis=0) - np.var(plain[one_class], axis=0)
+    np.testing.assert_allclose(gain, 100, atol=60)
+    assert abs(gain.mean() - 100) < 20
+
+
+def test_fitted_images_by_hand():
+    labels = np.array([1, 0, 1, 1, 0, 2, 0])
+
+    def places(*arguments):
+        return [found.tolist() for found in gaussian_clone.fitted_images(labels, 3, *arguments)]
+
+    assert places(4) == [[1], [0, 2, 3], []]
+    assert places(100) == [[1, 4, 6], [0, 2, 3], [5]]
+    assert places(4, 2) == [[1, 4], [0, 2], [5]]
+
+
+def read(folder, *data):
+    (folder / "test.in").write_text(
+        f"[IO]\ncache_dir = {folder / 'cache'}\n[Network]\narch = f4:x\nval_size = 20\n[IMP]\n[Data]\n"
+        "dataset = EdgeCollage32\ncollage_images = 300\ncollage_val_images = 20\nclone = gaussian\n" + "\n".join(data)
+    )
+    return inputs.read_experiment([str(folder / "test.in")])
+
+
+def test_keys_reach_the_clone(tmp_path):
+    """Two images of each class: all samples of a class and channel lie on one line through their mean, up to rounding.
+    The ridge puts them off it."""
+    original = datasets.load(read(tmp_path).replace("Data", clone="none"), lambda line: None)
+    off_line = {}
+    for ridge in ("0", "400"):
+        keys = "clone_images_per_class = 2", f"clone_ridge = {ridge}", "clone_images = 3"
+        clone = datasets.load(read(tmp_path, *keys), lambda line: None)
+        one, other = original.images[original.labels == 4][:2, :1024].astype(float)
+        deviations = clone.images[clone.labels == 4][:, :1024] - (one + other) / 2
+        direction = (one - other) / np.linalg.norm(one - other)
+        off_line[ridge] = np.var(deviations - np.outer(deviations @ direction, direction))
+    assert "fitted to 20 images, at most 2 a class, clone_ridge 400.0, " in clone.source
+    assert off_line["0"] < 1 and off_line["400"] == pytest.approx(400, rel=0.1)
+
+
 def test_only_the_first_images_are_fitted(tmp_path):
     original = image_set()
     original.images[100:] = 7
@@ -131,6 +243,15 @@ def test_clone_is_a_function_of_its_seed(tmp_path):
 def test_class_with_a_single_fitted_image_is_refused(tmp_path):
     original = image_set(classes=3)
     original.labels[:20] = [0] * 10 + [2] * 9 + [1]
-    with pytest.raises(DataError, match="class 1 has 1 images among the first 20") as error:
+    with pytest.raises(DataError, match="class 1 has 1 images among the 20 to which") as error:
         write(original, tmp_path, fitted=20)
     assert "\n" not in str(error.value)
+
+
+def test_too_few_images_are_refused_unless_they_are_counted_by_class(tmp_path):
+    with pytest.raises(inputs.InputError, match=r"clone_images = '19': accepted: at least 2 images for each of the 10"):
+        datasets.check(read(tmp_path, "clone_images = 19"))
+    datasets.check(read(tmp_path, "clone_images = 19", "clone_images_per_class = 2"))
+    for entry in ("clone_images_per_class = 1", "clone_ridge = -1"):
+        with pytest.raises(inputs.InputError, match="accepted: a (whole )?number >= "):
+            read(tmp_path, entry)

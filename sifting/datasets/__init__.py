@@ -3,22 +3,33 @@
 import dataclasses
 
 from sifting import inputs
-from sifting.datasets import gaussian_clone
+from sifting.datasets.cifar10 import CIFAR10
 from sifting.datasets.edge_collage import EdgeCollage
+from sifting.datasets.folder import Folder
+from sifting.datasets.gaussian_clone import GaussianClone
 from sifting.datasets.image_set import ImageSet
-from sifting.datasets.imagenet import ImageNet
-from sifting.datasets.reclass import class_map
+from sifting.datasets.imagenet import IMAGENET32, IMAGENET64
+from sifting.datasets.npz import Npz
+from sifting.datasets.reclass import class_map, class_names
+from sifting.datasets.rotation import Rotated
 from sifting.datasets.source import Facts, Report, Source
 
 DATASETS: dict[str, Source] = {
-    "ImageNet32": ImageNet(32),
-    "ImageNet64": ImageNet(64),
+    "ImageNet32": IMAGENET32,
+    "ImageNet64": IMAGENET64,
+    "CIFAR10": CIFAR10,
     "EdgeCollage32": EdgeCollage(),
+    "npz": Npz(),
+    "folder": Folder(),
 }
 
 
 def facts(data: inputs.Data) -> Facts:
-    """The complete data set, before data_ratio, reclass and val_size, as far as it is known without loading it."""
+    """The complete data set, before data_ratio, reclass and val_size, as far as it is known without loading it.
+
+    Raises:
+        DataError: the user's own files (npz, folder) are missing or damaged.
+    """
     return DATASETS[data.dataset].facts(data)
 
 
@@ -29,26 +40,32 @@ def check(experiment: inputs.Experiment) -> Facts:
         What `load` will give if all files are there: after data_ratio, reclass and val_size.
 
     Raises:
-        InputError: data_ratio leaves no image, reclass has too many classes or a file that does not fit, val_size or
-            the method's images are more than there are, clone_images cannot hold two images of each class.
+        InputError: data_ratio leaves no image, reclass does not fit the classes, val_size or the method's images are
+            more than there are, clone_images cannot hold two images of each class, translate is not less than the
+            size of the images.
+        DataError: as facts.
     """
     data, complete = experiment.data, facts(experiment.data)
     train_images = int(data.data_ratio * complete.train_images)
     if train_images < 1:
         raise experiment.error("Data", "data_ratio", f"at least one of the {complete.train_images} training images")
-    if data.clone != "none" and data.clone_images < 2 * complete.classes:
+    by_class = data.clone_images_per_class is not None
+    if data.clone != "none" and not by_class and data.clone_images < 2 * complete.classes:
         raise experiment.error("Data", "clone_images", f"at least 2 images for each of the {complete.classes} classes")
+    size = complete.shape[-1]
+    if data.translate >= size:
+        raise experiment.error("Data", "translate", f"less than {size}, the size of the images")
     _check_val_size(experiment, complete.val_images)
     _check_scoring_images(experiment, train_images)
     try:
-        classes = class_map(data.reclass, complete.classes)
+        classes = class_map(data.reclass, complete.classes, complete.semantic)
     except ValueError as error:
         raise experiment.error("Data", "reclass", str(error)) from None
     return Facts(train_images, experiment.network.val_size, complete.shape, data.reclass.classes or len(classes))
 
 
 def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
-    """The images of an experiment: its data set or the Gaussian clone of it, then data_ratio, reclass and val_size.
+    """The images of an experiment: its data set, cloned and rotated, then data_ratio, reclass and val_size.
 
     Args:
         experiment: sections Data, Network (val_size) and IO (cache_dir) are used.
@@ -59,11 +76,7 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
         DataError: files are missing or damaged, or the cache cannot be written.
     """
     data, expected = experiment.data, check(experiment)
-    source = DATASETS[data.dataset]
-    if data.clone == "gaussian":
-        images = gaussian_clone.load(experiment, source, report)
-    else:
-        images = source.load(experiment, report)
+    images = _transformed(data).load(experiment, report)
     _check_val_size(experiment, len(images.val_images))
     if len(images.images) < expected.train_images:
         report(
@@ -71,7 +84,8 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
             f"[Data] data_ratio = {data.data_ratio} asks for {expected.train_images}"
         )
         _check_scoring_images(experiment, len(images.images))
-    new_class = class_map(data.reclass, images.classes)
+    semantic = facts(data).semantic
+    new_class = class_map(data.reclass, images.classes, semantic)
     count, val_size = expected.train_images, experiment.network.val_size
     return dataclasses.replace(
         images,
@@ -80,8 +94,16 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
         val_images=images.val_images[:val_size],
         val_labels=new_class[images.val_labels[:val_size]],
         classes=expected.classes,
-        class_names=images.class_names if data.reclass.rule == "n" else (),
+        class_names=class_names(data.reclass, images.class_names, semantic),
     )
+
+
+def _transformed(data: inputs.Data) -> Source:
+    """The complete data set, its Gaussian clone, or the rotated images of either."""
+    source = DATASETS[data.dataset]
+    if data.clone == "gaussian":
+        source = GaussianClone(source)
+    return Rotated(source) if data.rotate else source
 
 
 def _check_val_size(experiment: inputs.Experiment, val_images: int) -> None:

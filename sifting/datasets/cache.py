@@ -23,7 +23,7 @@ from sifting.datasets.source import Report
 from sifting.errors import DataError
 from sifting.files import sync
 
-FORMAT = 1  # to be raised whenever the same identity would give other files
+FORMAT = 2  # to be raised whenever the same identity would give other files
 
 ARRAYS = ("images", "labels", "val_images", "val_labels", "mean")
 MAPPED = ("images", "val_images")
@@ -121,7 +121,56 @@ def _open(entry: Path) -> ImageSet:
         raise DataError(f"{entry}: is damaged; remove this folder, and it will be made again") from None
 
 
+def stamps(paths: Iterable[Path]) -> list[list]:
+    """Names, sizes and times of source files, for an identity.
+
+    Raises:
+        DataError: a file is not there any more.
+    """
+    try:
+        return [[path.name, (status := path.stat()).st_size, status.st_mtime_ns] for path in paths]
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
 # --- writing image arrays ------------------------------------------------------------------------------------------
+
+
+def write_split(folder: Path, prefix: str, columns: int, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write {prefix}images.npy and {prefix}labels.npy block by block.
+
+    Args:
+        folder: of the entry.
+        prefix: "" for training images, "val_" for validation images.
+        columns: length of an image.
+        blocks: images uint8 [any number, columns] and their labels, one after the other.
+
+    Raises:
+        OSError: as write does.
+    """
+    labels = [np.zeros(0, np.int32)]
+
+    def image_blocks() -> Iterator[np.ndarray]:
+        for images, block_labels in blocks:
+            labels.append(block_labels)
+            yield images
+            del images  # so that it is not kept while the next one is loaded
+
+    write_rows(folder / f"{prefix}images.npy", columns, image_blocks())
+    np.save(folder / f"{prefix}labels.npy", np.concatenate(labels, dtype=np.int32))
+
+
+def mean_image(path: Path) -> np.ndarray:
+    """The mean of the rows that write_rows wrote: float32 [columns], rounded from float64; sums are exact."""
+    mapped = np.load(path, mmap_mode="r")
+    rows, columns = mapped.shape
+    total = np.zeros(columns, dtype=np.int64)
+    with open(path, "rb") as file:  # what is read through the map would count as memory of this process
+        file.seek(mapped.offset)
+        for start in range(0, rows, 4096):
+            block = np.fromfile(file, np.uint8, min(4096, rows - start) * columns)
+            total += block.reshape(-1, columns).sum(axis=0, dtype=np.int64)
+    return (total / rows).astype(np.float32)
 
 
 def write_rows(path: Path, columns: int, blocks: Iterable[np.ndarray]) -> None:

@@ -8,10 +8,14 @@ edge filters"). Comparing non-Gaussian images with Gaussian ones of the same sec
 Goldt 2022, "Data-driven emergence of convolutional structure in neural networks"; their images are other ones.
 
 A second variant carries the class in the orientation of the edges, hence in a covariance, but a local one.
+
+Images can be larger, 64x64 with 8x8 cells of the same 8x8 pixels; and the ten classes can be families of ten members
+each, which share most of their cells: a small ImageNet, as far as tasks with super-classes go.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +24,15 @@ import numpy as np
 from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
+from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
 
-CLASSES = 10
+FAMILIES = 10
+MEMBERS = 10  # of a family, if there are 100 classes
+GROUPS = 8  # of cells that tell the members apart
 CHANNELS = 3
-GRID = 4  # cells along a side
+SIZE = 32  # pixels along a side; the default
 CELL = 8  # pixels along a side of a cell
-SIZE = GRID * CELL
-CELLS = GRID * GRID
-PIXELS = CHANNELS * SIZE * SIZE
 
 ORIENTATIONS = 45 * np.arange(4)  # degrees
 SLOPE = 1.5  # of an edge, per pixel
@@ -39,6 +43,7 @@ KEPT = 0.5  # probability that a cell has the orientation of the image's class
 FLIPPED = 0.1  # probability that a channel's sign is flipped
 
 LAYOUT_SEED = 7
+MEMBERS_SEED = (7, 1)
 TRAINING, VALIDATION = 0, 1
 BLOCK = 500  # images that share a random generator
 
@@ -48,14 +53,18 @@ DrawBlock = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 # --- layouts -------------------------------------------------------------------------------------------------------
 
 
+# What follows holds for c cells, 16 or 64, numbered row by row, and k classes: the 10 families alone, or 100, where
+# class 10*family + member belongs to `family`. The layout of the families does not depend on whether they have members.
+
+
 @dataclass(frozen=True)
 class SharpnessLayout:
-    """The fixed choices behind collage_class = sharpness. Cells are numbered row by row.
+    """The fixed choices behind collage_class = sharpness.
 
     Attributes:
-        sharp: bool [10, 16], the cells that are sharp in a class: 8 of 16.
-        orientations: int64 [16], of each cell's edge or soft pattern: an index into ORIENTATIONS.
-        gains: float64 [16, 3], of each cell in the three channels, 0.5 <= |gain| < 1.
+        sharp: bool [k, c], the cells that are sharp in a class: half of them.
+        orientations: int64 [c], of each cell's edge or soft pattern: an index into ORIENTATIONS.
+        gains: float64 [c, 3], of each cell in the three channels, 0.5 <= |gain| < 1.
     """
 
     sharp: np.ndarray
@@ -63,19 +72,76 @@ class SharpnessLayout:
     gains: np.ndarray
 
 
-def sharpness_layout() -> SharpnessLayout:
+def sharpness_layout(cells: int = 16, classes: int = FAMILIES) -> SharpnessLayout:
     """Always the same layout, whatever collage_seed is."""
     rng = np.random.default_rng(LAYOUT_SEED)
-    sharp = np.array([rng.permutation(np.arange(CELLS) < CELLS // 2) for _ in range(CLASSES)])
-    orientations = rng.integers(0, 4, CELLS)
-    gains = rng.uniform(0.5, 1, (CELLS, CHANNELS)) * np.where(rng.random((CELLS, CHANNELS)) < 0.5, 1, -1)
-    return SharpnessLayout(sharp, orientations, gains)
+    sharp = np.array([rng.permutation(np.arange(cells) < cells // 2) for _ in range(FAMILIES)])
+    orientations = rng.integers(0, 4, cells)
+    gains = rng.uniform(0.5, 1, (cells, CHANNELS)) * np.where(rng.random((cells, CHANNELS)) < 0.5, 1, -1)
+    return SharpnessLayout(sharp if classes == FAMILIES else _sharpness_members(sharp), orientations, gains)
 
 
-def orientation_layout() -> np.ndarray:
-    """The fixed choices behind collage_class = orientation: int64 [10, 16], each class's orientation in each cell,
-    an index into ORIENTATIONS."""
-    return np.random.default_rng(LAYOUT_SEED).integers(0, 4, (CLASSES, CELLS))
+def _sharpness_members(families: np.ndarray) -> np.ndarray:
+    """Deal each family's sharp cells into 8 groups at random, and its soft cells, too. In member m, the sharp group
+    m mod 8 becomes soft, and the soft group (m + m // 8) mod 8 sharp, together 1/8 of all cells.
+
+    Args:
+        families: bool [10, c].
+
+    Returns:
+        bool [100, c].
+    """
+    rng = np.random.default_rng(MEMBERS_SEED)
+    members = np.repeat(families, MEMBERS, axis=0)
+    for family, sharp in enumerate(families):
+        sharp_groups = np.split(rng.permutation(np.flatnonzero(sharp)), GROUPS)
+        soft_groups = np.split(rng.permutation(np.flatnonzero(~sharp)), GROUPS)
+        for member in range(MEMBERS):
+            cells = members[family * MEMBERS + member]
+            cells[sharp_groups[member % GROUPS]] = False
+            cells[soft_groups[(member + member // GROUPS) % GROUPS]] = True
+    return members
+
+
+def orientation_layout(cells: int = 16, classes: int = FAMILIES) -> np.ndarray:
+    """The fixed choices behind collage_class = orientation: int64 [k, c], each class's orientation in each cell, an
+    index into ORIENTATIONS."""
+    families = np.random.default_rng(LAYOUT_SEED).integers(0, 4, (FAMILIES, cells))
+    return families if classes == FAMILIES else _orientation_members(families)
+
+
+def _orientation_members(families: np.ndarray) -> np.ndarray:
+    """Deal the cells into 8 groups at random, for each family. In members 0 ... 7, the cells of group m are turned by
+    90 degrees; in members 8 and 9, those of groups 0 and 1 by 45.
+
+    Args:
+        families: int64 [10, c].
+
+    Returns:
+        int64 [100, c].
+    """
+    rng = np.random.default_rng(MEMBERS_SEED)
+    members = np.repeat(families, MEMBERS, axis=0)
+    for family in range(FAMILIES):
+        groups = np.split(rng.permutation(families.shape[1]), GROUPS)
+        for member in range(MEMBERS):
+            turn = 2 if member < GROUPS else 1
+            members[family * MEMBERS + member, groups[member % GROUPS]] += turn
+    return members % len(ORIENTATIONS)
+
+
+def families(classes: int) -> SemanticClasses | None:
+    """The families of 100 classes, in the place of semantic super-classes; None if each class is a family."""
+    if classes == FAMILIES:
+        return None
+    names = tuple(f"family {family}" for family in range(FAMILIES))
+    return SemanticClasses(tuple(number // MEMBERS for number in range(classes)), names)
+
+
+def class_names(classes: int) -> tuple[str, ...]:
+    if classes == FAMILIES:
+        return ()
+    return tuple(f"family {number // MEMBERS}, member {number % MEMBERS}" for number in range(classes))
 
 
 # --- cells ---------------------------------------------------------------------------------------------------------
@@ -133,33 +199,34 @@ def assemble(grey: np.ndarray) -> np.ndarray:
     """Round, clip to 0 ... 255 and put the cells in their places.
 
     Args:
-        grey: float64 [n, 3, 16, 64], in grey levels; overwritten.
+        grey: float64 [n, 3, c, 64], in grey levels; overwritten.
 
     Returns:
-        uint8 [n, 3*32*32].
+        uint8 [n, 3*S*S], S*S = 64 c.
     """
+    grid = isqrt(grey.shape[2])
     np.clip(np.rint(grey, out=grey), 0, 255, out=grey)
-    cells = grey.astype(np.uint8).reshape(-1, CHANNELS, GRID, GRID, CELL, CELL)
-    return cells.transpose(0, 1, 2, 4, 3, 5).reshape(-1, PIXELS)
+    cells = grey.astype(np.uint8).reshape(-1, CHANNELS, grid, grid, CELL, CELL)
+    return cells.transpose(0, 1, 2, 4, 3, 5).reshape(len(grey), -1)
 
 
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def sharpness_sampler() -> DrawBlock:
-    """Images whose class decides which cells are sharp."""
-    layout = sharpness_layout()
+def sharpness_sampler(count: int, classes: int) -> DrawBlock:
+    """Images of `count` cells whose class decides which of them are sharp."""
+    layout = sharpness_layout(count, classes)
     projections = PROJECTIONS[layout.orientations]
     roots = np.stack([symmetric_root(second_moment(projection)) for projection in PROJECTIONS])[layout.orientations]
     gains = CONTRAST * layout.gains.T[:, :, None]
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        labels = rng.integers(0, CLASSES, BLOCK)
-        sharp = edge(projections, rng.uniform(-1, 1, (BLOCK, CELLS)))
-        sharp *= _signs(rng, 0.5, (BLOCK, CELLS, 1))
-        soft = (rng.standard_normal((CELLS, BLOCK, CELL * CELL)) @ roots).transpose(1, 0, 2)
+        labels = rng.integers(0, classes, BLOCK)
+        sharp = edge(projections, rng.uniform(-1, 1, (BLOCK, count)))
+        sharp *= _signs(rng, 0.5, (BLOCK, count, 1))
+        soft = (rng.standard_normal((count, BLOCK, CELL * CELL)) @ roots).transpose(1, 0, 2)
         cells = np.where(layout.sharp[labels][:, :, None], sharp, soft)
-        grey = rng.standard_normal((BLOCK, CHANNELS, CELLS, CELL * CELL))
+        grey = rng.standard_normal((BLOCK, CHANNELS, count, CELL * CELL))
         grey *= NOISE
         grey += GREY
         for channel in range(CHANNELS):
@@ -169,17 +236,17 @@ def sharpness_sampler() -> DrawBlock:
     return draw
 
 
-def orientation_sampler() -> DrawBlock:
-    """Images of sharp edges whose class decides the likeliest orientation of each cell."""
-    layout = orientation_layout()
+def orientation_sampler(count: int, classes: int) -> DrawBlock:
+    """Images of `count` sharp edges whose class decides the likeliest orientation of each."""
+    layout = orientation_layout(count, classes)
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        labels = rng.integers(0, CLASSES, BLOCK)
-        kept = rng.random((BLOCK, CELLS)) < KEPT
-        orientations = np.where(kept, layout[labels], rng.integers(0, 4, (BLOCK, CELLS)))
-        cells = edge(PROJECTIONS[orientations], rng.uniform(-1, 1, (BLOCK, CELLS)))
-        cells *= CONTRAST * _signs(rng, 0.5, (BLOCK, CELLS, 1))
-        return assemble(GREY + cells[:, None] * _signs(rng, FLIPPED, (BLOCK, CHANNELS, CELLS, 1))), labels
+        labels = rng.integers(0, classes, BLOCK)
+        kept = rng.random((BLOCK, count)) < KEPT
+        orientations = np.where(kept, layout[labels], rng.integers(0, 4, (BLOCK, count)))
+        cells = edge(PROJECTIONS[orientations], rng.uniform(-1, 1, (BLOCK, count)))
+        cells *= CONTRAST * _signs(rng, 0.5, (BLOCK, count, 1))
+        return assemble(GREY + cells[:, None] * _signs(rng, FLIPPED, (BLOCK, CHANNELS, count, 1))), labels
 
     return draw
 
@@ -189,21 +256,28 @@ def _signs(rng: np.random.Generator, probability: float, shape: tuple[int, ...])
     return np.where(rng.random(shape) < probability, -1.0, 1.0)
 
 
-SAMPLERS: dict[str, Callable[[], DrawBlock]] = {"sharpness": sharpness_sampler, "orientation": orientation_sampler}
+SAMPLERS: dict[str, Callable[[int, int], DrawBlock]] = {
+    "sharpness": sharpness_sampler,
+    "orientation": orientation_sampler,
+}
 
 
-def blocks(collage_class: str, count: int, seed: int, stream: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def blocks(
+    collage_class: str, count: int, seed: int, stream: int, size: int = SIZE, classes: int = FAMILIES
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`count` images in pieces. Each piece has its own generator, Philox with
     SeedSequence(seed, spawn_key=(stream, number of the piece)): the first images do not depend on `count`.
 
     Args:
         collage_class: a key of SAMPLERS.
         stream: TRAINING or VALIDATION.
+        size: S, 32 or 64.
+        classes: 10 or 100.
 
     Yields:
-        images uint8 [n, 3072] and labels int32 [n], n <= BLOCK; the labels are uniform over the classes.
+        images uint8 [n, 3*S*S] and labels int32 [n], n <= BLOCK; the labels are uniform over the classes.
     """
-    draw = SAMPLERS[collage_class]()
+    draw = SAMPLERS[collage_class]((size // CELL) ** 2, classes)
     for number, start in enumerate(range(0, count, BLOCK)):
         sequence = np.random.SeedSequence(seed, spawn_key=(stream, number))
         images, labels = draw(np.random.Generator(np.random.Philox(sequence)))
@@ -214,43 +288,39 @@ class EdgeCollage:
     """The data set EdgeCollage32, a Source."""
 
     def facts(self, data: inputs.Data) -> Facts:
-        return Facts(data.collage_images, data.collage_val_images, (CHANNELS, SIZE, SIZE), CLASSES)
+        shape = CHANNELS, data.collage_size, data.collage_size
+        classes = data.collage_classes
+        return Facts(data.collage_images, data.collage_val_images, shape, classes, families(classes))
 
     def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
         data = experiment.data
         return {
             "dataset": data.dataset,
             "collage_class": data.collage_class,
+            "collage_size": data.collage_size,
+            "collage_classes": data.collage_classes,
             "collage_images": data.collage_images,
             "collage_val_images": data.collage_val_images,
             "collage_seed": data.collage_seed,
         }
 
     def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
-        data = experiment.data
+        data, facts = experiment.data, self.facts(experiment.data)
+        kind = f"{data.collage_size} x {data.collage_size} pixels, {data.collage_classes} classes"
 
         def make(folder: Path) -> cache.Description:
-            report(f"Making {data.collage_images} + {data.collage_val_images} images of EdgeCollage32")
-            total = self._write(folder, "", data, data.collage_images, TRAINING)
-            self._write(folder, "val_", data, data.collage_val_images, VALIDATION)
-            np.save(folder / "mean.npy", (total / data.collage_images).astype(np.float32))
-            source = f"EdgeCollage32, collage_class {data.collage_class}, collage_seed {data.collage_seed}"
-            return cache.Description(source, (CHANNELS, SIZE, SIZE), CLASSES)
+            report(f"Making {data.collage_images} + {data.collage_val_images} images of EdgeCollage32, {kind}")
+            for prefix, count, stream in (
+                ("", data.collage_images, TRAINING),
+                ("val_", data.collage_val_images, VALIDATION),
+            ):
+                pieces = blocks(
+                    data.collage_class, count, data.collage_seed, stream, data.collage_size, data.collage_classes
+                )
+                cache.write_split(folder, prefix, CHANNELS * data.collage_size**2, pieces)
+            np.save(folder / "mean.npy", cache.mean_image(folder / "images.npy"))
+            source = f"EdgeCollage32, collage_class {data.collage_class}, collage_seed {data.collage_seed}, {kind}"
+            return cache.Description(source, facts.shape, facts.classes, class_names(facts.classes))
 
         name = f"EdgeCollage32-{data.collage_class}"
         return cache.image_set(inputs.cache_folder(experiment), name, self.identity(experiment), make, report)
-
-    def _write(self, folder: Path, prefix: str, data: inputs.Data, count: int, stream: int) -> np.ndarray:
-        """Write images and labels; returns the sum of the images, int64 [3072]."""
-        labels = []
-        total = np.zeros(PIXELS, dtype=np.int64)
-
-        def image_blocks() -> Iterator[np.ndarray]:
-            for images, block_labels in blocks(data.collage_class, count, data.collage_seed, stream):
-                labels.append(block_labels)
-                total[:] += images.sum(axis=0, dtype=np.int64)
-                yield images
-
-        cache.write_rows(folder / f"{prefix}images.npy", PIXELS, image_blocks())
-        np.save(folder / f"{prefix}labels.npy", np.concatenate(labels))
-        return total

@@ -3,8 +3,12 @@
 Redman et al. 2024, section B.1: for every class and colour channel a Gaussian is fitted to the first images of the
 training set, and all images, training and validation, are replaced by samples of the Gaussian of their class, the
 three channels drawn independently. Labels and numbers of images stay.
+
+A fit to n images has rank n-1, so a sample lies in their span. A ridge fills the other directions with white noise.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.edge_collage import symmetric_root
 from sifting.datasets.image_set import ImageSet
-from sifting.datasets.source import Report, Source
+from sifting.datasets.source import Facts, Report, Source
 from sifting.errors import DataError
 
 TRAINING, VALIDATION = 0, 1
@@ -39,18 +43,26 @@ def fit(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, images if len(images) <= len(mean) else symmetric_root(images.T @ images)
 
 
-def sample(mean: np.ndarray, factor: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """mean + z F with z ~ N(0, 1): float64 [count, p], Gaussian with covariance F'F."""
-    return mean + rng.standard_normal((count, len(factor))) @ factor
+def sample(
+    mean: np.ndarray, factor: np.ndarray, count: int, rng: np.random.Generator, ridge: float = 0.0
+) -> np.ndarray:
+    """mean + z F + sqrt(ridge) w with z, w ~ N(0, 1): float64 [count, p], Gaussian with covariance F'F + ridge*I."""
+    samples = mean + rng.standard_normal((count, len(factor))) @ factor
+    return samples + np.sqrt(ridge) * rng.standard_normal(samples.shape) if ridge else samples
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Round to whole grey levels and clip to 0 ... 255.
 
-    Rounding adds 1/12 to each variance, clipping takes something from it: where the pixels of a data set are often
-    nearly black or white, some of a Gaussian lies beyond. Of EdgeCollage32's clone 0.02 % of the pixels are clipped.
+    Rounding adds 1/12 to each variance. Clipping takes from it, and makes the excess kurtosis of a pixel negative:
+    where pixels are often nearly black or white, some of a Gaussian lies beyond. docs/data.md has numbers.
     """
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def clipped(images: np.ndarray) -> int:
+    """How many of these pixels to_uint8 clips."""
+    return np.count_nonzero((images < -0.5) | (images > 255.5))
 
 
 def generator(seed: int, split: int, label: int, channel: int) -> np.random.Generator:
@@ -58,66 +70,108 @@ def generator(seed: int, split: int, label: int, channel: int) -> np.random.Gene
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(split, label, channel))))
 
 
-def write_clone(original: ImageSet, fitted: int, seed: int, folder: Path) -> None:
+def fitted_images(
+    labels: np.ndarray, classes: int, images: int, images_per_class: int | None = None
+) -> list[np.ndarray]:
+    """The images that the Gaussian of each class is fitted to: one array of positions for each class.
+
+    Args:
+        labels: int [n], of the training images.
+        classes: number of classes.
+        images: the first so many images are taken, whatever their class, or all there are;
+        images_per_class: if given, instead the first so many of each class.
+    """
+    first = labels[:images] if images_per_class is None else labels
+    return [np.flatnonzero(first == label)[:images_per_class] for label in range(classes)]
+
+
+def write_clone(original: ImageSet, fitted: Sequence[np.ndarray], ridge: float, seed: int, folder: Path) -> float:
     """Write images.npy and val_images.npy of the clone, one class and channel in memory at a time.
 
     Args:
         original: what is cloned.
-        fitted: the number of training images, the first ones, that are fitted.
+        fitted: as fitted_images gives it.
+        ridge: added to the variance of every pixel, in squared grey levels.
         seed: of the samples.
         folder: where the files go.
+
+    Returns:
+        The fraction of all pixels that are clipped.
 
     Raises:
         DataError: a class has fewer than 2 images among the fitted ones.
         OSError: the files cannot be written.
     """
-    fitted_labels = original.labels[:fitted]
-    counts = np.bincount(fitted_labels, minlength=original.classes)
+    counts = np.array([len(places) for places in fitted])
     if counts.min() < 2:
         raise DataError(
-            f"{original.source}: class {counts.argmin()} has {counts.min()} images among the first "
-            f"{len(fitted_labels)}, to which the clone is fitted; accepted: at least 2 (a larger [Data] clone_images)"
+            f"{original.source}: class {counts.argmin()} has {counts.min()} images among the {counts.sum()} to which "
+            "the clone is fitted; accepted: at least 2 (a larger [Data] clone_images, or clone_images_per_class)"
         )
     clones = [
         (TRAINING, original.labels, cache.create_rows(folder / "images.npy", *original.images.shape)),
         (VALIDATION, original.val_labels, cache.create_rows(folder / "val_images.npy", *original.val_images.shape)),
     ]
     channels = original.shape[0]
-    for label in range(original.classes):
-        members = original.images[np.flatnonzero(fitted_labels == label)]
-        gaussians = [fit(pixels) for pixels in np.split(members, channels, axis=1)]
+    outside = 0
+    for label, members in enumerate(fitted):
+        gaussians = [fit(pixels) for pixels in np.split(original.images[members], channels, axis=1)]
         for split, labels, clone in clones:
             places = np.flatnonzero(labels == label)
             for channel, pixels in enumerate(np.split(clone, channels, axis=1)):
-                samples = sample(*gaussians[channel], len(places), generator(seed, split, label, channel))
+                rng = generator(seed, split, label, channel)
+                samples = sample(*gaussians[channel], len(places), rng, ridge)
+                outside += clipped(samples)
                 pixels[places] = to_uint8(samples)
     for _, _, clone in clones:
         clone.flush()
+    return outside / sum(clone.size for _, _, clone in clones)
 
 
-def load(experiment: inputs.Experiment, source: Source, report: Report) -> ImageSet:
-    """The Gaussian clone of a data set, from the cache where it is there. It keeps the data set's mean image.
+@dataclass(frozen=True)
+class GaussianClone:
+    """The Gaussian clone of a data set. It keeps the data set's labels and mean image."""
 
-    Raises:
-        DataError: as source.load and write_clone, or the cache cannot be written.
-    """
-    data = experiment.data
-    identity: dict[str, Any] = {
-        "clone": data.clone,
-        "clone_images": data.clone_images,
-        "clone_seed": data.clone_seed,
-        "original": source.identity(experiment),
-    }
+    original: Source
 
-    def make(folder: Path) -> cache.Description:
-        original = source.load(experiment, report)
-        fitted = min(data.clone_images, len(original.images))
-        report(f"Making the Gaussian clone of {data.dataset}, fitted to {fitted} images")
-        write_clone(original, fitted, data.clone_seed, folder)
-        np.save(folder / "labels.npy", original.labels)
-        np.save(folder / "val_labels.npy", original.val_labels)
-        np.save(folder / "mean.npy", original.mean)
-        text = f"Gaussian clone, clone_seed {data.clone_seed}, fitted to {fitted} images, of {original.source}"
-        return cache.Description(text, original.shape, original.classes, original.class_names)
+    def facts(self, data: inputs.Data) -> Facts:
+        return self.original.facts(data)
 
-    return cache.image_set(inputs.cache_folder(experiment), f"{data.dataset}-clone", identity, make, report)
+    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+        data = experiment.data
+        return {
+            "clone": data.clone,
+            "clone_images": data.clone_images if data.clone_images_per_class is None else None,
+            "clone_images_per_class": data.clone_images_per_class,
+            "clone_ridge": data.clone_ridge,
+            "clone_seed": data.clone_seed,
+            "original": self.original.identity(experiment),
+        }
+
+    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+        """From the cache where it is there.
+
+        Raises:
+            DataError: as the original's load and write_clone, or the cache cannot be written.
+        """
+        data = experiment.data
+
+        def make(folder: Path) -> cache.Description:
+            original = self.original.load(experiment, report)
+            each = data.clone_images_per_class
+            fitted = fitted_images(original.labels, original.classes, data.clone_images, each)
+            how = f"fitted to {sum(map(len, fitted))} images" + (f", at most {each} a class" if each else "")
+            report(f"Making the Gaussian clone of {data.dataset}, {how}")
+            outside = write_clone(original, fitted, data.clone_ridge, data.clone_seed, folder)
+            np.save(folder / "labels.npy", original.labels)
+            np.save(folder / "val_labels.npy", original.val_labels)
+            np.save(folder / "mean.npy", original.mean)
+            ridge = f", clone_ridge {data.clone_ridge}" if data.clone_ridge else ""
+            text = (
+                f"Gaussian clone, clone_seed {data.clone_seed}, {how}{ridge}, {100 * outside:.2g} % of the pixels "
+                f"clipped, of {original.source}"
+            )
+            return cache.Description(text, original.shape, original.classes, original.class_names)
+
+        identity = self.identity(experiment)
+        return cache.image_set(inputs.cache_folder(experiment), f"{data.dataset}-clone", identity, make, report)

@@ -21,6 +21,8 @@ class ImageSet:
         classes: number of classes.
         source: one line for the records: where the images come from.
         class_names: one name a class, where the data set has them.
+        valid: bool [channels*S*S], False for pixels without a source in rotated images; None: all are valid. An
+            invalid pixel is 0 in every image and exactly 0 in `mean`, so that its input is 0 without a mask.
     """
 
     images: np.ndarray
@@ -32,3 +34,4 @@ class ImageSet:
     classes: int
     source: str
     class_names: tuple[str, ...] = ()
+    valid: np.ndarray | None = None

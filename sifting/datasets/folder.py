@@ -1,0 +1,204 @@
+"""`dataset = folder`: a user's own images, one sub-folder a class.
+
+    dataloc/train/CLASS/FILE and dataloc/val/CLASS/FILE, the same classes in both; or dataloc/CLASS/FILE, of which
+    every class then gives a tenth of its images for validation.
+
+Classes are numbered in the order of their names. The order of the images, and which ones are for validation, follow
+from the SHA-256 of CLASS/FILE: on every machine the same, and mixed, so that the first images are of all classes.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sifting import inputs
+from sifting.datasets import cache
+from sifting.datasets.image_set import ImageSet
+from sifting.datasets.source import Facts, Report
+from sifting.errors import DataError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")  # a channel, at most
+HELD_OUT = 10  # one image of so many is for validation
+BLOCK = 256  # images
+
+
+class Listed(NamedTuple):
+    """An image file: its path below dataloc, and its class."""
+
+    name: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds.
+
+    Attributes:
+        class_names: names of the class folders, sorted.
+        training, validation: files, in their order in the ImageSet.
+    """
+
+    class_names: tuple[str, ...]
+    training: list[Listed]
+    validation: list[Listed]
+
+
+def list_folder(root: Path) -> Listing:
+    """Find all image files; none is opened.
+
+    Raises:
+        DataError: there is no folder of this kind, fewer than two classes, or a class without images.
+    """
+    splits = [name for name in ("train", "val") if os.path.isdir(root / name)]
+    if len(splits) == 1:
+        raise DataError(
+            f"{root}: has a sub-folder {splits[0]} alone; accepted: train and val with the same class folders, or "
+            "class folders only"
+        )
+    if splits:
+        training, validation = (_class_files(root, name) for name in splits)
+        if training.keys() != validation.keys():
+            name = min(training.keys() ^ validation.keys())
+            raise DataError(f"{root}: only one of train and val has a class {name!r}; accepted: the same classes")
+    else:
+        training, validation = {}, {}
+        for name, files in _class_files(root, "").items():
+            if len(files) < 2:
+                raise DataError(
+                    f"{root / name}: has one image; accepted: at least 2, of which one is for validation, or "
+                    "sub-folders train and val"
+                )
+            held_out = max(1, len(files) // HELD_OUT)
+            training[name], validation[name] = files[held_out:], files[:held_out]
+    return Listing(tuple(training), _mixed(training), _mixed(validation))
+
+
+def _class_files(root: Path, split: str) -> dict[str, list[tuple[bytes, str]]]:
+    """Of each class, by name: hash and path below root of its images, in the order of the hashes."""
+    folder = root / split
+    classes = {
+        name: sorted((_hash(name, file), os.path.join(split, name, file)) for file in _image_files(folder / name))
+        for name in sorted(_sub_folders(folder))
+    }
+    if len(classes) < 2:
+        raise DataError(f"{folder}: has {len(classes)} sub-folders; accepted: at least 2, one for each class")
+    for name, files in classes.items():
+        if not files:
+            raise DataError(f"{folder / name}: holds no images; accepted: files {', '.join(SUFFIXES)}")
+    return classes
+
+
+def _hash(class_name: str, file: str) -> bytes:
+    return hashlib.sha256(os.fsencode(f"{class_name}/{file}")).digest()
+
+
+def _mixed(classes: dict[str, list[tuple[bytes, str]]]) -> list[Listed]:
+    """The images of all classes in the order of their hashes."""
+    files = ((key, name, label) for label, entries in enumerate(classes.values()) for key, name in entries)
+    return [Listed(name, label) for _, name, label in sorted(files)]
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    return [entry.name for entry in _scan(folder) if entry.is_dir()]
+
+
+def _image_files(folder: Path) -> list[str]:
+    return [entry.name for entry in _scan(folder) if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()]
+
+
+def _scan(folder: Path) -> list[os.DirEntry]:
+    """What is in a folder, hidden files and folders left out."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be read ({error.strerror}); [Data] dataloc must be a folder with one sub-folder of "
+            "images for each class, or with two folders of that kind, train and val"
+        ) from None
+
+
+def read_image(path: Path, size: int) -> np.ndarray:
+    """The largest square in the centre of an image, upright, averaged over areas (box filter) to size x size pixels.
+
+    Returns:
+        uint8 [3*size*size], red plane first. Grey images have three equal planes; transparency is ignored.
+
+    Raises:
+        DataError: the file cannot be read, or is not an image of 8 bits a channel.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            if file.mode not in EIGHT_BITS:
+                raise ValueError(f"its pixels are {file.mode}; accepted: up to 8 bits a channel")
+            image = ImageOps.exif_transpose(file)
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.crop((left, top, left + side, top + side)).convert("RGB")
+    except Exception as error:  # a damaged image can raise nearly anything
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"accepted: {', '.join(FORMATS)}"
+        else:
+            reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: cannot be read as an image ({reason})") from None
+    pixels = np.asarray(square.resize((size, size), Image.Resampling.BOX))
+    return np.moveaxis(pixels, 2, 0).ravel()
+
+
+def blocks(root: Path, files: list[Listed], size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and labels: uint8 [n, 3*size*size] and int32 [n]. Raises DataError as read_image."""
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, len(files), BLOCK):
+            block = files[start : start + BLOCK]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                images = list(threads.map(lambda file: read_image(root / file.name, size), block))
+            yield np.stack(images), np.array([file.label for file in block], dtype=np.int32)
+
+
+class Folder:
+    """The data set folder, a Source."""
+
+    def facts(self, data: inputs.Data) -> Facts:
+        listing = list_folder(_root(data))
+        shape = (3, data.image_size, data.image_size)
+        return Facts(len(listing.training), len(listing.validation), shape, len(listing.class_names))
+
+    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+        """Names, sizes and times of all files, as one hash: there can be very many."""
+        root, listing = _root(experiment.data), list_folder(_root(experiment.data))
+        digest = hashlib.sha256()
+        for file in [*listing.training, *listing.validation]:
+            ((_, size, time),) = cache.stamps([root / file.name])
+            digest.update(os.fsencode(f"{file.name}\0{size}\0{time}\n"))
+        return {"dataset": "folder", "image_size": experiment.data.image_size, "files": digest.hexdigest()}
+
+    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+        root, size = _root(experiment.data), experiment.data.image_size
+
+        def make(entry: Path) -> cache.Description:
+            listing = list_folder(root)
+            counts = f"{len(listing.training)} + {len(listing.validation)} images"
+            report(f"Preparing the {counts} of {root}, once; later runs take seconds")
+            for prefix, files in (("", listing.training), ("val_", listing.validation)):
+                cache.write_split(entry, prefix, 3 * size**2, blocks(root, files, size))
+            np.save(entry / "mean.npy", cache.mean_image(entry / "images.npy"))
+            text = f"{counts} in {root}, {size} x {size} pixels, mean image of the training images"
+            return cache.Description(text, (3, size, size), len(listing.class_names), listing.class_names)
+
+        return cache.image_set(inputs.cache_folder(experiment), "folder", self.identity(experiment), make, report)
+
+
+def _root(data: inputs.Data) -> Path:
+    return Path(data.dataloc).expanduser()

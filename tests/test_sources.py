@@ -1,0 +1,948 @@
+"""The sources of images besides the embedded ones: TensorFlow Datasets, CIFAR-10, a user's .npz file or folder; and
+--describe. The official ImageNet files are in test_datasets.py and test_bad_input.py."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image
+from synthetic import write_input
+
+from sifting import datasets, describe, inputs, run
+from sifting.datasets import folder as folder_module
+from sifting.datasets import tfds
+from sifting.datasets.image_set import ImageSet
+from sifting.datasets.source import Facts
+
+ROOT = Path(__file__).parent.parent
+ROW = 3 * 32 * 32
+CIFAR_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@pytest.fixture(autouse=True)
+def user(tmp_path, monkeypatch):
+    """A user at work in an empty folder, whose accepted experiments would fail the test instead of training."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr(run, "native_messages_hidden", lambda: pytest.fail("the input was accepted"))
+    flags.FLAGS.mark_as_parsed()
+
+
+def quiet(line):
+    pass
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """experiment(dataset, dataloc, *changes): an experiment whose caches are in tmp_path."""
+
+    def read(dataset, dataloc, *changes):
+        given = f"Data.dataset={dataset}", f"Data.dataloc={dataloc}", "Network.val_size=2", *changes
+        return inputs.read_experiment([str(write_input(tmp_path, *given))])
+
+    return read
+
+
+@pytest.fixture
+def load(experiment):
+    """load(dataset, dataloc, *changes): the ImageSet."""
+    return lambda *arguments: datasets.load(experiment(*arguments), quiet)
+
+
+@pytest.fixture
+def refuse(experiment, tmp_path, capsys):
+    """refuse(dataset, dataloc, *changes) -> the line, without its "sifting: "; checks all that holds for a refusal."""
+
+    def refuse(*arguments) -> str:
+        experiment(*arguments)
+        before = cached(tmp_path)
+        with flagsaver.flagsaver():
+            code = run.main(run._parse_flags(["run", str(tmp_path / "test.in")]))
+        output = capsys.readouterr()
+        assert code == 2, output.err
+        assert output.err.startswith("sifting: ") and output.err.count("\n") == 1 and output.err.endswith("\n")
+        assert cached(tmp_path) == before and run_files(tmp_path) == []
+        return output.err.removeprefix("sifting: ").rstrip("\n")
+
+    return refuse
+
+
+def cached(tmp_path) -> list[str]:
+    """Entries in the cache, whole or not."""
+    cache = tmp_path / "cache"
+    return sorted(name for name in os.listdir(cache) if not name.endswith(".lock")) if cache.exists() else []
+
+
+def run_files(tmp_path) -> list[str]:
+    """Files of a run; the lock says nothing."""
+    return [path.name for path in (tmp_path / "run").glob("*") if not path.name.endswith("_lock")]
+
+
+def assert_same(one: ImageSet, other: ImageSet, but: tuple[str, ...] = ()) -> None:
+    for field in dataclasses.fields(ImageSet):
+        if field.name not in but:
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+def sorted_images(images: np.ndarray, labels: np.ndarray) -> list[tuple[int, bytes]]:
+    return sorted((int(label), image.tobytes()) for image, label in zip(images, labels, strict=True))
+
+
+def random_batch(count, labels, seed, size=32):
+    rng = np.random.default_rng(seed)
+    return {"data": rng.integers(0, 256, (count, 3 * size * size), dtype=np.uint8), "labels": list(labels)}
+
+
+# --- CIFAR-10 ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def cifar(tmp_path_factory):
+    """The folder of the official files, 4 images each instead of 10,000, and their contents by name."""
+    folder = tmp_path_factory.mktemp("official") / "cifar-10-batches-py"
+    folder.mkdir()
+    contents = {f"data_batch_{n}": random_batch(4, [n, 0, 9, n + 1], n) for n in range(1, 6)}
+    contents["test_batch"] = random_batch(3, [7, 0, 3], 6)
+    for name, content in contents.items():
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    return folder, contents
+
+
+def copied(cifar, tmp_path, **changes) -> Path:
+    """A copy of the folder, where some contents are replaced, or left out if they are None."""
+    folder = tmp_path / "cifar"
+    folder.mkdir()
+    for name, content in (cifar[1] | changes).items():
+        if content is not None:
+            (folder / name).write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
+    return folder
+
+
+def test_cifar10(cifar, load):
+    folder, contents = cifar
+    images = load("CIFAR10", folder)
+    *training, validation = contents.values()
+    np.testing.assert_array_equal(images.images, np.concatenate([content["data"] for content in training]))
+    assert images.labels.tolist() == [label for content in training for label in content["labels"]]
+    np.testing.assert_array_equal(images.val_images, validation["data"][:2])
+    assert images.val_labels.tolist() == [7, 0] and images.val_labels.dtype == images.labels.dtype == np.int32
+    np.testing.assert_array_equal(images.mean, images.images.mean(axis=0, dtype=np.float64).astype(np.float32))
+    assert images.shape == (3, 32, 32) and images.classes == 10 and images.class_names == CIFAR_NAMES
+    assert images.source == f"CIFAR10, 5 of 5 official training files in {folder}, mean image of their images"
+
+
+def test_cifar10_facts_are_known_without_files(experiment):
+    assert datasets.facts(experiment("CIFAR10", "nowhere").data) == Facts(50000, 10000, (3, 32, 32), 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "message"),
+    [
+        (
+            {"data_batch_1": None},
+            "data_batch_1",
+            "no such file; [Data] dataloc must hold data_batch_1 ... data_batch_5",
+        ),
+        ({"data_batch_3": None}, "data_batch_3", "cifar-10-python.tar.gz"),
+        ({"test_batch": None}, "test_batch", "no such file"),
+        ({"data_batch_2": random_batch(4, [0, 1, 2], 1)}, "data_batch_2", "has 4 images but 3 labels"),
+        ({"data_batch_2": random_batch(2, [0, 10], 1)}, "data_batch_2", "has the label 10; accepted: 0 ... 9"),
+        ({"test_batch": random_batch(2, [-1, 1], 1)}, "test_batch", "has the label -1; accepted: 0 ... 9"),
+        ({"data_batch_5": random_batch(2, [0, 1], 1, size=16)}, "data_batch_5", "accepted: [n, 3072]"),
+        ({"data_batch_5": b"\x80\x02}"}, "data_batch_5", "is not a pickle of numpy arrays, or is damaged"),
+    ],
+)
+def test_wrong_cifar10_files(cifar, refuse, tmp_path, changes, name, message):
+    folder = copied(cifar, tmp_path, **changes)
+    line = refuse("CIFAR10", folder)
+    assert line.startswith(f"{folder / name}: ") and message in line
+
+
+def test_missing_cifar10_folder(refuse):
+    assert refuse("CIFAR10", "nowhere").startswith("nowhere: no such folder; [Data] dataloc must hold data_batch_1 ")
+
+
+# --- a validation file in place of a training file -----------------------------------------------------------------
+
+
+@pytest.fixture
+def small_imagenet(monkeypatch, tmp_path):
+    """write(**contents): an ImageNet32 whose official numbers are 3 x 4 training and 6 validation images."""
+    small = dataclasses.replace(
+        datasets.DATASETS["ImageNet32"], train_images=13, val_images=6, training_files=("train_1", "train_2", "train_3")
+    )
+    monkeypatch.setitem(datasets.DATASETS, "ImageNet32", small)
+
+    def write(**changes):
+        mean = {"mean": np.zeros(ROW)}
+        contents = {f"train_{n}": random_batch(n, range(1, n + 1), n) | mean for n in (1, 2, 3)}
+        contents["val_data"] = random_batch(6, range(1, 7), 9)
+        (tmp_path / "ImageNet").mkdir()
+        for name, content in (contents | changes).items():
+            (tmp_path / "ImageNet" / name).write_bytes(pickle.dumps(content))
+        return tmp_path / "ImageNet"
+
+    return write
+
+
+VAL_DATA = random_batch(6, range(1, 7), 9)
+
+
+def test_val_data_as_first_training_file(small_imagenet, refuse):
+    folder = small_imagenet(train_1=VAL_DATA)
+    line = f"{folder / 'train_1'}: holds data, labels; accepted: data, labels, mean (validation files have no mean)"
+    assert refuse("ImageNet32", folder) == line
+
+
+def test_val_data_as_later_training_file(small_imagenet, refuse):
+    folder = small_imagenet(train_2=VAL_DATA)
+    line = f"{folder / 'train_2'}: has 6 images and no mean, as val_data; accepted: a training file"
+    assert refuse("ImageNet32", folder) == line
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_training_file_as_val_data(small_imagenet, refuse, count):
+    """13 images in 3 files: 4, 4 and 5."""
+    folder = small_imagenet(val_data=random_batch(count, range(1, count + 1), 1) | {"mean": np.zeros(ROW)})
+    expected = f"has {count} images and a mean, as a training file; accepted: 6 validation images"
+    assert refuse("ImageNet32", folder) == f"{folder / 'val_data'}: {expected}"
+
+
+def test_files_of_these_numbers_are_accepted_in_their_places(small_imagenet, load):
+    assert len(load("ImageNet32", small_imagenet(), "Network.val_size=6").val_images) == 6
+
+
+# --- TensorFlow Datasets -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, cifar):
+    """A TFDS data folder, made by the real builders of TFDS from tiny archives in place of their downloads.
+
+    Returns:
+        The folder, and the dict of each archive: train and val of ImageNet32, train of its two parts and val of
+        ImageNet64.
+    """
+    _, library = tfds.import_libraries()
+    library.disable_progress_bar()
+    source, data_dir = tmp_path_factory.mktemp("downloads"), tmp_path_factory.mktemp("tensorflow_datasets")
+    contents = {
+        "Imagenet32_train": random_batch(60, [1, 1000, *range(2, 60)], 1),
+        "Imagenet32_val": random_batch(5, [5, 4, 3, 2, 1], 2),
+        "Imagenet64_train_part1": random_batch(2, [1, 2], 3, size=64),
+        "Imagenet64_train_part2": random_batch(2, [3, 4], 4, size=64),
+        "Imagenet64_val": random_batch(2, [5, 6], 5, size=64),
+    }
+    for name, content in contents.items():
+        npz = io.BytesIO()
+        np.savez(npz, data=content["data"], labels=np.array(content["labels"]))
+        with zipfile.ZipFile(source / f"{name}_npz.zip", "w") as archive:
+            archive.writestr(f"{name}.npz", npz.getvalue())
+    (source / "cifar-10-batches-bin").mkdir()
+    for name, content in cifar[1].items():
+        records = np.column_stack([np.array(content["labels"], np.uint8), content["data"]])
+        (source / "cifar-10-batches-bin" / f"{name}.bin").write_bytes(records.tobytes())
+    (source / "cifar-10-batches-bin" / "batches.meta.txt").write_text("\n".join(CIFAR_NAMES))
+
+    def download(self, urls):
+        if isinstance(urls, str):
+            return source / urls.rsplit("/", 1)[-1]
+        return [source / url.rsplit("/", 1)[-1] for url in urls]
+
+    manager = library.download.DownloadManager
+    with (
+        mock.patch.object(manager, "download", download),
+        mock.patch.object(manager, "download_and_extract", lambda self, url: source),
+        contextlib.redirect_stdout(None),
+    ):
+        for name in ("imagenet_resized/32x32", "imagenet_resized/64x64", "cifar10"):
+            library.builder(name, data_dir=data_dir).download_and_prepare()
+    return data_dir, contents
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Opening a connection fails the test."""
+    monkeypatch.setattr("socket.socket", lambda *arguments, **options: pytest.fail("a connection was opened"))
+
+
+def test_imagenet32_of_tfds_has_the_images_and_classes_of_the_official_files(prepared, load, tmp_path, offline):
+    """Also what follows from its builder: another order of the images, and no mean image."""
+    data_dir, contents = prepared
+    training, validation = contents["Imagenet32_train"], contents["Imagenet32_val"]
+    (tmp_path / "ImageNet").mkdir()
+    for name, content in (("train_data_batch_1", training), ("val_data", validation)):
+        (tmp_path / "ImageNet" / name).write_bytes(pickle.dumps(content | {"mean": np.zeros(ROW)}))
+    official = load("ImageNet32", tmp_path / "ImageNet", "Network.val_size=5")
+    images = load("ImageNet32", f"tfds:{data_dir}", "Network.val_size=5")
+    assert_same(official, images, but=("images", "labels", "val_images", "val_labels", "mean", "source"))
+    assert sorted_images(images.images, images.labels) == sorted_images(official.images, official.labels)
+    assert sorted_images(images.val_images, images.val_labels) == sorted_images(
+        official.val_images, official.val_labels
+    )
+    assert not np.array_equal(images.images, official.images)
+    np.testing.assert_array_equal(images.mean, training["data"].mean(axis=0, dtype=np.float64).astype(np.float32))
+    version = data_dir / "imagenet_resized" / "32x32" / "0.1.0"
+    origin = f"imagenet_resized/32x32:0.1.0 of TensorFlow Datasets in {version}"
+    assert images.source == f"ImageNet32, {origin}, mean image of its training images"
+    assert images.classes == 1000 and images.class_names[0] == "n02119789 kit_fox"
+
+
+def test_class_names_are_in_the_order_of_tfds(prepared):
+    _, library = tfds.import_libraries()
+    names = library.builder_from_directory(prepared[0] / "imagenet_resized" / "32x32" / "0.1.0").info.features["label"]
+    assert [name.split()[0] for name in datasets.DATASETS["ImageNet32"].class_names] == names.names
+
+
+def test_imagenet64_of_tfds(prepared, load):
+    data_dir, contents = prepared
+    images = load("ImageNet64", f"tfds:{data_dir}")
+    data = np.concatenate([contents[f"Imagenet64_train_part{part}"]["data"] for part in (1, 2)])
+    assert sorted_images(images.images, images.labels) == sorted_images(data, range(4))
+    assert images.shape == (3, 64, 64)
+
+
+def test_cifar10_of_tfds_in_its_default_folder(prepared, cifar, load, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared[0]))
+    images, official = load("CIFAR10", "tfds"), load("CIFAR10", cifar[0], "Network.val_size=3")
+    assert sorted_images(images.images, images.labels) == sorted_images(official.images, official.labels)
+    assert images.class_names == CIFAR_NAMES and images.source.startswith("CIFAR10, cifar10:3.0.2 of TensorFlow")
+    np.testing.assert_array_equal(images.mean, official.mean)
+
+
+def test_second_load_of_a_prepared_set_reads_no_records(prepared, load, monkeypatch):
+    first = load("CIFAR10", f"tfds:{prepared[0]}")
+    monkeypatch.setattr(tfds, "blocks", lambda *_: pytest.fail("records were read"))
+    assert_same(first, load("CIFAR10", f"tfds:{prepared[0]}"))
+
+
+def test_order_of_a_prepared_set_is_that_of_its_records(prepared, load, tmp_path):
+    first = load("CIFAR10", f"tfds:{prepared[0]}")
+    assert_same(first, load("CIFAR10", f"tfds:{prepared[0]}", f"IO.cache_dir={tmp_path / 'another'}"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"), [("ImageNet32", "imagenet_resized/32x32"), ("CIFAR10", "cifar10"), ("ImageNet64", "imagenet_")]
+)
+def test_missing_prepared_set_says_how_to_prepare_it(refuse, tmp_path, dataset, name, offline):
+    line = refuse(dataset, f"tfds:{tmp_path / 'data'}")
+    assert line.startswith(f"{tmp_path / 'data'}/{name}") and "none is downloaded unasked" in line
+    assert "download_and_prepare()" in line and "small.in" in line
+    assert refuse(dataset, "tfds").startswith(f"{tmp_path / 'tfds'}/{name}")
+
+
+def test_prepared_set_of_which_only_a_part_is_there(refuse, tmp_path):
+    """As a preparation that was interrupted leaves it."""
+    (tmp_path / "tfds" / "cifar10" / "incomplete.ABC_3.0.2").mkdir(parents=True)
+    (tmp_path / "tfds" / "cifar10" / "incomplete.ABC_3.0.2" / "dataset_info.json").write_text("{}")
+    assert "no data set prepared" in refuse("CIFAR10", "tfds")
+
+
+def damaged_copy(prepared, tmp_path, pattern, change) -> Path:
+    """CIFAR-10 as prepared, but the content of the first file of this name is changed; returns its folder."""
+    source, copy = prepared[0] / "cifar10" / "3.0.2", tmp_path / "tfds" / "cifar10" / "3.0.2"
+    copy.mkdir(parents=True)
+    for path in source.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    path = min(copy.glob(pattern))
+    path.write_bytes(change(path.read_bytes()))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change", "split"),
+    [
+        ("*train*", lambda content: content[: len(content) // 2], "train"),
+        ("*test*", lambda content: content[:500] + bytes(50) + content[550:], "test"),
+        ("*test*", lambda content: b"", "test"),
+        ("dataset_info.json", lambda content: b"{", "train"),
+        ("dataset_info.json", lambda content: content.replace(b'"test"', b'"more"'), "test"),
+        ("features.json", lambda content: content.replace(b'"32"', b'"31"'), "train"),
+        ("features.json", lambda content: content.replace(b'"10"', b'"11"'), "train"),
+    ],
+)
+def test_damaged_prepared_set(prepared, refuse, tmp_path, pattern, change, split):
+    folder = damaged_copy(prepared, tmp_path, pattern, change)
+    assert refuse("CIFAR10", "tfds").startswith(f"{folder}: its split '{split}' cannot be read as TensorFlow Datasets ")
+
+
+def test_prepared_set_without_a_record_file(prepared, refuse, tmp_path):
+    folder = damaged_copy(prepared, tmp_path, "*train*", bytes)
+    next(folder.glob("*train*")).unlink()
+    assert refuse("CIFAR10", "tfds").startswith(f"{folder}: its split 'train' cannot be read")
+
+
+def test_newest_version_is_taken(tmp_path):
+    for version in ("3.0.2", "3.0.10", "2.9.9", "4.0"):
+        (tmp_path / "cifar10" / version).mkdir(parents=True)
+        (tmp_path / "cifar10" / version / "dataset_info.json").touch()
+    assert tfds.find("cifar10", tmp_path, "").name == "3.0.10"
+
+
+@pytest.mark.parametrize(
+    ("dataloc", "expected"),
+    [
+        ("tfds", "default"),
+        ("tfds:", "default"),
+        ("tfds:a/b", "a/b"),
+        ("./tfds", None),
+        ("tfdsx", None),
+        ("a:tfds", None),
+    ],
+)
+def test_what_dataloc_means(dataloc, expected, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "default")
+    assert tfds.data_dir(dataloc) == (Path(expected) if expected else None)
+
+
+def test_default_data_folder_is_that_of_tfds(monkeypatch):
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    assert tfds.data_dir("tfds") == Path.home() / "tensorflow_datasets"
+
+
+def test_a_run_cannot_go_on_with_images_in_another_order():
+    continues = inputs.Data.__dataclass_fields__["dataloc"].metadata["continues"]
+    assert continues("a", "b") and continues("tfds", "tfds:c")
+    assert not continues("a", "tfds") and not continues("tfds:c", "a")
+
+
+@pytest.mark.parametrize("dataset", ["CIFAR10", "npz", "folder"])
+def test_missing_images_are_refused_before_tensorflow_is_imported(tmp_path, dataset):
+    (tmp_path / "poison").mkdir()
+    for name in ("tensorflow", "tensorflow_datasets", "keras"):
+        (tmp_path / "poison" / f"{name}.py").write_text("raise AssertionError('imported too early')\n")
+    path = write_input(tmp_path, f"Data.dataset={dataset}", f"Data.dataloc=tfds:{tmp_path}")
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "sifting.run", str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "poison"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 2 and process.stderr.count("\n") == 1 and str(tmp_path) in process.stderr
+
+
+# --- npz -----------------------------------------------------------------------------------------------------------
+
+
+def npz_fields(**changes) -> dict:
+    """10 + 3 images of 5 x 5 pixels in three classes; a field that is None is left out."""
+    rng = np.random.default_rng(0)
+    fields = {
+        "images": rng.integers(0, 256, (10, 5, 5, 3), dtype=np.uint8),
+        "labels": np.arange(10) % 3,
+        "val_images": rng.integers(0, 256, (3, 5, 5, 3), dtype=np.uint8),
+        "val_labels": np.array([2, 2, 0], np.uint8),
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """npz(**changes): the path of a new file."""
+
+    def write(**changes):
+        np.savez_compressed(tmp_path / "own.npz", **npz_fields(**changes))
+        return tmp_path / "own.npz"
+
+    return write
+
+
+def channel_major(images):
+    return np.stack([images[..., channel].reshape(len(images), -1) for channel in range(3)], axis=1).reshape(
+        len(images), -1
+    )
+
+
+def test_npz(npz, load):
+    path, fields = npz(), npz_fields()
+    images = load("npz", path)
+    np.testing.assert_array_equal(images.images, channel_major(fields["images"]))
+    np.testing.assert_array_equal(images.val_images, channel_major(fields["val_images"])[:2])
+    assert images.labels.tolist() == fields["labels"].tolist() and images.labels.dtype == np.int32
+    assert images.val_labels.tolist() == [2, 2] and images.val_labels.dtype == np.int32
+    np.testing.assert_array_equal(images.mean, images.images.mean(axis=0, dtype=np.float64).astype(np.float32))
+    assert images.shape == (3, 5, 5) and images.classes == 3 and images.class_names == ()
+    assert images.source == f"{path}, mean image of its training images"
+
+
+def test_npz_with_names_and_mean(npz, load):
+    mean = np.random.default_rng(1).uniform(0, 255, (5, 5, 3))
+    path = npz(class_names=np.array(["ant", "bee", "cow"]), mean=mean)
+    images = load("npz", path)
+    np.testing.assert_array_equal(images.mean, channel_major(mean[None])[0].astype(np.float32))
+    assert images.class_names == ("ant", "bee", "cow") and images.source == f"{path}, mean image as given"
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_is_read_in_pieces(tmp_path, load, save, monkeypatch):
+    monkeypatch.setattr("sifting.datasets.npz.BLOCK", 4)
+    save(tmp_path / "own.npz", **npz_fields())
+    np.testing.assert_array_equal(load("npz", "own.npz").images, channel_major(npz_fields()["images"]))
+
+
+def test_npz_facts_are_known_without_reading_images(npz, experiment):
+    assert datasets.facts(experiment("npz", npz()).data) == Facts(10, 3, (3, 5, 5), 3)
+
+
+def test_facts_of_an_npz_larger_than_the_memory(tmp_path, experiment, refuse):
+    """A terabyte of which only the header is there: neither time nor memory goes into images before they are read."""
+    fields = npz_fields(labels=np.arange(10**6) % 3, val_images=np.zeros((2, 600, 600, 3), np.uint8), images=None)
+    np.savez(tmp_path / "huge.npz", **fields | {"val_labels": np.zeros(2, int)})
+    with zipfile.ZipFile(tmp_path / "huge.npz", "a") as archive, archive.open("images.npy", "w") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 600, 600, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+    data = experiment("npz", "huge.npz").data
+    assert datasets.facts(data) == Facts(10**6, 2, (3, 600, 600), 3)
+    assert refuse("npz", "huge.npz").startswith("huge.npz: is not an .npz file of plain arrays, or is damaged (")
+
+
+STRINGS = np.array(["a", "b", "c"])
+NPZ = {
+    "no images": ({"images": None}, "holds labels, val_images, val_labels; accepted: images, labels, val_images, val_"),
+    "no val_labels": ({"val_labels": None}, "holds images, labels, val_images; accepted: "),
+    "unknown field": ({"classnames": STRINGS}, "optionally class_names, mean"),
+    "floats": (
+        {"images": np.zeros((10, 5, 5, 3))},
+        "images is an array of float64 (10, 5, 5, 3); accepted: uint8 [n, S",
+    ),
+    "rows": (
+        {"val_images": np.zeros((3, 75), np.uint8)},
+        "val_images is an array of uint8 (3, 75); accepted: uint8 [n",
+    ),
+    "channels first": ({"images": np.zeros((10, 3, 5, 5), np.uint8)}, "(10, 3, 5, 5); accepted: uint8 [n, S, S, 3]"),
+    "grey": ({"images": np.zeros((10, 5, 5, 1), np.uint8)}, "(10, 5, 5, 1); accepted: uint8 [n, S, S, 3]"),
+    "none": ({"images": np.zeros((0, 5, 5, 3), np.uint8), "labels": np.zeros(0, int)}, "(0, 5, 5, 3); accepted"),
+    "order": ({"images": np.zeros((10, 5, 5, 3), np.uint8, order="F")}, "accepted: C order"),
+    "sizes": (
+        {"val_images": np.zeros((3, 4, 4, 3), np.uint8)},
+        "images are of 5 x 5 pixels, val_images of 4 x 4",
+    ),
+    "fewer labels": ({"labels": np.arange(9) % 3}, "has 10 images but 9 labels; accepted: one label for each image"),
+    "more val_labels": ({"val_labels": np.zeros(4, int)}, "has 3 val_images but 4 val_labels"),
+    "float labels": ({"labels": np.zeros(10)}, "labels is an array of float64 (10,); accepted: [n] whole numbers"),
+    "one-hot labels": ({"labels": np.zeros((10, 3), int)}, "labels is an array of int64 (10, 3); accepted: [n] whole"),
+    "negative label": ({"labels": np.arange(10) % 3 - 1}, "labels has the label -1; accepted: 0 ... 2"),
+    "label without name": ({"val_labels": np.array([0, 3, 1]), "class_names": STRINGS}, "val_labels has the label 3"),
+    "labels from 1": ({"labels": np.arange(10) % 3 + 1, "val_labels": np.ones(3, int)}, "no training image of class 0"),
+    "class for validation alone": ({"val_labels": np.array([0, 3, 1])}, "has no training image of class 3; accepted: "),
+    "one class": (
+        {"labels": np.zeros(10, int), "val_labels": np.zeros(3, int)},
+        "no training image of class 1; accepted",
+    ),
+    "names are numbers": (
+        {"class_names": np.arange(3)},
+        "class_names is an array of int64 (3,); accepted: [K] strings",
+    ),
+    "mean as a row": (
+        {"mean": np.zeros(75)},
+        "mean is an array of float64 (75,), or is not finite; accepted: [5, 5, 3]",
+    ),
+    "mean not finite": ({"mean": np.full((5, 5, 3), np.nan)}, "or is not finite"),
+    "objects": (
+        {"class_names": np.array(["a", None, "c"])},
+        "is not an .npz file of plain arrays, or is damaged (Object",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NPZ)
+def test_wrong_npz(npz, refuse, case):
+    changes, message = NPZ[case]
+    path = npz(**changes)
+    line = refuse("npz", path)
+    assert line.startswith(f"{path}: ") and message in line
+
+
+def test_damaged_npz(npz, refuse):
+    path = npz()
+    whole = path.read_bytes()
+    damaged = whole[:300] + bytes(20) + whole[320:]  # in the middle of the images: found only when they are read
+    for content in (whole[:-100], damaged, b"", b"<html>", pickle.dumps({"images": 1})):
+        path.write_bytes(content)
+        assert refuse("npz", path).startswith(f"{path}: is not an .npz file of plain arrays, or is damaged (")
+
+
+@pytest.mark.parametrize("length", [-75, 75])
+def test_npz_whose_images_are_fewer_or_more_than_its_header_says(npz, refuse, tmp_path, length):
+    with zipfile.ZipFile(npz()) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    contents["images.npy"] = contents["images.npy"][:length] if length < 0 else contents["images.npy"] + bytes(length)
+    with zipfile.ZipFile(tmp_path / "own.npz", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    assert refuse("npz", "own.npz").startswith("own.npz: is not an .npz file of plain arrays, or is damaged (")
+
+
+def test_missing_npz(refuse, tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("nowhere.npz", "folder.npz", "tfds"):
+        assert refuse("npz", name).startswith(f"{name}: no such file; [Data] dataloc must be an .npz file of images, ")
+
+
+# --- folder --------------------------------------------------------------------------------------------------------
+
+
+def picture(seed, size=(6, 6), mode="RGB") -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).convert(
+        mode
+    )
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """pictures({"cat/1.png": picture, ...}): the path of a new folder."""
+
+    def write(files):
+        for name, content in files.items():
+            path = tmp_path / "pictures" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content) if isinstance(content, bytes) else content.save(path)
+        return tmp_path / "pictures"
+
+    return write
+
+
+def one_set(count=25):
+    return {
+        f"{name}/{n}.png": picture(100 * seed + n) for seed, name in enumerate(["dog", "cat"]) for n in range(count)
+    }
+
+
+def two_sets():
+    files = {f"train/{name}/{n}.png": picture(n) for name in ("b", "a") for n in range(3)}
+    return files | {f"val/{name}/{n}.png": picture(n + 5) for name in ("a", "b") for n in range(2)}
+
+
+def row(image):
+    return np.asarray(image).transpose(2, 0, 1).ravel()
+
+
+def test_folder_with_train_and_val(pictures, load):
+    root, files = pictures(two_sets()), two_sets()
+    images = load("folder", root, "Data.image_size=6", "Network.val_size=4")
+    for split, found in (("train", (images.images, images.labels)), ("val", (images.val_images, images.val_labels))):
+        expected = [(row(image), "ab".index(name[-7])) for name, image in files.items() if name.startswith(split)]
+        assert sorted_images(*found) == sorted((label, image.tobytes()) for image, label in expected)
+    np.testing.assert_array_equal(images.mean, images.images.mean(axis=0, dtype=np.float64).astype(np.float32))
+    assert images.shape == (3, 6, 6) and images.classes == 2 and images.class_names == ("a", "b")
+    assert images.source == f"6 + 4 images in {root}, 6 x 6 pixels, mean image of the training images"
+
+
+def test_folder_of_one_set_gives_a_tenth_of_each_class_for_validation(pictures, load, experiment):
+    root, files = pictures(one_set()), one_set()
+    arguments = "folder", root, "Data.image_size=6", "Network.val_size=4"
+    images = load(*arguments)
+    assert datasets.facts(experiment(*arguments).data) == Facts(46, 4, (3, 6, 6), 2)
+    assert images.class_names == ("cat", "dog") and sorted(images.val_labels.tolist()) == [0, 0, 1, 1]
+    together = np.concatenate([images.images, images.val_images]), np.concatenate([images.labels, images.val_labels])
+    expected = [row(image) for image in files.values()], [int(name.startswith("dog")) for name in files]
+    assert sorted_images(*together) == sorted_images(*expected)
+    assert 5 < images.labels[:20].sum() < 15  # the first images are of both classes
+
+
+def test_order_and_split_follow_from_the_names_alone(pictures):
+    """These are the SHA-256 of class/name: on every machine, and for all times, the same images."""
+    listing = folder_module.list_folder(pictures(one_set(10)))
+    assert [file.name for file in listing.validation] == ["dog/7.png", "cat/8.png"]
+    assert [file.name for file in listing.training[:4]] == ["dog/5.png", "cat/0.png", "dog/8.png", "cat/7.png"]
+    more = folder_module.list_folder(pictures({"cat/new.png": picture(1)}))
+    assert [file for file in more.training if file.name != "cat/new.png"] == listing.training
+
+
+def test_small_class_gives_one_image_for_validation(pictures):
+    listing = folder_module.list_folder(
+        pictures({name: picture(1) for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png")})
+    )
+    assert [file.label for file in listing.validation] == [0, 1] and len(listing.training) == 2
+
+
+def test_what_is_no_image_is_left_out(pictures):
+    """Hidden files, other suffixes, files beside the class folders, folders in them; and suffixes in upper case."""
+    extra = {"readme.txt": b"", "dog/.hidden.png": b"", "dog/list.csv": b"", ".cache/x.png": b"", "dog/deep/x.png": b""}
+    root = pictures(one_set(3) | extra | {"dog/last.PNG": picture(0)})
+    listing = folder_module.list_folder(root)
+    assert listing.class_names == ("cat", "dog") and len(listing.training) + len(listing.validation) == 7
+
+
+def test_centre_crop_and_area_resampling(tmp_path):
+    """Wide and high images: 12 x 6 and 6 x 12 pixels become 2 x 2 means over 3 x 3 pixels of the central square."""
+    wide = picture(3, (12, 6))
+    wide.save(tmp_path / "wide.png")
+    wide.transpose(Image.Transpose.TRANSPOSE).save(tmp_path / "high.png")
+    square = np.asarray(wide)[:, 3:9].astype(np.float64)
+    means = square.reshape(2, 3, 2, 3, 3).mean(axis=(1, 3))
+    found = folder_module.read_image(tmp_path / "wide.png", 2).reshape(3, 2, 2)
+    np.testing.assert_allclose(found, means.transpose(2, 0, 1), atol=1)  # the filter rounds after each axis
+    transposed = folder_module.read_image(tmp_path / "high.png", 2).reshape(3, 2, 2).transpose(0, 2, 1)
+    np.testing.assert_allclose(transposed, found, atol=1)
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK"])
+def test_modes(tmp_path, mode):
+    suffix = ".tif" if mode == "CMYK" else ".png"
+    image = picture(1, mode=mode)
+    image.save(tmp_path / f"image{suffix}")
+    found = folder_module.read_image(tmp_path / f"image{suffix}", 6)
+    np.testing.assert_array_equal(found, row(image.convert("RGB")))
+
+
+def test_orientation_of_a_photograph(tmp_path):
+    """EXIF 6: the camera was turned; the stored image is shown rotated by 270 degrees counter-clockwise."""
+    image, exif = picture(1), Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    found = folder_module.read_image(tmp_path / "turned.png", 6)
+    np.testing.assert_array_equal(found, row(image.transpose(Image.Transpose.ROTATE_270)))
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "gif", "jpg", "png", "ppm", "tiff", "webp"])
+def test_formats(tmp_path, suffix):
+    Image.new("RGB", (6, 6), (200, 100, 0)).save(tmp_path / f"image.{suffix}")
+    found = folder_module.read_image(tmp_path / f"image.{suffix}", 6).reshape(3, 36)
+    np.testing.assert_allclose(found.mean(axis=1), (200, 100, 0), atol=4)
+
+
+def test_palette_with_transparency_gives_no_warning(pictures, load):
+    image = picture(1, mode="P")
+    image.info["transparency"] = bytes(range(256))
+    files = one_set(3) | {"dog/palette.png": image}
+    assert len(load("folder", pictures(files), "Data.image_size=4").images) == 5
+
+
+def test_changed_file_makes_a_new_entry(pictures, load, tmp_path):
+    load("folder", pictures(one_set(4)), "Data.image_size=4")
+    load("folder", pictures({}), "Data.image_size=4")
+    assert len(cached(tmp_path)) == 1
+    load("folder", pictures({"cat/1.png": picture(77, (8, 8))}), "Data.image_size=4")
+    load("folder", pictures({}), "Data.image_size=5")
+    assert len(cached(tmp_path)) == 3
+
+
+def save_as(image, file_format) -> bytes:
+    content = io.BytesIO()
+    image.save(content, format=file_format)
+    return content.getvalue()
+
+
+SIXTEEN_BITS = Image.fromarray(np.zeros((6, 6), np.uint16))
+PNG = save_as(picture(1, (60, 60)), "PNG")
+PICTURES = {
+    "empty": (b"", "accepted: BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"),
+    "truncated": (PNG[: len(PNG) // 2], "cannot be read as an image ("),
+    "damaged": (PNG[:100] + bytes(60) + PNG[160:], "cannot be read as an image ("),
+    "web page": (b"<html>404</html>", "accepted: BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"),
+    "PostScript": (save_as(picture(1), "EPS"), "accepted: BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"),
+    "16 bits": (save_as(SIXTEEN_BITS, "PNG"), "its pixels are I;16; accepted: up to 8 bits a channel"),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_picture_that_cannot_be_read(pictures, refuse, case):
+    content, message = PICTURES[case]
+    root = pictures(one_set(3) | {"dog/wrong.png": content})
+    line = refuse("folder", root, "Data.image_size=4")
+    assert line.startswith(f"{root}/dog/wrong.png: cannot be read as an image (") and message in line
+
+
+def test_picture_of_too_many_pixels(pictures, refuse, monkeypatch):
+    """Pillow's guard against small files that decompress to gigabytes; a warning for it, a refusal here."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for side in (40, 60):
+        root = pictures(one_set(3) | {"dog/huge.png": picture(1, (side, side))})
+        assert "huge.png: cannot be read as an image (Image size" in refuse("folder", root, "Data.image_size=4")
+
+
+def test_picture_that_is_not_there(pictures, refuse):
+    root = pictures(one_set(3))
+    os.symlink("nowhere", root / "dog" / "link.png")
+    assert refuse("folder", root).startswith(f"{root}/dog/link.png: cannot be read (No such file or directory)")
+
+
+def test_wrong_folders(pictures, refuse, tmp_path):
+    def refused(name, files):
+        for path, content in files.items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            content.save(tmp_path / name / path) if content else (tmp_path / name / path).mkdir()
+        return refuse("folder", name)
+
+    image = picture(1)
+    assert refused("nowhere", {}).startswith(
+        "nowhere: cannot be read (No such file or directory); [Data] dataloc must be"
+    )
+    assert refused("empty", {"readme": None}).startswith(
+        "empty: has 1 sub-folders; accepted: at least 2, one for each "
+    )
+    assert refused("flat", {"1.png": image}).startswith("flat: has 0 sub-folders; accepted: at least 2")
+    assert refused("one", {"a/1.png": image, "a/2.png": image}).startswith("one: has 1 sub-folders")
+    assert refused("bare", {"a/1.png": image, "a/2.png": image, "b": None}).startswith(
+        "bare/b: holds no images; accepted"
+    )
+    assert refused("single", {"a/1.png": image, "b/1.png": image}).startswith(
+        "single/a: has one image; accepted: at least"
+    )
+    assert refused("half", {"train/a/1.png": image}).startswith(
+        "half: has a sub-folder train alone; accepted: train and"
+    )
+    uneven = {f"{name}.png": image for name in ("train/a/1", "train/b/1", "val/a/1", "val/c/1")}
+    assert refused("uneven", uneven).startswith(
+        "uneven: only one of train and val has a class 'b'; accepted: the same "
+    )
+    (tmp_path / "file").touch()
+    assert refused("file", {}).startswith("file: cannot be read (Not a directory)")
+
+
+# --- all of them ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["CIFAR10", "tfds", "npz", "folder"])
+def source(request, tmp_path, npz, pictures):
+    """Dataset, dataloc and changes of a small experiment with each source."""
+    if request.param == "tfds":
+        return "CIFAR10", f"tfds:{request.getfixturevalue('prepared')[0]}"
+    if request.param == "CIFAR10":
+        return "CIFAR10", request.getfixturevalue("cifar")[0]
+    return (request.param, npz()) if request.param == "npz" else ("folder", pictures(one_set()), "Data.image_size=32")
+
+
+def test_disk_full(source, refuse, experiment, tmp_path):
+    """A limit on the size of files stands for the full disk. No part of an entry is left; later, all is well."""
+    experiment(*source)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
+    try:
+        line = refuse(*source)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot be written (File too large); accepted as [IO] cache_dir: a writable folder with room" in line
+    assert line.startswith(str(tmp_path / "cache")) and cached(tmp_path) == []
+    assert len(datasets.load(experiment(*source), quiet).val_images) == 2
+
+
+def test_images_are_mapped_and_found_again(source, experiment, tmp_path):
+    lines = []
+    images = datasets.load(experiment(*source), lines.append)
+    assert isinstance(images.images, np.memmap) and not images.images.flags.writeable and len(cached(tmp_path)) == 1
+    assert lines[0].startswith("Preparing ") and lines[0].endswith(", once; later runs take seconds")
+    again = datasets.load(experiment(*source), lambda line: pytest.fail(line) if "Preparing" in line else None)
+    assert_same(images, again)
+
+
+def test_ratio_map_and_clone_apply(source, load, experiment):
+    """Of the images that the facts name; CIFAR-10's fewer ones are all used."""
+    changes = "Data.data_ratio=0.5", "Data.reclass=m,2", "Data.clone=gaussian"
+    complete, part = load(*source), load(*source, *changes[:2])
+    count = min(len(complete.images), datasets.facts(experiment(*source).data).train_images // 2)
+    np.testing.assert_array_equal(part.images, complete.images[:count])
+    np.testing.assert_array_equal(part.labels, complete.labels[:count] % 2)
+    assert part.classes == 2 and part.class_names == ()
+    if source[0] != "CIFAR10":  # some of its classes have one image here
+        assert load(*source, *changes).source.endswith(f"of {complete.source}")
+
+
+def test_scale_images_multiplies_the_ratio(source, experiment):
+    assert experiment(*source, "Scale.images=0.5").data.data_ratio == 0.5
+
+
+# --- --describe ----------------------------------------------------------------------------------------------------
+
+
+def described(capsys, path, *arguments) -> str:
+    with flagsaver.flagsaver():
+        assert run.main(run._parse_flags(["run", str(path), "--describe", *arguments])) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
+
+
+def test_describe(npz, experiment, tmp_path, capsys):
+    images = np.zeros((10, 5, 5, 3), np.uint8)
+    images[:5, ..., 0], images[..., 1] = 100, 7
+    path = npz(images=images, class_names=np.array(["ant", "bee", "c\nw"]))
+    experiment("npz", path, "Data.data_ratio=0.8")
+    assert described(capsys, tmp_path / "test.in").splitlines() == [
+        f"Preparing the images of {path}, once; later runs take seconds",
+        f"source     {path}, mean image of its training images",
+        "images     8 for training, 2 for validation, 3 x 5 x 5, 3 classes",
+        "pixels     mean +- standard deviation of the training images: red 62.5 +- 48.4, green 7.0 +- 0.0, "
+        "blue 0.0 +- 0.0",
+        "classes    2 to 3 training images, 0 to 2 validation images",
+        "",
+        "class  training  validation                                  name",
+        "    0         3           0  ##############################  ant",
+        "    1         3           0  ##############################  bee",
+        "    2         2           2  ####################            'c\\nw'",
+    ]
+    assert run_files(tmp_path) == []
+
+
+def test_describe_counts_the_classes_that_the_network_learns(npz, experiment, tmp_path, capsys):
+    experiment("npz", npz(), "Data.reclass=m,2")
+    table = described(capsys, tmp_path / "test.in").splitlines()[-2:]
+    assert [line.split()[:3] for line in table] == [["0", "7", "2"], ["1", "3", "0"]]
+
+
+def test_describe_with_dry_run_and_seeds(npz, experiment, tmp_path, capsys):
+    experiment("npz", npz())
+    output = described(capsys, tmp_path / "test.in", "--dry_run", "--seeds=1,2")
+    assert output.count("class  training") == 1 and output.count("\nseed = ") == 2 and run_files(tmp_path) == []
+
+
+def test_describe_refuses_as_well(experiment, tmp_path, capsys):
+    experiment("npz", "nowhere.npz")
+    with flagsaver.flagsaver():
+        assert run.main(run._parse_flags(["run", str(tmp_path / "test.in"), "--describe"])) == 2
+    assert capsys.readouterr().err.startswith("sifting: nowhere.npz: no such file")
+
+
+@pytest.mark.parametrize("flag", ["--describe", "--dry_run"])
+def test_reader_that_stops_early(npz, experiment, tmp_path, flag):
+    """As `| head` does; here the reading end is closed before anything is written."""
+    datasets.load(experiment("npz", npz()), quiet)
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-m", "sifting.run", str(tmp_path / "test.in"), flag],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    os.close(writing)
+    assert process.returncode == 0 and process.stderr == b""
+
+
+def test_many_classes_stand_side_by_side():
+    """Down the columns, 120 characters at most, every class once."""
+    counts, val_counts = np.arange(1000, 1100), np.arange(100)
+    lines = describe.class_table(counts, val_counts, tuple(f"name_{number}" for number in range(100)))
+    header = "class  training  validation  name"
+    assert lines[0].split(header) == ["", "       ", "       ", ""] and len(lines) == 35
+    assert max(map(len, lines)) <= describe.WIDTH
+    assert " ".join(lines[1].split()) == "0 1,000 0 name_0 34 1,034 34 name_34 68 1,068 68 name_68"
+    words = " ".join(lines[1:]).split()
+    assert sorted(words[3::4]) == sorted(f"name_{number}" for number in range(100))
+
+
+def test_pixel_moments_in_pieces():
+    images = np.random.default_rng(0).integers(0, 256, (5000, 12), dtype=np.uint8)
+    labels = np.zeros(5000, np.int32)
+    image_set = ImageSet(images, labels, images, labels, images.mean(axis=0), (3, 2, 2), 1, "random")
+    means, deviations = describe.pixel_moments(image_set)
+    planes = images.reshape(5000, 3, 4)
+    np.testing.assert_allclose(means, planes.mean(axis=(0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(deviations, planes.std(axis=(0, 2)), rtol=1e-12)
