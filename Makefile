@@ -19,6 +19,7 @@ test-all: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/postprocess.py
 
 # The environment is made anew when what it must hold has changed.
 .venv/ready: setup.cfg pyproject.toml

@@ -35,7 +35,7 @@ from postprocess.command_line import Parser, run_command
 from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
 from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, participation_ratio
-from postprocess.locality import anisotropy, displacement_maps, full_map, near_share, radial_profile
+from postprocess.locality import anisotropy, displacement_maps, radial_profile, relative_near_share
 from postprocess.masks import image_size, layer_masks
 from postprocess.receptive_field import receptive_fields
 from postprocess.summary import aligned
@@ -51,8 +51,14 @@ from sifting.statistics import ImageBlocks
 VERSION = 1  # of the arrays; a new one makes stored arrays stale
 TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15
 REMOVAL_SIZES = 11
+COMPONENTS = 64  # Redman et al.
+SMALLEST_AMPLITUDE = 0.01  # of the fourfold harmonic, below which no preferred angle is shown
 
 Arrays = dict[str, np.ndarray]
+
+
+class NotDefined(Exception):
+    """A part that this run does not allow; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,19 @@ class Run:
             raise RunDirectoryError(f"{self.directory}: has no round {number}; accepted: one of {accepted}")
         return number
 
+    @property
+    def frozen(self) -> bool:
+        """Whether layers keep trained values when later rounds start."""
+        return self.experiment is not None and getattr(self.experiment.method, "freeze", "") == "mask_and_weights"
+
+    @cached_property
+    def nested(self) -> bool:
+        """Whether the first-layer masks of each round are part of those of the round before."""
+        try:
+            return self.pruned_in is not None
+        except DataError:
+            return False
+
     @cached_property
     def pruned_in(self) -> np.ndarray:
         """The round in which each first-layer weight is pruned, see postprocess.cavity.pruning_round."""
@@ -151,6 +170,10 @@ class Run:
             return "a round is missing"
         if part.dense and not self.first.specs[0].is_dense:
             return "the first layer is a convolution or a max-pool"
+        if part.rewind and self.frozen:
+            return "layers are frozen in this run, so that rounds do not start from the rewind point"
+        if part.nested and not self.nested:
+            return "weights that were pruned come back in a later round; the rounds are not prunings of one another"
         return ""
 
 
@@ -174,17 +197,19 @@ def mask_arrays(run: Run, number: int) -> Arrays:
     for layer, mask in enumerate(layer_masks(masks[:-1] or masks, "effective"), 1):
         maps, fits = displacement_maps(mask), receptive_fields(mask)
         direction, excess = anisotropy(maps.same), binomial_excess(input_connections(mask), len(mask))
-        size = len(maps.same) // 2
         found = {
             "C_in_effective": input_connections(mask),
             "C_out_pixels": np.count_nonzero(mask, axis=1),
             "S_sc": maps.same,
             "S_dc": maps.different,
             "radial_profile": radial_profile(maps.same),
-            "L3": near_share(maps.same) / near_share(full_map(size)),
+            "L3": relative_near_share(maps.same),
             "angular_profile": direction.profile,
             "axis_ratio": direction.axis_ratio,
             "preferred_angle": direction.preferred_angle,
+            "fourfold": direction.fourfold,
+            "orientation": direction.orientation,
+            "twofold": direction.twofold,
             "excess_variance": excess.variance_ratio,
             "excess_tail": excess.tail,
             "sigma_x": fits.sigma_x,
@@ -267,7 +292,7 @@ def activation_arrays(run: Run) -> Arrays:
     for layer, spec in enumerate(result.specs[:-1]):
         if spec.is_dense:
             nodes = most_connected(input_connections(result.masks[layer].W))[:TOP_NODES]
-            found = most_activating(result, run.image_set, layer, nodes, TOP_IMAGES)
+            found = most_activating(result, run.image_set, layer, nodes, min(TOP_IMAGES, len(run.image_set.val_labels)))
             names = {"nodes": nodes, "images": found.rows, "preactivations": found.values}
             arrays |= {f"l{layer + 1}_{name}": values for name, values in names.items()}
     return arrays
@@ -277,7 +302,10 @@ def component_arrays(run: Run) -> Arrays:
     from postprocess.components import image_components  # scikit-learn takes a second to import
 
     arrays: Arrays = {}
-    for name, found in zip(("pca", "ica"), image_components(run.image_set), strict=True):
+    most = min(len(run.image_set.val_images) - 1, run.image_set.val_images.shape[1])
+    if most < COMPONENTS:
+        raise NotDefined(f"{COMPONENTS} components need more than {most} validation images or pixels")
+    for name, found in zip(("pca", "ica"), image_components(run.image_set, COMPONENTS), strict=True):
         arrays |= {f"{name}_{key}": np.asarray(values) for key, values in vars(found).items()}
     return arrays
 
@@ -290,7 +318,8 @@ class Part:
         compute: of (run, round number) if each round has its own arrays, else of the run.
         each_round: which of the two.
         all_rounds: whether the arrays of a round follow from all rounds.
-        images, rewind, dense: whether it needs the images, round 0 and all that follow, a dense first layer.
+        images, rewind, dense, nested: whether it needs the images, round 0 and all that follow, a dense first layer,
+            masks that only shrink.
     """
 
     compute: Callable[..., Arrays]
@@ -299,13 +328,14 @@ class Part:
     images: bool = True
     rewind: bool = False
     dense: bool = False
+    nested: bool = False
 
 
 PARTS: dict[str, Part] = {
     "masks": Part(mask_arrays, each_round=True, images=False),
     "accuracy": Part(accuracy_arrays, each_round=True),
     "kurtosis": Part(kurtosis_arrays, each_round=True, rewind=True),
-    "cavity": Part(cavity_arrays, each_round=True, all_rounds=True, rewind=True, dense=True),
+    "cavity": Part(cavity_arrays, each_round=True, all_rounds=True, rewind=True, dense=True, nested=True),
     "removal": Part(removal_arrays, dense=True),
     "activations": Part(activation_arrays),
     "components": Part(component_arrays),
@@ -325,7 +355,7 @@ def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | No
         DataError, InputError, RunDirectoryError: rounds or images that cannot be read, a layer or round that does not
             exist, or no room for the results.
     """
-    _ = run.layer  # refused now, if it does not exist
+    _ = run.layer, run.options.round is None or run.shown  # refused now, if they do not exist
     found = {}
     for name in parts:
         part = PARTS[name]
@@ -333,31 +363,46 @@ def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | No
         if reason:
             run.report(f"{name:12} left out: {reason}")
             continue
-        began, stored = time.monotonic(), 0
-        tasks = run.numbers if part.each_round else [None]
-        results = {}
-        console = console or Console()
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            for number in progress.track(tasks, description=name):
-                results[number], was_stored = _task(run, name, part, number)
-                stored += was_stored
+        began = time.monotonic()
+        try:
+            results, stored = _compute(run, name, console or Console())
+        except NotDefined as error:
+            run.report(f"{name:12} left out: {error}")
+            continue
         found[name] = results if part.each_round else results[None]
-        what = f"{len(tasks)} rounds" if part.each_round else "done"
+        what = f"{len(results)} rounds" if part.each_round else "done"
         known = "" if not stored else f", {stored} of them stored before" if part.each_round else ", stored before"
         run.report(f"{name:12} {what}{known}, {time.monotonic() - began:.1f} s")
     return found
+
+
+def _compute(run: Run, name: str, console: Console) -> tuple[dict[int | None, Arrays], int]:
+    """The arrays of a part by round, or under None; and how many of them were stored."""
+    tasks, results, stored = run.numbers if PARTS[name].each_round else [None], {}, 0
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        for number in progress.track(tasks, description=name):
+            results[number], was_stored = _task(run, name, PARTS[name], number)
+            stored += was_stored
+    return results, stored
 
 
 def _task(run: Run, name: str, part: Part, number: int | None) -> tuple[Arrays, bool]:
     numbers = run.numbers if number is None or part.all_rounds else [0, number] if part.rewind else [number]
     depends = {
         "version": [VERSION, __version__],
-        "rounds": [signature(run.directory.round_path(n)) for n in numbers],
+        "rounds": [signature(run.directory.round_path(n)) for n in numbers] if name != "components" else [],
         "options": _options_of(run, name),
-        "images": run.experiment.to_text() if part.images else "",
+        "images": _images_of(run, name) if part.images else "",
     }
     file = run.directory.path(f"analysis_{name}.npz" if number is None else f"analysis_{name}_{number}.npz")
     return cached(file, depends, lambda: part.compute(run) if number is None else part.compute(run, number))
+
+
+def _images_of(run: Run, name: str) -> str:
+    """The input file as far as a part depends on it; components depend on the images alone."""
+    if name == "components":
+        return f"{run.experiment.data}, {run.experiment.network.val_size}"
+    return run.experiment.to_text()
 
 
 def _options_of(run: Run, name: str) -> list:
@@ -376,7 +421,7 @@ def _options_of(run: Run, name: str) -> list:
 
 def format_tables(run: Run, found: Mapping[str, dict]) -> str:
     """Masks and accuracy of every round; then what the images say of its start."""
-    tables = [_mask_table(run, found)]
+    tables = [_mask_table(run, found)] if "masks" in found else []
     if "kurtosis" in found:
         tables.append(_kurtosis_table(run, found))
     return "\n\n".join(tables)
@@ -386,7 +431,7 @@ def _mask_table(run: Run, found: Mapping[str, dict]) -> str:
     title = f"of layer {run.layer}"
     rows = [
         ["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]
-        + ["RF median [px]", "mean", "missing"]
+        + ["RF median [px]", "mean, converged", "missing"]
     ]
     for number, arrays in found.get("masks", {}).items():
         accuracy = found.get("accuracy", {}).get(number, {})
@@ -402,7 +447,7 @@ def _mask_table(run: Run, found: Mapping[str, dict]) -> str:
                 _percent(accuracy.get("top5", np.nan)),
                 _number(of_layer["L3"]),
                 _number(of_layer["axis_ratio"]),
-                _number(of_layer["preferred_angle"], 0),
+                _number(of_layer["preferred_angle"] if of_layer["fourfold"] >= SMALLEST_AMPLITUDE else np.nan, 0),
                 _number(np.median(widths[fitted]) if fitted.any() else np.nan),
                 _number(np.mean(widths[converged]) if converged.any() else np.nan),
                 str(np.count_nonzero(~fitted)) if np.ndim(of_layer["sigma_x"]) else "-",
@@ -413,7 +458,7 @@ def _mask_table(run: Run, found: Mapping[str, dict]) -> str:
     )
 
 
-_OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "sigma_x", "converged")
+_OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
 
 
 def _kurtosis_table(run: Run, found: Mapping[str, dict]) -> str:
@@ -436,9 +481,14 @@ def _kurtosis_table(run: Run, found: Mapping[str, dict]) -> str:
         )
     images = next(iter(found["kurtosis"].values()))["images_per_class"]
     return (
-        f"Where each round starts (rewind weights, its masks), layer {run.layer}, z {run.normalise}, "
+        f"Where each round starts (rewind weights, its masks), layer {run.layer}, z {_described(run)}, "
         f"{images.sum():,} training images; mean cavity scores: of layer 1\n{aligned(rows)}"
     )
+
+
+def _described(run: Run) -> str:
+    untrained = run.normalise == "stored" and run.round(0).checkpoints[0].step == 0
+    return "stored, which before training is (0, 1)" if untrained else run.normalise
 
 
 def _later_mean(cavity: Arrays, number: int) -> float:
@@ -452,7 +502,7 @@ def _percent(value: float, digits: int = 2) -> str:
 
 
 def _number(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
+    return f"{round(float(value), digits) + 0.0:.{digits}f}" if np.isfinite(value) else "-"  # + 0.0: no "-0"
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

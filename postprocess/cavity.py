@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postprocess.kurtosis import layer_inputs, rewind_point
+from postprocess.activations import layer_inputs
+from postprocess.kurtosis import rewind_point
 from sifting.errors import DataError
 from sifting.rounds import Round
 from sifting.statistics import cavity_scores
@@ -121,7 +122,7 @@ def rewind_cavity_table(
     Args:
         rounds: 0 to N, without a gap. They are read one at a time; only the first-layer masks stay in memory.
         source: blocks [block, n_in] of the network's inputs, such as sifting.statistics.ImageBlocks.
-        normalise: "stored", "batch" or "none", see postprocess.kurtosis.
+        normalise: "stored", "batch" or "none", see postprocess.activations.
 
     Raises:
         DataError: the rounds are not 0, 1, 2, ..., or the first layer is a convolution.

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,9 +23,15 @@ def run_command(command: Callable[[argparse.Namespace], None], parser: Parser, a
     """Parse `arguments` (default: those of the process), run the command and return the exit code."""
     try:
         command(parser.parse_args(arguments))
+        sys.stdout.flush()
     except SiftingError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

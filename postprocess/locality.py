@@ -137,8 +137,12 @@ def locality_index(mask: np.ndarray, radius: int = 3, channels: int = 3) -> floa
     Raises:
         DataError: the inputs are not a square image of so many channels.
     """
-    same = displacement_maps(mask, channels).same
-    return near_share(same, radius) / near_share(full_map(image_size(len(mask), channels), channels), radius)
+    return relative_near_share(displacement_maps(mask, channels).same, radius)
+
+
+def relative_near_share(same: np.ndarray, radius: int = 3) -> float:
+    """near_share of a map S_sc over that of a fully connected node: L3 of the nodes whose map it is."""
+    return near_share(same, radius) / near_share(full_map(len(same) // 2), radius)
 
 
 def radial_profile(counts: np.ndarray) -> np.ndarray:

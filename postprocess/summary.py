@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from postprocess.command_line import Parser, run_command
 from postprocess.connectivity import input_connections
 from postprocess.figures import panels
-from postprocess.locality import DisplacementMaps, displacement_maps, full_map, near_share
+from postprocess.locality import DisplacementMaps, displacement_maps, relative_near_share
 from postprocess.masks import image_size, mask_plate
 from postprocess.receptive_field import rf_width
 from sifting.architecture import LayerSpec
@@ -141,7 +141,7 @@ def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
         density=density(result.masks, result.specs),
         accuracy=1 - float(result.best_validation_error) if result.validation_errors.size else np.nan,
         connected=connected_fraction(result.masks, result.specs),
-        locality=np.nan if maps is None else near_share(maps.same) / near_share(full_map(len(maps.same) // 2)),
+        locality=np.nan if maps is None else relative_near_share(maps.same),
         rf_width=np.nan if maps is None else rf_width(result.masks[0].W),
     )
 

@@ -24,7 +24,7 @@ def describe(experiment: Experiment) -> str:
 
 def _layer_table(specs: tuple[LayerSpec, ...]) -> str:
     lines = [f"{'layer':>5}  {'kind':4}  {'shape':22}  {'parameters':>12}  pruned"]
-    for index, spec in enumerate(specs):
+    for index, spec in enumerate(specs, 1):
         shape = " x ".join(map(str, spec.shape))
         lines.append(f"{index:5}  {spec.kind:4}  {shape:22}  {spec.parameters:12,}  {'yes' if spec.prunable else 'no'}")
     total = sum(spec.parameters for spec in specs)

@@ -121,6 +121,11 @@ SPARSITIES = Kind(
 )
 
 
+def optional(kind: Kind) -> Kind:
+    """The same, or nothing: an empty value unsets what an earlier file has set."""
+    return Kind(lambda value: kind.parse(value) if value else None, f"{kind.accepts}; or empty, for unset", kind.format)
+
+
 def key(
     default: Any,
     kind: Kind,

@@ -20,6 +20,7 @@ from sifting.keys import (
     extension,
     integer,
     key,
+    optional,
     text,
 )
 
@@ -149,10 +150,12 @@ class Levels(Method):
     """Methods whose round i trains at the i-th level, each pruned from the same network."""
 
     sparsity: tuple[float, ...] = key(
-        None, SPARSITIES, "the levels, increasing; or prune_ratio and rounds", continues=extension
+        None, optional(SPARSITIES), "the levels, increasing; or prune_ratio and rounds", continues=extension
     )
-    prune_ratio: float = key(None, RATIO, "levels as [IMP] has them: fraction of the remaining weights pruned a level")
-    rounds: int = key(None, integer(1), "number of these levels", continues=anything)
+    prune_ratio: float = key(
+        None, optional(RATIO), "levels as [IMP] has them: fraction of the remaining weights pruned a level"
+    )
+    rounds: int = key(None, optional(integer(1)), "number of these levels", continues=anything)
 
     def levels(self, init_sparsity: float) -> tuple[float, ...]:
         """Sparsities of the rounds 1, 2, ..."""
@@ -184,7 +187,9 @@ class OneShot(Levels):
     )
     scope: str = key("layerwise", choice("layerwise", "global"), "as for [IMP]")
     dense_run: str = key(
-        None, text("a run directory"), "run, such as one of [IMP], whose round 0 is the dense training; default: none"
+        None,
+        optional(text("a run directory")),
+        "run, such as one of [IMP], whose round 0 is the dense training; default: none",
     )
 
     def stored_steps(self, number: int, steps: int) -> set[int]:
@@ -232,7 +237,9 @@ class Random(Levels):
     """Random masks, every level drawn independently; biases are kept."""
 
     like: str = key(
-        None, text("a run directory"), "run whose densities, layer by layer and round by round, are the levels"
+        None,
+        optional(text("a run directory")),
+        "run whose densities, layer by layer and round by round, are the levels",
     )
     scope: str = _scope("layerwise")
     dense: bool = _dense()

@@ -6,6 +6,7 @@ Later files override earlier ones key by key, and --set overrides them all. The 
 that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
 """
 
+import dataclasses
 import gc
 import os
 import platform
@@ -143,6 +144,18 @@ def _check_other_run(experiment: Experiment, key: str, specs: tuple[LayerSpec, .
             )
 
 
+def _dense_run_warnings(experiment: Experiment, directory: RunDirectory) -> list[str]:
+    """What [Data] and [Network] of a dense_run have that this experiment has not, where its input file is there."""
+    named = getattr(experiment.method, "dense_run", None)
+    if named is None or 0 in directory.rounds():
+        return []
+    path = find_runs([named])[0].path("input.in")
+    if not path.exists():
+        return [f"Warning: dense_run = {named} has no input file; it may be of other images or settings"]
+    there = dataclasses.replace(read_experiment([str(path)]), method=experiment.method)
+    return [f"Warning: dense_run = {named} is another experiment: {line}" for line in _differences(there, experiment)]
+
+
 def _layers(specs: tuple[LayerSpec, ...]) -> list[tuple]:
     """An architecture without what is pruned."""
     return [(spec.kind, spec.shape) for spec in specs]
@@ -182,6 +195,8 @@ def run(experiment: Experiment, signals: Signals) -> RunDirectory:
         screen.line(
             f"{experiment.method_name} of {experiment.data.dataset}, seed {experiment.network.seed}, into {directory}_*"
         )
+        for line in _dense_run_warnings(experiment, directory):
+            screen.line(line)
         image_set = datasets.load(experiment, screen.line)
         # Only now that nothing can be refused any more: a refusal leaves the directory as it was.
         if in_the_way is not None:

@@ -23,10 +23,10 @@ def duration(seconds: float) -> str:
 
 
 def layer_table(counts: Sequence[LayerCount]) -> list[str]:
-    """One line a layer, in aligned columns: weights that are left, their density, connected nodes."""
+    """One line a layer, counted from 1, in aligned columns: weights that are left, their density, connected nodes."""
     rows = [
         (
-            f"  layer {count.layer}",
+            f"  layer {count.layer + 1}",
             f"{count.kept:,} of {count.total:,} weights",
             f"{100 * count.density:.2f} %",
             f"{count.connected:,} of {count.nodes:,} nodes connected",
@@ -65,7 +65,7 @@ class Screen:
         self.line("\n".join(layer_table(counts)))
         for count in counts:
             if count.kept == 0:
-                self.line(f"Warning: layer {count.layer} has no weights left")
+                self.line(f"Warning: layer {count.layer + 1} has no weights left")
         if self._console.is_terminal:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
             self._live.start()

@@ -287,7 +287,7 @@ class Session:
                 **rounds.get(str(number), {}),
                 **timings.get(str(number), {}),
                 "layers": [
-                    {"layer": c.layer, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
+                    {"layer": c.layer + 1, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
                     for c in entry.layers
                 ],
             }

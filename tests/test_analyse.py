@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,14 +66,16 @@ def run(rounds, tmp_path, monkeypatch):
     return open_run(stored(tmp_path / "run", rounds))
 
 
-class AnyExperiment:
-    def to_text(self):
-        return "images of this test"
-
-
-def open_run(directory, **options):
+def open_run(directory, freeze="mask", **options):
+    """A run whose experiment is no more than what analyse asks of it."""
+    experiment = SimpleNamespace(
+        to_text=lambda: "images of this test",
+        data="images of this test",
+        network=SimpleNamespace(val_size=150),
+        method=SimpleNamespace(freeze=freeze),
+    )
     lines = []
-    run = Run(directory, AnyExperiment(), Options(**options), lines.append)
+    run = Run(directory, experiment, Options(**options), lines.append)
     run.lines = lines
     return run
 
@@ -175,6 +178,27 @@ def test_what_a_run_does_not_allow_is_left_out_and_said(tmp_path, monkeypatch):
     assert "convolution" in run.why_not(PARTS["cavity"])
     arrays = analyse.analyse(run, ("masks",))["masks"][0]
     assert "l2_C_in" in arrays and not any("S_sc" in name for name in arrays)
+
+
+def test_rounds_that_are_no_prunings_of_one_another_have_no_cavity_table(tmp_path, rounds, run):
+    """Random levels, or a round that was undone: all other parts are there. Frozen layers have no rewind point."""
+    later = [type(result)(**vars(result) | {"number": 3 - result.number}) for result in rounds[1:]]
+    unordered = stored(tmp_path / "unordered", [rounds[0], *later])
+    other = open_run(unordered)
+    found = analyse.analyse(other)
+    assert set(found) == set(PARTS) - {"cavity"}
+    assert any(line.startswith("cavity       left out: weights that were pruned come back") for line in other.lines)
+    frozen = open_run(run.directory, freeze="mask_and_weights")
+    assert "frozen" in frozen.why_not(PARTS["kurtosis"]) and "frozen" in frozen.why_not(PARTS["cavity"])
+
+
+def test_few_validation_images(run, monkeypatch):
+    """Two of them: fewer images a node, no components, and everything else."""
+    images = random_images(SHAPE, CLASSES, count=150, val_count=2)
+    monkeypatch.setattr(analyse.datasets, "load", lambda experiment, report: images)
+    found = analyse.analyse(run)
+    assert found["activations"]["l1_images"].shape == (9, 2) and "components" not in found
+    assert run.lines[-1].startswith("components   left out: 64 components need more than 1 validation images")
 
 
 def test_the_table(run, rounds):

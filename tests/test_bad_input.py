@@ -165,7 +165,7 @@ VALUES = [
 SPARSITIES = "increasing numbers > 0 and < 1, joined by ','"
 ONE_WAY = "the levels given in exactly one way: sparsity, or prune_ratio and rounds; given: "
 METHOD_VALUES = [
-    *(("SNIP.sparsity", value, SPARSITIES) for value in ("0", "1", "-0.5", "1.5", "nan", "", "half", "90%", "0.5;0.9")),
+    *(("SNIP.sparsity", value, SPARSITIES) for value in ("0", "1", "-0.5", "1.5", "nan", "half", "90%", "0.5;0.9")),
     *(("SNIP.sparsity", value, SPARSITIES) for value in ("0.9, 0.5", "0.5, 0.5", "0.5,", ",0.5", "0.5, 1", "0.5 0.9")),
     ("OneShot.prune_ratio", "0.3", ONE_WAY + "prune_ratio, sparsity"),
     ("OneShot.rounds", "4", ONE_WAY + "rounds, sparsity"),
@@ -174,7 +174,6 @@ METHOD_VALUES = [
     ("OneShot.weights_step", "20", "a whole number >= 0 and < 20"),
     ("OneShot.prune_step", "21", "at most [Network] steps = 20"),
     ("OneShot.scope", "both", "layerwise or global"),
-    ("OneShot.dense_run", "", "a run directory"),
     ("SNIP.prune", "F:F", "at least one T, at a layer with weights"),
     ("SNIP.prune", "T:T:T", "at most 2 flags"),
     ("SNIP.images", "1", "a whole number >= 2"),

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from synthetic import write_input
 
 from sifting import inputs, methods, run
 from sifting.architecture import LayerToken, build_specs, parse_arch
@@ -459,3 +460,11 @@ def test_experiments_stay_different_when_scaled():
     for key, values in varied.items():
         texts = {read_experiment(files, ["IMP.prune=T", f"{key}={value}"]).to_text() for value in values}
         assert len(texts) == len(values), key
+
+
+def test_an_empty_value_unsets_a_way_to_give_levels(tmp_path):
+    """So that an override, or --set, can choose another way: sparsity in the file, like on the command line."""
+    path = write_input(tmp_path, method="Random")
+    assert read_experiment([str(path)]).method.sparsity
+    method = read_experiment([str(path)], ["Random.sparsity=", "Random.like=somewhere"]).method
+    assert method.sparsity is None and method.like == "somewhere"

@@ -216,7 +216,7 @@ def test_findata_log_and_record_cover_all_rounds(finished, case, arch):
     assert list(record) == [str(result.number) for result in rounds]
     for result in rounds:
         expected = []
-        for layer, mask in enumerate(result.masks):
+        for layer, mask in enumerate(result.masks, 1):
             if mask is not None:
                 nodes = mask.W.reshape(-1, mask.W.shape[-1])
                 row = layer, int(mask.W.sum()), mask.W.size, int(np.sum(nodes.sum(axis=0) > 0)), nodes.shape[1]
@@ -782,10 +782,10 @@ def test_the_command_shows_a_table_for_every_round_and_says_when_a_layer_is_empt
     lines = [line.split() for line in shown.splitlines()]
     for result in rounds_of(directory):
         assert ["round", str(result.number), "u"] in [line[:3] for line in lines]
-        for layer, mask in enumerate(result.masks):
+        for layer, mask in enumerate(result.masks, 1):
             row = ["layer", str(layer), f"{int(mask.W.sum()):,}", "of", f"{mask.W.size:,}", "weights"]
             assert row in [line[:6] for line in lines]
     assert zeros(directory.read_round(2).masks) == int(0.9999 * (12288 + 40)) == 12326
-    empty = [layer for layer, mask in enumerate(directory.read_round(2).masks) if not mask.W.any()]
+    empty = [layer for layer, mask in enumerate(directory.read_round(2).masks, 1) if not mask.W.any()]
     warnings = [line for line in shown.splitlines() if "Warning" in line]
     assert warnings == [f"Warning: layer {layer} has no weights left" for layer in empty] and empty

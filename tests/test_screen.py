@@ -60,14 +60,14 @@ def test_every_round_begins_with_a_table_of_its_layers():
     """Layer, weights kept and in total, density, connected nodes; u is that of the prunable layer, the first one."""
     assert lines_of(masked(made_round(2), 2, 40)) == [
         "round 2  u 0.02 %",
-        "  layer 0  2 of 12,288 weights    0.02 %    2 of 4 nodes connected",
-        "  layer 1     40 of 40 weights  100.00 %  10 of 10 nodes connected",
+        "  layer 1  2 of 12,288 weights    0.02 %    2 of 4 nodes connected",
+        "  layer 2     40 of 40 weights  100.00 %  10 of 10 nodes connected",
     ]
 
 
 def test_a_layer_without_weights_is_announced():
     lines = lines_of(masked(made_round(2), 0, 40))
-    assert lines[-1] == "Warning: layer 0 has no weights left" and "0 of 4 nodes connected" in lines[1]
+    assert lines[-1] == "Warning: layer 1 has no weights left" and "0 of 4 nodes connected" in lines[1]
     assert not any("Warning" in line for line in lines_of(masked(made_round(2), 1, 1)))
 
 

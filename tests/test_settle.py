@@ -422,3 +422,20 @@ def test_each_seed_takes_its_own_part_of_another_run(tmp_path):
         assert [experiment.method.like for experiment in experiments] == [
             str(tmp_path / expected.format(seed)) for seed in (1, 2)
         ]
+
+
+def test_a_dense_run_of_another_experiment_is_announced(tmp_path):
+    """Round 0 of other images or settings may be wanted, but not unawares: one line for each key that differs."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = RunDirectory(folder, "IMP")
+    other.write_round(made_round(0))
+    path = str(write_input(tmp_path, f"OneShot.dense_run={folder}", method="OneShot"))
+    here = read_experiment([path])
+    own = RunDirectory(here.io.save_dir, "IMP")
+    assert "has no input file" in run._dense_run_warnings(here, own)[0]
+    other.write_input(read_experiment([str(write_input(tmp_path, "Network.learning_rate=0.7"))]).to_text())
+    (line,) = run._dense_run_warnings(here, own)
+    assert line.endswith("is another experiment: [Network] learning_rate = 0.7 there, 0.1 here")
+    other.write_input(read_experiment([str(write_input(tmp_path))]).to_text())
+    assert run._dense_run_warnings(here, own) == []

@@ -25,7 +25,7 @@ def run(session: Session) -> None:
             if connected(session, masks, layer) <= method.stop_ratio:
                 break
             if not session.finished(number):
-                session.report(f"pruning layer {layer}")
+                session.report(f"pruning layer {layer + 1}")
             result = session.train(number, masks, ratios, tuple(parameters), frozen)
             number += 1
             if result.best_validation_error > start.dense_error:
