@@ -1,0 +1,43 @@
+"""The figures of both papers, one module each: `python -m postprocess.figures NAME RUN_DIR [RUN_DIR ...]`.
+
+A figure is a module pb_N or redman_N of this package, called pb-N or redman-N on the command line, with
+
+    a docstring     what the paper shows, and the choices made where its text leaves them open; its first line, a title
+    ROLES           dict[str, str], in order: a role and the input file whose run takes it, {} if no run is needed
+    NEEDS_IMAGES    bool: whether it looks at the images of the runs
+    draw            (runs: Mapping[str, Sequence[RunDirectory]], options: base.Options) -> (Figure, dict): the figure,
+                    and the numbers that it shows, by panel; they are written beside the picture as JSON
+"""
+
+import pkgutil
+import re
+from importlib import import_module
+from types import ModuleType
+
+from sifting.errors import InputError
+
+_MODULE = re.compile(r"(?:pb|redman)_\d+")
+
+
+def _in_order(name: str) -> tuple[str, int]:
+    paper, number = name.split("-")
+    return paper, int(number)
+
+
+_modules = (module.name for module in pkgutil.iter_modules(__path__))
+FIGURES: dict[str, str] = {
+    name: f"{__name__}.{name.replace('-', '_')}"
+    for name in sorted((name.replace("_", "-") for name in _modules if _MODULE.fullmatch(name)), key=_in_order)
+}
+
+
+def figure_module(name: str) -> ModuleType:
+    """The module of a figure, imported when it is first asked for. Raises InputError: there is no such figure."""
+    if name not in FIGURES:
+        raise InputError(f"{name!r} is not a figure; accepted: {', '.join(FIGURES)}")
+    return import_module(FIGURES[name])
+
+
+def title(module: ModuleType) -> str:
+    """The first line of a figure's docstring."""
+    return (module.__doc__ or "").strip().splitlines()[0]

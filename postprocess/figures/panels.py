@@ -54,7 +54,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure atomically, in the format that the file name ends in; its folder is made.
+    """Write the figure atomically, in the format that the file name ends in, without a date; its folder is made.
 
     Raises:
         RunDirectoryError: a format that matplotlib does not write, or a file that cannot be written.
@@ -62,8 +62,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise RunDirectoryError(f"{path}: unknown format; accepted: a name that ends in .png, .pdf or .svg")
+    kind = path.suffix[1:].lower()
+    date = {"pdf": "CreationDate", "svg": "Date"}.get(kind)
     with output_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:].lower())
+        figure.savefig(file, format=kind, metadata={date: None} if date else None)
 
 
 def accuracy_panel(

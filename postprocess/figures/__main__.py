@@ -1,0 +1,128 @@
+"""`python -m postprocess.figures NAME RUN_DIR [RUN_DIR ...]` draws a figure of the papers from runs."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from postprocess.command_line import Parser, run_command
+from postprocess.figures import FIGURES, base, figure_module, panels, title
+from sifting.errors import InputError
+from sifting.run_directory import RunDirectory, find_runs
+
+FORMATS = ("png", "pdf", "svg")
+
+
+def runs_by_role(figure: str, roles: Mapping[str, str], arguments: Sequence[str]) -> dict[str, list[RunDirectory]]:
+    """The runs of each role that has any, in the order of the roles.
+
+    Args:
+        arguments: RUN_DIR, which take the roles in their order, or ROLE=RUN_DIR. Of a figure with one role all of them
+            are its seeds; elsewhere seeds are ROLE=RUN_DIR several times, or a folder of seeds.
+
+    Raises:
+        InputError: more RUN_DIRs than roles, or a role twice. RunDirectoryError: no run there.
+    """
+    named: dict[str, list[str]] = {role: [] for role in roles}
+    in_order = []
+    for argument in arguments:
+        role, separator, folder = argument.partition("=")
+        if separator and role in roles:
+            named[role].append(folder)
+        else:
+            in_order.append(argument)
+    if len(roles) == 1:
+        named[next(iter(roles))] += in_order
+    else:
+        free = [role for role in roles if not named[role]]
+        if len(in_order) > len(free):
+            accepted = f"at most {len(free)}, for {', '.join(free)}" if free else "none"
+            raise InputError(f"{figure}: {len(in_order)} RUN_DIRs without a role: {in_order[-1]}; accepted: {accepted}")
+        for role, folder in zip(free, in_order, strict=False):
+            named[role].append(folder)
+    return {role: find_runs(folders) for role, folders in named.items() if folders}
+
+
+def draw_figure(
+    name: str, runs: base.Runs, options: base.Options | None = None, output: Path | None = None
+) -> tuple[Path, Path]:
+    """Draw a figure, and write it and its numbers.
+
+    Args:
+        runs: of each role.
+        output: .png, .pdf or .svg; default: NAME.png, as PREFIX_NAME.png beside the first run if there is one.
+
+    Returns:
+        The picture, and the JSON beside it.
+
+    Raises:
+        SiftingError: no such figure; runs that are missing, do not fit or cannot be read; a file that cannot be
+            written.
+    """
+    module = figure_module(name)
+    options = options or base.Options()
+    base.check_runs(name, module.ROLES, runs)
+    runs = {role: runs[role] for role in module.ROLES}
+    if output is not None and output.suffix[1:].lower() not in FORMATS:
+        raise InputError(f"--output {output}: unknown format; accepted: a name that ends in .png, .pdf or .svg")
+    if output is None:
+        output = next((group[0].path(f"{name}.png") for group in runs.values()), Path(f"{name}.png"))
+    with panels.figure_style():
+        figure, numbers = module.draw(runs, options)
+        panels.save_figure(figure, output)
+    beside = output.with_suffix(".json")
+    about = {"figure": name, "title": title(module), "runs": base.describe_runs(module.ROLES, runs)}
+    base.write_json(beside, about | {"numbers": numbers})
+    return output, beside
+
+
+def list_figures() -> str:
+    """One line a figure: its name, what it shows, the roles of its runs."""
+    modules = {name: figure_module(name) for name in FIGURES}
+    width = max(map(len, modules), default=0)
+    return "\n".join(
+        f"{name:{width}}  {title(module)} [{' '.join(module.ROLES) or 'no run'}]" for name, module in modules.items()
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m postprocess.figures",
+        description="Draw a figure of the papers from runs, with its numbers as JSON beside it.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="such as pb-1; --list shows all")
+    parser.add_argument(
+        "run_dir",
+        nargs="*",
+        metavar="RUN_DIR",
+        help="save_dir, DIR/PREFIX or a folder of seeds, in the order that --list shows, or ROLE=RUN_DIR",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help=".png, .pdf or .svg; default: PREFIX_NAME.png beside the first run"
+    )
+    parser.add_argument("--round", type=int, help="the round shown; default: the one that the paper shows, by density")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="of the runs' images: such as Data.dataloc=DIR",
+    )
+    parser.add_argument("--list", action="store_true", help="all figures, with their runs")
+    return run_command(_figures_command, parser, arguments)
+
+
+def _figures_command(options: argparse.Namespace) -> None:
+    if options.list:
+        print(list_figures())
+        return
+    if options.name is None:
+        raise InputError(f"no figure named; accepted: {', '.join(FIGURES)}")
+    runs = runs_by_role(options.name, figure_module(options.name).ROLES, options.run_dir)
+    chosen = base.Options(options.round, options.set, print)
+    for path in draw_figure(options.name, runs, chosen, options.output):
+        print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

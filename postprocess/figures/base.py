@@ -1,0 +1,406 @@
+"""What the figures share besides panels: the runs of a figure, their curves, the rounds it shows, and its JSON.
+
+A figure gives each of its roles one or several runs; several are seeds of one experiment. Curves are means over them,
+maps and histograms pool the nodes of all of them, plates and images show the first.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from postprocess.command_line import output_file
+from postprocess.masks import image_size, input_images
+from sifting import datasets
+from sifting.architecture import LayerSpec
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError, InputError, RunDirectoryError
+from sifting.inputs import SECTIONS, Experiment, read_experiment
+from sifting.quiet import native_messages_hidden
+from sifting.rounds import Round, density, layer_counts
+from sifting.run_directory import RunDirectory
+
+INPUTS = Path(__file__).resolve().parents[2]  # where the names in ROLES are found, in a checkout of the project
+_SMALL = "inputs/small.in"
+_FAR = 1.25  # a density is called another one from this factor on
+
+Runs = Mapping[str, Sequence[RunDirectory]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user can choose.
+
+    Attributes:
+        round: the round that is shown, in place of the one that the paper's text leads to; None: that one.
+        assignments: "Section.key=value", over the runs' own input files, such as the place of the images.
+        report: called with one line of progress.
+    """
+
+    round: int | None = None
+    assignments: Sequence[str] = ()
+    report: Callable[[str], None] = field(default=lambda line: None)
+
+
+# --- runs that fit the roles
+
+
+def check_runs(figure: str, roles: Mapping[str, str], runs: Runs) -> None:
+    """Raise unless every role has runs, and each run could be one of its role's input file.
+
+    A run that the TF1 code wrote has no input file beside it, and fits every role.
+
+    Raises:
+        RunDirectoryError: a role without runs, or a run of another method or of another role; one line that says which
+            input file to run.
+    """
+    missing = [role for role in roles if not runs.get(role)]
+    if missing:
+        commands = "; ".join(f"{role}: python -m sifting.run {roles[role]}" for role in missing)
+        raise RunDirectoryError(
+            f"{figure}: no run for {commands}; then give the folders in the order {' '.join(roles)}, or as ROLE=DIR"
+        )
+    expected = {role: [_settings(files) for files in ([name], [name, _SMALL])] for role, name in _known(roles).items()}
+    for role, group in runs.items():
+        for run in group:
+            own = _own_settings(run)
+            if own is None or role not in expected:
+                continue
+            method = _method(expected[role][0])
+            if _method(own) != method:
+                raise RunDirectoryError(
+                    f"{run}: is a run of [{_method(own)}], not of [{method}]; {figure} needs for {role}: "
+                    f"python -m sifting.run {roles[role]}"
+                )
+            closest = min(expected, key=lambda other: (_distance(own, expected[other]), other != role))
+            if closest != role and _distance(own, expected[closest])[0] < _distance(own, expected[role])[0]:
+                raise RunDirectoryError(
+                    f"{run}: looks like {roles[closest]}, which is {closest}; {figure} needs for {role}: "
+                    f"python -m sifting.run {roles[role]}"
+                )
+
+
+def describe_runs(roles: Mapping[str, str], runs: Runs) -> dict[str, dict]:
+    """For the JSON: the input file of each role, the seeds of its runs, and the keys in which they depart from it."""
+    known, found = _known(roles), {}
+    for role, group in runs.items():
+        found[role] = {"input": roles.get(role), "seeds": [run.read_record().get("seed") for run in group]}
+        own = _own_settings(group[0])
+        if own is not None and role in known:
+            versions = [_settings([known[role]]), _settings([known[role], _SMALL])]
+            found[role]["departures"] = min((_different(own, settings) for settings in versions), key=len)
+    return found
+
+
+def _known(roles: Mapping[str, str]) -> dict[str, str]:
+    """Roles whose input files are there: all, in a checkout."""
+    return {role: name for role, name in roles.items() if (INPUTS / name).exists()}
+
+
+def _settings(names: Sequence[str]) -> dict[str, dict]:
+    return _compared(read_experiment([str(INPUTS / name) for name in names]))
+
+
+def _own_settings(run: RunDirectory) -> dict[str, dict] | None:
+    experiment = own_experiment(run)
+    return None if experiment is None else _compared(experiment)
+
+
+def _compared(experiment: Experiment) -> dict[str, dict]:
+    """{section: {key: value}} of what makes an experiment: not where it is stored, nor how it is computed."""
+    sections: dict[str, dict] = {}
+    section = ""
+    for line in experiment.to_text().splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            if section != "IO" and key.strip() not in _NOT_COMPARED:
+                sections.setdefault(section, {})[key.strip()] = value.strip()
+    return sections
+
+
+_NOT_COMPARED = {"dataloc", "preload", "seed", "jit_compile", "deterministic", "tf32", "restart", "rest_it"}
+_NOT_COMPARED |= {"dense_run"}
+_ALSO_SCALED = {"arch", "collage_images", "collage_val_images"}
+_NOT_METHODS = {"IO", "Data", "Network", "Scale"}
+
+
+def _method(settings: Mapping[str, dict]) -> str:
+    return next((section for section in settings if section not in _NOT_METHODS), "?")
+
+
+def _distance(own: Mapping[str, dict], versions: Sequence[Mapping[str, dict]]) -> tuple[float, int]:
+    """How far a run is from an experiment, in keys; -1 if it is that experiment.
+
+    Keys that [Scale] multiplies are the second number: between runs of another scale they say little.
+    """
+    distances = []
+    for settings in versions:
+        keys = {line.split(" = ")[0].split(".")[1] for line in _different(own, settings)}
+        distances.append((len(keys - _scaled_keys()) if keys else -1, len(keys)))
+    return min(distances)
+
+
+def _scaled_keys() -> set[str]:
+    fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
+    return {entry.name for entry in fields if entry.metadata.get("scaled")} | _ALSO_SCALED
+
+
+def _different(first: Mapping[str, dict], second: Mapping[str, dict]) -> list[str]:
+    """Keys with different values, as "Section.key = value", the value being the first one's."""
+    pairs = {(section, key) for settings in (first, second) for section, keys in settings.items() for key in keys}
+    values = {pair: [settings.get(pair[0], {}).get(pair[1]) for settings in (first, second)] for pair in sorted(pairs)}
+    return [f"{section}.{key} = {a}" for (section, key), (a, b) in values.items() if a != b]
+
+
+def own_experiment(run: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:
+    """What the run's own input file says; None for a run of the TF1 code."""
+    path = run.path("input.in")
+    return read_experiment([str(path)], assignments) if path.exists() else None
+
+
+def load_images(run: RunDirectory, options: Options) -> ImageSet:
+    """The images that the run's own input file names.
+
+    Raises:
+        InputError: it has none. DataError: they are not there.
+    """
+    experiment = own_experiment(run, options.assignments)
+    if experiment is None:
+        raise InputError(f"{run}: its images are not known, as {run.path('input.in').name} is missing")
+    with native_messages_hidden():
+        import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
+    return datasets.load(experiment, options.report)
+
+
+# --- curves, and the rounds that are shown
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What the rounds of an experiment say without looking at single weights; nan where a run has ended.
+
+    Attributes:
+        rounds: numbers, those that at least one run has.
+        common: those that all runs have.
+        density: u, counted over all prunable layers, float64 [rounds, runs].
+        accuracy: the best validation accuracy, float64 [rounds, runs].
+        layer_density: u of each prunable layer, float64 [rounds, runs, layers].
+        specs: the architecture.
+    """
+
+    rounds: tuple[int, ...]
+    common: tuple[int, ...]
+    density: np.ndarray
+    accuracy: np.ndarray
+    layer_density: np.ndarray
+    specs: tuple[LayerSpec, ...]
+
+    @property
+    def u(self) -> np.ndarray:
+        """Mean over the runs, float64 [rounds]."""
+        return np.nanmean(self.density, axis=1)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of the accuracy, over the runs, float64 [rounds]."""
+        return mean_and_sd(self.accuracy)[0]
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Sample standard deviation of the accuracy over the runs, float64 [rounds]; nan for a single run."""
+        return mean_and_sd(self.accuracy)[1]
+
+    @property
+    def gain(self) -> np.ndarray:
+        """Accuracy minus that of the same run's dense round, float64 [rounds, runs]."""
+        return self.accuracy - self.accuracy[:1]
+
+    def u_of(self, number: int) -> float:
+        return float(self.u[self.rounds.index(number)])
+
+    @property
+    def best(self) -> int:
+        """The round with the best mean accuracy, of those that all runs have; the first of equal ones."""
+        return max(self.common, key=lambda number: self.mean[self.rounds.index(number)])
+
+    def nearest(self, u: float) -> int:
+        """The round, of those that all runs have, whose density is nearest to u on a log scale."""
+        return min(self.common, key=lambda number: abs(np.log(self.u_of(number) / u)))
+
+    def numbers(self) -> dict[str, Any]:
+        """For the JSON."""
+        return {"round": self.rounds, "u": self.u, "mean": self.mean, "sd": self.sd, "accuracy": self.accuracy}
+
+
+def mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Over the last axis, leaving nan out; the sample standard deviation is nan for fewer than two values."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, values, 0).sum(axis=-1) / np.where(count, count, np.nan)
+        squares = np.where(known, (values - mean[..., None]) ** 2, 0).sum(axis=-1)
+        return mean, np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
+
+
+def read_curve(runs: Sequence[RunDirectory]) -> Curve:
+    """Every round of every run, read once.
+
+    Raises:
+        DataError: a damaged round. RunDirectoryError: no rounds, none in common, or runs of different architectures.
+    """
+    stored = [run.rounds() for run in runs]
+    common = sorted(set.intersection(*map(set, stored)))
+    if not common:
+        raise RunDirectoryError(f"{', '.join(map(str, runs))}: have no round in common")
+    rounds = sorted(set().union(*stored))
+    u, accuracy = np.full((2, len(rounds), len(runs)), np.nan)
+    layers: dict[tuple[int, int], list[float]] = {}
+    specs = None
+    for column, run in enumerate(runs):
+        for number in stored[column]:
+            result, row = run.read_round(number), rounds.index(number)
+            specs = specs or result.specs
+            if result.specs != specs:
+                raise RunDirectoryError(f"{run}: has another architecture than {runs[0]}; accepted: seeds of one run")
+            u[row, column] = density(result.masks, result.specs)
+            if result.validation_errors.size:
+                accuracy[row, column] = 1 - float(result.best_validation_error)
+            layers[row, column] = [c.density for c in layer_counts(result.masks, result.specs) if c.prunable]
+    by_layer = np.full((*u.shape, len(next(iter(layers.values())))), np.nan)
+    for place, values in layers.items():
+        by_layer[place] = values
+    return Curve(tuple(rounds), tuple(common), u, accuracy, by_layer, specs)
+
+
+class Shown(NamedTuple):
+    """A round that a figure shows.
+
+    number: of the round; u: its density, counted; wanted: that of the paper, None where the paper has no number.
+    """
+
+    number: int
+    u: float
+    wanted: float | None = None
+
+    @property
+    def label(self) -> str:
+        """Such as 'u = 4.04 %', with the paper's where this one is far from it."""
+        far = self.wanted and not 1 / _FAR < self.u / self.wanted < _FAR
+        return f"u = {percent(self.u)} %" + (f" (paper: {percent(self.wanted)} %)" if far else "")
+
+    @property
+    def title(self) -> str:
+        """The label in two lines, where it would be long."""
+        return self.label.replace(" (", "\n(")
+
+    def numbers(self) -> dict[str, Any]:
+        """For the JSON."""
+        return {"round": self.number, "u": self.u, "paper_u": self.wanted}
+
+
+def shown_round(curve: Curve, options: Options, wanted: float | None = None) -> Shown:
+    """The round that the user names, else the one nearest to the paper's density, else the best one.
+
+    Raises:
+        RunDirectoryError: the runs do not all have the round that the user names.
+    """
+    number = options.round
+    if number is None:
+        number = curve.best if wanted is None else curve.nearest(wanted)
+    elif number not in curve.common:
+        raise RunDirectoryError(f"--round {number}: accepted: one of {', '.join(map(str, curve.common))}")
+    return Shown(number, curve.u_of(number), wanted)
+
+
+def shown_rounds(curve: Curve, densities: Sequence[float]) -> list[Shown]:
+    """The rounds nearest to the paper's densities. A run that ends early has fewer: of several densities that lead to
+    the same round, the nearest keeps it."""
+    places = [Shown(number, curve.u_of(number), u) for u in densities for number in [curve.nearest(u)]]
+    kept: dict[int, Shown] = {}
+    for place in places:
+        other = kept.setdefault(place.number, place)
+        if abs(np.log(place.u / place.wanted)) < abs(np.log(other.u / other.wanted)):
+            kept[place.number] = place
+    return list(kept.values())
+
+
+def percent(fraction: float) -> str:
+    """Three digits: 4.04, 0.973, 100."""
+    return f"{100 * fraction:.3g}"
+
+
+# --- masks
+
+
+def first_layer_size(specs: Sequence[LayerSpec], run: object = "the run") -> int:
+    """S. Raises RunDirectoryError unless the first layer is dense and looks at square RGB images."""
+    try:
+        if specs[0].is_dense:
+            return image_size(specs[0].shape[0])
+    except DataError:
+        pass
+    raise RunDirectoryError(f"{run}: its first layer does not look at square RGB images")
+
+
+def read_rounds(runs: Sequence[RunDirectory], number: int) -> list[Round]:
+    """The same round of every run."""
+    return [run.read_round(number) for run in runs]
+
+
+def pooled_mask(rounds: Sequence[Round], layer: int = 0) -> np.ndarray:
+    """The nodes of all runs side by side, uint8 [inputs, runs * nodes], 1 where connected; layer from 0."""
+    return np.concatenate([(result.masks[layer].W != 0).astype(np.uint8) for result in rounds], axis=1)
+
+
+def mask_images(mask: np.ndarray) -> np.ndarray:
+    """Binary masks [3*S*S, nodes] as images, float32 [nodes, S, S, 3]."""
+    return input_images((np.asarray(mask) != 0).astype(np.float32))
+
+
+def image_tiles(images: ImageSet, rows: np.ndarray) -> np.ndarray:
+    """Validation images in [0, 1], float64 [n, S, S, 3]."""
+    return input_images(images.val_images[rows].reshape(len(rows), -1).T) / 255
+
+
+def dense_masks(result: Round) -> list[np.ndarray]:
+    """W masks of all hidden layers, in order. Raises RunDirectoryError: one of them is not dense."""
+    if not all(spec.is_dense for spec in result.specs):
+        raise RunDirectoryError(f"round {result.number}: has a convolution; accepted: networks of dense layers")
+    return [mask.W for mask in result.masks[:-1]]
+
+
+# --- the numbers beside the picture
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` atomically: arrays as lists, tuples with names as dicts, nan as null.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+    text = json.dumps(plain(content), indent=1, allow_nan=False)
+    with output_file(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def plain(value: Any) -> Any:
+    """`value` in types that JSON has."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, list | tuple | range):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

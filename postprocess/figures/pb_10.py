@@ -1,0 +1,38 @@
+"""P&B Fig. 10: networks that perform well look at the centre of the image.
+
+C_out,0, the number of nodes that each pixel is connected to, as an RGB image divided by its maximum, for several
+experiments at u of about 1 %.
+
+Choices. The text names "different experiments proposed in the main text": here the main one, 30 % of the data, and ten
+semantic and ten random classes, as in Fig. 11. Sums over the nodes of all runs.
+"""
+
+from matplotlib.figure import Figure
+
+from postprocess.figures import base, drawing
+from postprocess.masks import pixel_map
+
+ROLES = {
+    "imp": "inputs/imp_3l1k.in",
+    "fraction_30": "inputs/pb/fraction_30.in",
+    "semantic": "inputs/pb/classes_semantic.in",
+    "random": "inputs/pb/classes_random.in",
+}
+NEEDS_IMAGES = False
+LABELS = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 semantic", "random": "10 random"}
+DENSITY = 0.01
+
+
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+    figure = drawing.new_figure(2.3)
+    found = {}
+    for ax, (role, label) in zip(figure.subplots(1, len(LABELS)), LABELS.items(), strict=True):
+        curve = base.read_curve(runs[role])
+        base.first_layer_size(curve.specs, runs[role][0])
+        place = base.shown_round(curve, options, DENSITY)
+        shown = pixel_map(base.pooled_mask(base.read_rounds(runs[role], place.number)))
+        ax.imshow(shown, interpolation="nearest")
+        ax.set_axis_off()
+        ax.set_title(f"{label}\n{place.label}", fontsize=drawing.SMALL, loc="center")
+        found[role] = place.numbers() | {"C_out": shown}
+    return figure, found

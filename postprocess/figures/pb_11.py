@@ -1,0 +1,57 @@
+"""P&B Fig. 11: the most connected nodes are local, the least connected ones may not be.
+
+S_sc of nodes with C_in in a range, at u of about 1 %: all data, 30 % of them, ten semantic and ten random classes.
+Below each map its range and, in parentheses, the number of nodes. Ranges are 10, 5, 5 and 3 connections wide; the last
+one holds all that remain.
+
+Choices. 8 ranges a row, from the smallest C_in, but at least 2, on. Nodes of all runs together. Empty ranges are white.
+"""
+
+from matplotlib.figure import Figure
+
+from postprocess.connectivity import connection_bins, input_connections
+from postprocess.figures import base, drawing
+from postprocess.locality import displacement_maps
+
+ROLES = {
+    "imp": "inputs/imp_3l1k.in",
+    "fraction_30": "inputs/pb/fraction_30.in",
+    "semantic": "inputs/pb/classes_semantic.in",
+    "random": "inputs/pb/classes_random.in",
+}
+NEEDS_IMAGES = False
+ROWS = {
+    "imp": ("all data", 10),
+    "fraction_30": ("30 % of data", 5),
+    "semantic": ("10 semantic", 5),
+    "random": ("10 random", 3),
+}
+DENSITY, BINS = 0.01, 8
+
+
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+    figure = drawing.new_figure(4.5)
+    axes = figure.subplots(len(ROWS), BINS)
+    found = {}
+    for row, (role, (label, width)) in zip(axes, ROWS.items(), strict=True):
+        curve = base.read_curve(runs[role])
+        base.first_layer_size(curve.specs, runs[role][0])
+        place = base.shown_round(curve, options, DENSITY)
+        mask = base.pooled_mask(base.read_rounds(runs[role], place.number))
+        bins = []
+        for ax, one in zip(row, connection_bins(input_connections(mask), width, BINS), strict=True):
+            counts = displacement_maps(mask[:, one.nodes]).same
+            ax.set(xticks=[], yticks=[])
+            if len(one.nodes):
+                drawing.map_panel(ax, counts)
+                ax.set(xticks=[], yticks=[])
+            else:
+                ax.set_box_aspect(1)
+                ax.spines[:].set_visible(False)
+            last = "" if one.last is None else one.last
+            ax.set_xlabel(f"{one.first}\u2013{last} ({len(one.nodes)})", fontsize=7, labelpad=2)
+            own = {"first": one.first, "last": one.last, "nodes": len(one.nodes)}
+            bins.append(own | ({"S_sc": drawing.map_numbers(counts)} if len(one.nodes) else {}))
+        row[0].set_ylabel(f"{label}\n{place.title}", fontsize=7)
+        found[role] = place.numbers() | {"bins": bins}
+    return figure, found

@@ -1,0 +1,31 @@
+"""P&B Fig. 5: local masks need enough data, and a task that can be learnt.
+
+a: S_sc, b: C_in with the binomial of random pruning dashed, c: most connected masks, for four tasks at u of about 0.5 %
+(round 15).
+
+Choices. The text does not name the four tasks: here the main experiment, 30 % of its data, and ten semantic and ten
+random classes, those of Fig. 11. a and b pool the nodes of all runs, c shows 12 masks of the first.
+"""
+
+from matplotlib.figure import Figure
+
+from postprocess.figures import base
+from postprocess.figures.drawing import new_figure
+from postprocess.figures.tasks import task_columns
+
+ROLES = {
+    "imp": "inputs/imp_3l1k.in",
+    "fraction_30": "inputs/pb/fraction_30.in",
+    "semantic": "inputs/pb/classes_semantic.in",
+    "random": "inputs/pb/classes_random.in",
+}
+NEEDS_IMAGES = False
+LABELS = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 semantic", "random": "10 random"}
+DENSITY = 0.005
+
+
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+    curves = {role: base.read_curve(runs[role]) for role in ROLES}
+    shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
+    figure = new_figure(6.2)
+    return figure, task_columns(figure, runs, shown, LABELS, {"S_sc": "a", "C_in": "b", "masks": "c"})

@@ -1,0 +1,52 @@
+"""Redman Fig. 2: non-Gaussian statistics of images are local.
+
+A: 64 independent components (FastICA) of the validation images, B: 64 principal components (appendix A).
+
+Choices, beyond those of postprocess.components: a component is a row of W in lambda = W . x, drawn with its own scale,
+so that grey is 0 and its largest weight, of either sign, reaches black or full colour. ICA is in the order of
+|3 - kurtosis|, PCA in that of the variance. The images are those of the run, on which nothing else depends.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from postprocess.figures import base, drawing, panels, redman
+from postprocess.kurtosis import participation_ratio
+from postprocess.masks import image_plate
+
+ROLES = {"imp": "inputs/redman/imp.in"}
+NEEDS_IMAGES = True
+
+
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+    (arrays,) = redman.analysed(runs["imp"][:1], "components", options)
+    figure = drawing.new_figure(3.9)
+    numbers = {}
+    for ax, letter, name in zip(figure.subplots(1, 2), "AB", ("ica", "pca"), strict=True):
+        weights = arrays[f"{name}_weights"]
+        panels.plate_panel(ax, image_plate(component_images(weights), 8))
+        kurtosis = arrays[f"{name}_kurtosis"]
+        converged = "" if arrays[f"{name}_converged"] else ", not converged"
+        drawing.letter(ax, letter, f"{name.upper()}{converged}, median kurtosis {np.median(kurtosis):.2f}")
+        numbers[letter] = {
+            "components": name,
+            "kurtosis": kurtosis,
+            "variance": arrays[f"{name}_variance"],
+            "participation_ratio": participation_ratio(weights.reshape(len(weights), -1).T),
+            "converged": arrays[f"{name}_converged"],
+            "iterations": arrays[f"{name}_iterations"],
+        }
+    return figure, numbers
+
+
+def component_images(weights: np.ndarray) -> np.ndarray:
+    """Components as images: 0 is grey, the largest weight of either sign 0 or 1.
+
+    Args:
+        weights: float64 [count, channels, S, S].
+
+    Returns:
+        float64 [count, S, S, channels] in [0, 1].
+    """
+    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+    return np.moveaxis(0.5 + weights / (2 * largest), 1, -1)

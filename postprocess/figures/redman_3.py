@@ -1,0 +1,73 @@
+"""Redman Fig. 3: IMP does not discover local receptive fields on a Gaussian clone of the images.
+
+A: example images and images of the clone. B: masks after ten prunings on the clone. C: median RF width on images and on
+the clone; error bars are minimum and maximum of the networks (three in the paper).
+
+Choices. A: the first training image of each of the first classes, the same classes above and below. B: 30 nodes with
+the most connections, of the first run. C: over the rounds; the median over all nodes that have an RF width, which the
+text does not settle; dashed: a fully connected node.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from postprocess.figures import base, drawing, panels, redman
+from postprocess.masks import image_plate, input_images
+from postprocess.summary import unlocalised_width
+from sifting.datasets.image_set import ImageSet
+
+ROLES = {"imp": "inputs/redman/imp.in", "imp_clone": "inputs/redman/imp_clone.in"}
+NEEDS_IMAGES = True
+EXAMPLES, EXAMPLE_COLUMNS = 8, 4
+
+
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+    curves = {role: base.read_curve(group) for role, group in runs.items()}
+    size = [base.first_layer_size(curve.specs, runs[role][0]) for role, curve in curves.items()][0]
+    figure = drawing.new_figure(2.9)
+    left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.12, 1.3))
+    numbers: dict = {"A": {}}
+    for ax, (role, group) in zip(left.subplots(2, 1), runs.items(), strict=True):
+        images = base.load_images(group[0], options)
+        rows = example_rows(images)
+        shown = input_images(images.images[rows].T / 255)
+        panels.plate_panel(ax, image_plate(shown, EXAMPLE_COLUMNS))
+        if role == "imp":
+            drawing.letter(ax, "A", "images")
+        else:
+            ax.set_title("Gaussian clone", fontsize=9)
+        numbers["A"][role] = {"rows": rows, "labels": images.labels[rows], "source": images.source}
+    place = base.shown_round(curves["imp_clone"], options, redman.AFTER_TEN)
+    numbers["B"] = redman.masks_panel(middle.subplots(), runs["imp_clone"], place, "B", "Gaussian clone")
+    ax = right.subplots()
+    numbers["C"] = {}
+    for role, group in runs.items():
+        line, rounds = redman.LINES[role], np.array(curves[role].rounds)
+        found = redman.analysed(group, "masks", options)
+        medians = redman.by_round(
+            [{n: redman.width_statistics(arrays) for n, arrays in run.items()} for run in found], "median", rounds
+        )
+        over = redman.over_seeds(medians)
+        ax.errorbar(
+            rounds,
+            over.mean,
+            np.maximum((over.mean - over.low, over.high - over.mean), 0),  # rounding
+            color=line.colour,
+            marker=line.marker,
+            linestyle=line.style,
+            markersize=3.5,
+            linewidth=1.2,
+            capsize=2,
+            label="images" if role == "imp" else "Gaussian clone",
+        )
+        numbers["C"][role] = {"round": rounds, **over._asdict(), "runs": medians}
+    panels.round_axis(ax, "median RF width [pixels]", unlocalised_width(size), note_above=True)
+    ax.legend(loc="lower left", fontsize=drawing.SMALL)
+    drawing.letter(ax, "C")
+    return figure, numbers
+
+
+def example_rows(images: ImageSet) -> np.ndarray:
+    """The first training image of each of the first classes that have one, int64."""
+    classes, first = np.unique(images.labels, return_index=True)
+    return first[np.argsort(classes)][:EXAMPLES]

@@ -1,0 +1,186 @@
+"""Redman Fig. 5: IMP prunes weights when their removal would most increase the non-Gaussianity of the preactivations.
+
+A: how a cavity score is made: the preactivation of a node with all of its weights (top) and without one of them
+(bottom); its kurtosis becomes more Gaussian (score < 0) or less (> 0). B: mean cavity score at round 0 of the weights
+that are pruned in the same round. C: the same where every round starts, times N_W(n); dashed: the weights that are
+pruned in round 8. Lines are means and shades go from minimum to maximum of the networks (three in the paper).
+
+Choices. A is drawn from the first run, not by hand: where the last round starts, the node, among the 40 most connected
+ones, and its weight with the largest score of either sign; the curve is the Gaussian of the same mean and s.d. B, C:
+N_W(n) is counted, not N (1 - s)^n; weights that are never pruned are left out, as they have no round, and stand in the
+JSON. All over at most 100 training images of each class.
+"""
+
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from postprocess.connectivity import input_connections, most_connected
+from postprocess.figures import base, drawing, panels, redman
+from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, layer_inputs
+from postprocess.masks import image_size, input_images
+from sifting.errors import RunDirectoryError
+from sifting.rounds import Round
+from sifting.run_directory import RunDirectory
+from sifting.statistics import ImageBlocks, cavity_scores
+
+ROLES = {"imp": "inputs/redman/imp.in"}
+NEEDS_IMAGES = True
+HIGHLIGHTED = 8
+NODES, BINS = 40, 40
+
+
+class Schematic(NamedTuple):
+    """A node and one of its weights, where a round starts.
+
+    Attributes:
+        node, weight: indices; weight: of the input.
+        with_weight, without_weight: lambda_i less its mean, float64 [images].
+        kurtosis: of either, in this order.
+        score: the cavity score of the weight.
+        mask: bool [inputs], of the node.
+    """
+
+    node: int
+    weight: int
+    with_weight: np.ndarray
+    without_weight: np.ndarray
+    kurtosis: tuple[float, float]
+    score: float
+    mask: np.ndarray
+
+
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+    group = runs["imp"]
+    curve = base.read_curve(group)
+    base.first_layer_size(curve.specs, group[0])
+    tables = redman.analysed(group, "cavity", options)
+    rounds = np.array(curve.common)
+    if len(rounds) < 2:
+        raise RunDirectoryError(f"{group[0]}: has a single round; accepted: runs that prune")
+    mean, scaled = (scores(tables, rounds, name) for name in ("mean", "scaled"))
+
+    figure = drawing.new_figure(3.1)
+    left, middle, right = figure.subfigures(1, 3, width_ratios=(1.15, 1, 1.35))
+    shown = curve.common[-1] if options.round is None else base.shown_round(curve, options).number
+    found = schematic(group[0], shown, options)
+    schematic_panels(left, found)
+    ax = middle.subplots()
+    pruned_in = rounds[1:]
+    zero_line(ax)
+    below = redman.range_curve(ax, pruned_in, mean[0], redman.LINES["imp"], "")
+    ax.set(xlabel="pruned in round", ylabel="mean cavity score, round 0")
+    ax.ticklabel_format(axis="y", scilimits=(-3, 4))
+    drawing.letter(ax, "B")
+
+    ax = right.subplots()
+    zero_line(ax)
+    colours = round_colours(len(pruned_in))
+    curves = []
+    for n, colour in zip(rounds[:-1], colours, strict=True):
+        line = drawing.Line(colour, "o", "-")
+        curves.append({"n": n} | redman.range_curve(ax, pruned_in[n:], scaled[n, n:], line, str(n)))
+    if HIGHLIGHTED in pruned_in:
+        ax.axvline(HIGHLIGHTED, color=panels.GREY, linestyle="--", linewidth=1, zorder=0)
+    ax.set(xlabel="pruned in round", ylabel="$N_W(n)$ × mean cavity score")
+    ax.legend(title="after n prunings", ncols=2, fontsize=7, title_fontsize=7, handlelength=1, columnspacing=0.8)
+    drawing.letter(ax, "C")
+    for axes in (middle.axes[0], ax):
+        axes.tick_params(labelsize=drawing.SMALL)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+    left_over = [float(table[0]["mean"][-1]) for table in tables]
+    about = {"round": shown, "node": found.node, "weight": found.weight}
+    about |= {"kurtosis": found.kurtosis, "score": found.score, "images": len(found.with_weight)}
+    return figure, {"A": about, "B": below | {"never_pruned": left_over}, "C": curves}
+
+
+def scores(tables: list[dict], rounds: np.ndarray, name: str) -> np.ndarray:
+    """What the weights score, by the round n where they are looked at and the round k of their pruning.
+
+    Args:
+        tables: of each run, the part "cavity" of postprocess.analyse: arrays by n, over the groups k = 0, 1, ...
+        rounds: 0 to N, which all runs have.
+        name: "mean" or "scaled".
+
+    Returns:
+        float64 [N + 1, N, runs], indexed [n, k - 1, run]; nan for k <= n.
+    """
+    return np.array([[[table[n][name][k] for table in tables] for k in rounds[1:]] for n in rounds])
+
+
+def schematic(run: RunDirectory, number: int, options: base.Options) -> Schematic:
+    """The weight with the largest cavity score of either sign, where a round starts."""
+    first, result = run.read_round(0), run.read_round(number)
+    images = base.load_images(run, options)
+    rows = first_of_each_class(images.labels, IMAGES_PER_CLASS)
+    inputs = layer_inputs(first.checkpoints[0], ImageBlocks(images.images, images.mean, rows))
+    return choose_weight(inputs, first, result)
+
+
+def choose_weight(inputs, first: Round, result: Round) -> Schematic:
+    """The same from blocks of x~ [block, n_in]."""
+    mask = result.masks[0].W != 0
+    nodes = most_connected(input_connections(mask))[:NODES]
+    W = first.checkpoints[0].parameters[0].W[:, nodes].astype(np.float64)
+    found = cavity_scores(inputs, W, mask[:, nodes])
+    if not np.isfinite(found).any():
+        raise RunDirectoryError(f"round {result.number}: no weight of its {NODES} most connected nodes has a score")
+    weight, place = np.unravel_index(np.nanargmax(np.abs(found)), found.shape)
+    kept = mask[:, nodes[place]]
+    preactivation, removed = (
+        np.concatenate([block @ column for block in inputs])
+        for column in (W[:, place] * kept, W[:, place] * (np.arange(len(W)) == weight))
+    )
+    pair = [values - values.mean() for values in (preactivation, preactivation - removed)]
+    kurtosis = tuple(float(np.mean(values**4) / np.mean(values**2) ** 2) for values in pair)
+    return Schematic(int(nodes[place]), int(weight), *pair, kurtosis, float(found[weight, place]), kept)
+
+
+def schematic_panels(figure: SubFigure, found: Schematic) -> None:
+    """Above: the mask of the node and the histogram of lambda; below: the same without the weight, which is circled."""
+    size = image_size(len(found.mask))
+    y, x = divmod(found.weight % size**2, size)
+    bound = max(np.abs(values).max() for values in (found.with_weight, found.without_weight))
+    axes = figure.subplots(2, 2, width_ratios=(1, 1.5), sharex="col")
+    names = ("$\\lambda_i$", "$\\lambda_i^{(-j)}$")
+    for row, values, kurtosis, name in zip(
+        axes, (found.with_weight, found.without_weight), found.kurtosis, names, strict=True
+    ):
+        mask = found.mask.copy()
+        mask[found.weight] = row is axes[0]
+        row[0].imshow(input_images(mask[:, None].astype(float))[0], interpolation="nearest")
+        row[0].plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.2)
+        row[0].set(xticks=[], yticks=[], xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+        preactivation_panel(row[1], values, bound)
+        row[1].set_title(f"{name}: kurtosis {kurtosis:.3f}", fontsize=drawing.SMALL, loc="center")
+    drawing.letter(axes[0, 0], "A")
+    axes[1, 0].set_xlabel(f"without $W_{{ij}}$:\nscore {found.score:+.3f}", fontsize=drawing.SMALL)
+    axes[1, 1].set_xlabel("preactivation", fontsize=drawing.SMALL)
+
+
+def preactivation_panel(ax: Axes, values: np.ndarray, bound: float) -> None:
+    """Their density as a histogram, and the Gaussian with their s.d. as a line, from -bound to bound."""
+    density, edges = np.histogram(values, BINS, (-bound, bound), density=True)
+    ax.stairs(density, edges, fill=True, color=panels.BLUE, alpha=0.7)
+    at = np.linspace(-bound, bound, 200)
+    deviation = values.std()
+    ax.plot(
+        at, np.exp(-((at / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi)), "--", color="black", linewidth=1
+    )
+    ax.set(yticks=[], xlim=(-bound, bound))
+    ax.tick_params(labelsize=7)
+
+
+def round_colours(count: int) -> list[str]:
+    """From light to dark, which also a grey print tells apart."""
+    return [
+        matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, count))
+    ]
+
+
+def zero_line(ax: Axes) -> None:
+    ax.axhline(0, color=panels.GREY, linewidth=0.8, zorder=0)

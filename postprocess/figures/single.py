@@ -1,0 +1,31 @@
+"""What P&B Fig. 20, 21 and 22 share: one experiment on other images, its curve, maps and masks in the best round.
+
+Maps pool the nodes of all runs, masks are of the first. The round is the best one, or --round.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from postprocess.figures import base, drawing
+from postprocess.locality import displacement_maps
+from sifting.rounds import Round
+
+
+def curve_panel(ax: Axes, curve: base.Curve, best: int) -> dict:
+    """Best validation accuracy against u, the shown round marked by a square."""
+    drawing.curve_with_best(ax, curve, curve.mean, curve.sd, drawing.LINES[0], "IMP", best)
+    drawing.density_axis(ax)
+    return curve.numbers()
+
+
+def map_panels(axes: Mapping[str, Axes], rounds: Sequence[Round]) -> dict:
+    """S_sc, S_dc or both, by name."""
+    maps = displacement_maps(base.pooled_mask(rounds))
+    found = {}
+    for name, ax in axes.items():
+        same = name == "S_sc"
+        counts = maps.same if same else maps.different
+        drawing.map_panel(ax, counts, "$S_{sc}$" if same else "$S_{dc}$", same, labels=True)
+        found[name] = drawing.map_numbers(counts, same)
+    return found

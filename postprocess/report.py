@@ -1,0 +1,577 @@
+"""One self-contained HTML page about a run: `python -m postprocess.report RUN_DIR [--output FILE.html]`.
+
+Settings, versions, a table of rounds, charts, and the masks of the most connected nodes under a slider over the rounds.
+The page asks the network for nothing: charts are inline SVG, plates are PNG data URIs, and its content security policy
+forbids the rest. It reads rounds and records, and what postprocess.analyse has stored beside them; only numbers that
+need masks alone are computed. Equal runs give equal pages.
+"""
+
+import argparse
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import shlex
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from postprocess.analyse import VERSION as ANALYSIS_VERSION
+from postprocess.cache import signature
+from postprocess.command_line import Parser, output_file, run_command
+from postprocess.connectivity import input_connections, most_connected
+from postprocess.locality import displacement_maps
+from postprocess.masks import image_plate, image_size, input_images
+from postprocess.summary import COLUMNS, RoundNumbers, round_numbers, unlocalised_width
+from sifting.architecture import LayerSpec
+from sifting.errors import DataError, RunDirectoryError
+from sifting.rounds import LayerCount, Round, layer_counts
+from sifting.run_directory import RunDirectory, find_runs
+
+PLATE_NODES, PLATE_COLUMNS = 48, 8
+_NUMBERED = re.compile(r"(.+)_(\d+)\.(\w+)")  # files of which there is one a round
+NO_SETTINGS = "No resolved input file is stored beside the run, as for runs of the TF1 code."
+NO_VERSIONS = "Neither versions nor device are recorded, as for runs of the TF1 code."
+
+
+# --- what the page says --------------------------------------------------------------------------------------------
+
+
+class Kurtosis(NamedTuple):
+    """Where a round starts, as stored by postprocess.analyse; nan where that has nothing.
+
+    mean: over the nodes; within_class: over the nodes of each class, then over the classes.
+    """
+
+    mean: float
+    within_class: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run, as the page shows it.
+
+    Attributes:
+        name: of the run.
+        command_name: how a shell command names the run.
+        specs: the architecture.
+        settings: section -> [(key, value)] of the resolved input file; None if there is none.
+        record: run.json; empty if there is none.
+        rounds: numbers of the stored rounds.
+        numbers: one a round.
+        layers: one tuple a round, of the layers with weights.
+        kurtosis: one a round; None if nothing that fits the rounds is stored.
+        kurtosis_of: the layer, from 1, whose kurtosis it is.
+        no_kurtosis: why there is none, or for which rounds; empty if all is there.
+        plates: a PNG a round, the same nodes in the same places; empty if the first layer has no masks to look at.
+        plate_nodes: the nodes of the plates, row by row.
+        size: S, if the first layer is dense on square RGB images.
+        files: (path, bytes) of what the run directory holds, in the order of the page.
+    """
+
+    name: str
+    command_name: str
+    specs: tuple[LayerSpec, ...]
+    settings: Mapping[str, list[tuple[str, str]]] | None
+    record: Mapping[str, Any]
+    rounds: tuple[int, ...]
+    numbers: tuple[RoundNumbers, ...]
+    layers: tuple[tuple[LayerCount, ...], ...]
+    kurtosis: tuple[Kurtosis, ...] | None
+    kurtosis_of: int | None
+    no_kurtosis: str
+    plates: tuple[bytes, ...]
+    plate_nodes: tuple[int, ...]
+    size: int | None
+    files: tuple[tuple[Path, int], ...]
+
+
+def collect(run: RunDirectory) -> Report:
+    """Read a run; one round after the other is in memory, with the last one.
+
+    Raises:
+        DataError: a pickle that is damaged.
+        RunDirectoryError: no rounds, or a damaged record.
+    """
+    rounds = run.rounds()
+    if not rounds:
+        raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
+    last = run.read_round(rounds[-1])
+    size = _first_layer_size(last.specs)
+    nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES] if size else []
+    numbers, layers, plates = [], [], []
+    for number in rounds:
+        result = last if number == rounds[-1] else run.read_round(number)
+        if result.specs != last.specs:
+            raise RunDirectoryError(f"{run}: round {number} has another architecture than round {last.number}")
+        numbers.append(round_numbers(result, displacement_maps(result.masks[0].W) if size else None))
+        layers.append(layer_counts(result.masks, result.specs))
+        if size:
+            plates.append(plate_png(result, nodes))
+    kurtosis, layer, reason = _stored_kurtosis(run, rounds)
+    return Report(
+        str(run),
+        shlex.quote(str(run)),
+        last.specs,
+        read_settings(run.path("input.in")),
+        run.read_record(),
+        tuple(rounds),
+        tuple(numbers),
+        tuple(layers),
+        kurtosis,
+        layer,
+        reason,
+        tuple(plates),
+        tuple(map(int, nodes)),
+        size,
+        tuple((path, path.stat().st_size) for path in _data_files(run)),
+    )
+
+
+def read_settings(path: Path) -> dict[str, list[tuple[str, str]]] | None:
+    """Section -> [(key, value)] of an input file, every line of it, comments too; None if there is no file."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    sections: dict[str, list[tuple[str, str]]] = {}
+    entries = sections.setdefault("", [])
+    for line in filter(None, map(str.strip, lines)):
+        if line.startswith("[") and line.endswith("]"):
+            entries = sections.setdefault(line[1:-1], [])
+        else:
+            key, _, value = ("", "", line) if line[0] in "#;" or "=" not in line else line.partition("=")
+            entries.append((key.strip(), value.strip()))
+    return {section: entries for section, entries in sections.items() if section or entries}
+
+
+def plate_png(result: Round, nodes: Sequence[int]) -> bytes:
+    """First-layer masks of some nodes as a PNG of 8 colours, the gaps transparent (postprocess.masks.image_plate)."""
+    shown = (result.masks[0].W[:, nodes] != 0).astype(np.float32)
+    plate = image_plate(input_images(shown / 2), PLATE_COLUMNS)  # 0.5: connected, 1: a gap
+    colours = np.where(plate[..., 0] == 1, 8, (plate == 0.5) @ [4, 2, 1]).astype(np.uint8)
+    image = Image.fromarray(colours)  # grey until it has a palette
+    image.putpalette([255 * (index >> shift & 1) for index in range(9) for shift in (2, 1, 0)])
+    stream = io.BytesIO()
+    image.save(stream, "PNG", transparency=8, optimize=True)
+    return stream.getvalue()
+
+
+def _first_layer_size(specs: Sequence[LayerSpec]) -> int | None:
+    """S, if the first layer is dense on square RGB images."""
+    try:
+        return image_size(specs[0].shape[0]) if specs[0].is_dense else None
+    except DataError:
+        return None
+
+
+def _stored_kurtosis(run: RunDirectory, rounds: Sequence[int]) -> tuple[tuple[Kurtosis, ...] | None, int | None, str]:
+    """Kurtosis of every round, its layer, and what is missing. Files that do not follow from these rounds are none."""
+    found, layers, stale = {}, set(), False
+    for number in rounds:
+        try:
+            with np.load(run.path(f"analysis_kurtosis_{number}.npz"), allow_pickle=False) as file:
+                depends = json.loads(str(file["depends_on"]))
+                values = Kurtosis(float(file["mean"]), float(file["mean_within_class"]))
+            fits = depends["rounds"] == [signature(run.round_path(n)) for n in (0, number)]
+            if not fits or depends["version"][0] != ANALYSIS_VERSION:
+                stale = True
+                continue
+            layers.add(int(depends["options"][0]))
+            found[number] = values
+        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile):
+            continue
+    if len(layers) > 1:
+        return None, None, "The stored kurtosis is of several layers."
+    if not found:
+        older = "The stored kurtosis does not belong to these rounds." if stale else "No kurtosis is stored."
+        return None, None, older
+    missing = [number for number in rounds if number not in found]
+    reason = f"No kurtosis is stored of round {', '.join(map(str, missing))}." if missing else ""
+    nothing = Kurtosis(math.nan, math.nan)
+    return tuple(found.get(number, nothing) for number in rounds), layers.pop(), reason
+
+
+def _data_files(run: RunDirectory) -> list[Path]:
+    """The files of the run: records first, then rounds and stored arrays by their numbers. No lock, page or picture."""
+    mine = re.compile(re.escape(run.prefix) + r"_(.+\.(?:pkl|npz|in|json|dat))")
+    names = [match for match in map(mine.fullmatch, os.listdir(run.folder)) if match]
+    kinds = ("input", "run", "out", "findata", "itdata", "checkpoint", "analysis")
+
+    def position(match: re.Match) -> tuple:
+        kind = next((place for place, kind in enumerate(kinds) if match[1].startswith(kind)), len(kinds))
+        return kind, [
+            (not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", match[1])
+        ]
+
+    return [run.folder / match[0] for match in sorted(names, key=position)]
+
+
+# --- charts --------------------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One curve: its label, and (x, y, tip) of each point, in units of the drawing; its style is its place."""
+
+    label: str
+    points: list[tuple[float, float, str]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A small line chart, as coordinates that the template writes as SVG.
+
+    Attributes:
+        title, xlabel, ylabel: words.
+        lines: the curves.
+        xticks, yticks: (position, text).
+        reference: position of a dashed horizontal line, its words and their position, if there is one.
+    """
+
+    title: str
+    xlabel: str
+    ylabel: str
+    lines: list[Line]
+    xticks: list[tuple[float, str]]
+    yticks: list[tuple[float, str]]
+    reference: tuple[float, str, float] | None
+
+    WIDTH, HEIGHT = 360, 240
+    LEFT, RIGHT, TOP, BOTTOM = 58, 350, 16, 196
+
+
+def line_chart(
+    title: str,
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    reversed_log_x: bool = False,
+    log_y: bool = False,
+    from_zero: bool = False,
+    reference: tuple[float, str] | None = None,
+    digits: int = 2,
+) -> Chart | None:
+    """A chart of curves over x without points that are nan, or not positive on a log axis; None if no point is left.
+
+    Args:
+        curves: label -> values, as many as x.
+        reversed_log_x: x on a log axis, the largest on the left.
+        from_zero: the y axis begins at 0.
+        reference: value and words of a dashed horizontal line.
+        digits: of the values in the tips.
+    """
+    points = {
+        label: [
+            (a, b)
+            for a, b in zip(x, values, strict=True)
+            if np.isfinite(b) and (b > 0 or not log_y) and (a > 0 or not reversed_log_x)
+        ]
+        for label, values in curves.items()
+    }
+    known = [point for curve in points.values() for point in curve]
+    if not known:
+        return None
+    heights = [b for _, b in known] + ([0.0] if from_zero else []) + ([reference[0]] if reference else [])
+    across = [a for a, _ in known] if reversed_log_x else x
+    xs = _Axis(across, Chart.LEFT, Chart.RIGHT, log=reversed_log_x, reverse=reversed_log_x, whole=not reversed_log_x)
+    ys = _Axis(heights, Chart.BOTTOM, Chart.TOP, log=log_y, rounded=True)
+    lines = [
+        Line(
+            label,
+            [(xs(a), ys(b), f"{label + ', ' if label else ''}{xlabel} {a:.3g}: {b:.{digits}f}") for a, b in curve],
+        )
+        for label, curve in points.items()
+    ]
+    dashed = None
+    if reference:
+        height, words = ys(reference[0]), reference[1]
+        near = [y - height for line in lines for place, y, _ in line.points if place > (Chart.LEFT + Chart.RIGHT) / 2]
+        above = sum(-18 < gap <= 0 for gap in near) < sum(0 <= gap < 18 for gap in near)
+        dashed = height, words, height - 5 if above else height + 13
+    return Chart(title, xlabel, ylabel, lines, xs.ticks(), ys.ticks(), dashed)
+
+
+class _Axis:
+    """From values to positions between `low` and `high`."""
+
+    def __init__(
+        self,
+        values: Sequence[float],
+        low: float,
+        high: float,
+        log: bool = False,
+        reverse: bool = False,
+        whole: bool = False,
+        rounded: bool = False,
+    ):
+        self._log, self._low, self._high = log, *((high, low) if reverse else (low, high))
+        first, last = min(values), max(values)
+        if log:
+            first, last = (first / 1.25, last * 1.25) if first == last or not rounded else (first, last)
+            self._ticks = _log_ticks(first, last)
+        else:
+            if first == last:
+                first, last = first - 0.5, last + 0.5
+            self._ticks = list(MaxNLocator(5, integer=whole, steps=[1, 2, 2.5, 5, 10]).tick_values(first, last))
+            if rounded:
+                first, last = min(self._ticks), max(self._ticks)
+        self._first, self._last = (math.log(first), math.log(last)) if log else (first, last)
+
+    def __call__(self, value: float) -> float:
+        share = ((math.log(value) if self._log else value) - self._first) / (self._last - self._first)
+        return round(float(self._low + share * (self._high - self._low)), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        low, high = sorted((self._low, self._high))
+        places = [(self(tick), f"{tick:.6g}") for tick in self._ticks]
+        return [(place, text) for place, text in places if low - 0.01 <= place <= high + 0.01]
+
+
+def _log_ticks(first: float, last: float) -> list[float]:
+    """1, 2, 5 in every decade, or powers of ten alone if there are many; the ends if none would be seen."""
+    wide = last / first > 60
+    decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    ticks = [factor * 10.0**decade for decade in decades for factor in ((1,) if wide else (1, 2, 5))]
+    inside = [tick for tick in ticks if first <= tick <= last]
+    return inside if len(inside) > 1 else [float(f"{value:.3g}") for value in (first, last)]
+
+
+def charts_of(report: Report) -> list[Chart]:
+    """Those whose numbers are defined; none of a single round."""
+    if len(report.rounds) == 1:
+        return []
+    percent = {name: [100 * getattr(row, name) for row in report.numbers] for name in ("density", "accuracy")}
+    plain = {name: [getattr(row, name) for row in report.numbers] for name in ("locality", "rf_width")}
+    prunable = [place for place, layer in enumerate(report.layers[0]) if layer.prunable]
+    u = "weights left, u [%]"
+    charts = [
+        line_chart("Accuracy", percent["density"], {"": percent["accuracy"]}, u, "best validation accuracy [%]", True),
+        line_chart(
+            "Density of the layers",
+            report.rounds,
+            {
+                f"layer {report.layers[0][place].layer + 1}": [100 * row[place].density for row in report.layers]
+                for place in prunable
+            },
+            "round",
+            u,
+            log_y=True,
+        ),
+    ]
+    if report.size:
+        width = unlocalised_width(report.size)
+        charts += [
+            line_chart(
+                "Locality",
+                report.rounds,
+                {"": plain["locality"]},
+                "round",
+                "L3",
+                from_zero=True,
+                reference=(1.0, "no locality: 1"),
+            ),
+            line_chart(
+                "Receptive-field width",
+                report.rounds,
+                {"": plain["rf_width"]},
+                "round",
+                "RF width [pixels]",
+                from_zero=True,
+                reference=(width, f"no locality: {width:.4g}"),
+            ),
+        ]
+    if report.kurtosis:
+        charts.append(
+            line_chart(
+                f"Kurtosis where a round starts, layer {report.kurtosis_of}",
+                report.rounds,
+                {
+                    "all images": [row.mean for row in report.kurtosis],
+                    "within a class": [row.within_class for row in report.kurtosis],
+                },
+                "round",
+                "kurtosis",
+                reference=(3.0, "Gaussian: 3"),
+            )
+        )
+    return [chart for chart in charts if chart]
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+
+class Table(NamedTuple):
+    titles: list[str]
+    rows: list[list[str]]
+
+
+def round_table(report: Report) -> Table:
+    """One row a round; columns that are defined in no round are left out."""
+    columns = [("round", list(map(str, report.rounds)))]
+    for name, column in zip(RoundNumbers._fields, COLUMNS, strict=True):
+        values = [column.factor * getattr(row, name) for row in report.numbers]
+        if np.isfinite(values).any():
+            columns.append((column.title, [_number(value, column.digits) for value in values]))
+    if report.kurtosis:
+        columns.append(("kurtosis", [_number(row.mean, 3) for row in report.kurtosis]))
+        columns.append(("kurtosis within a class", [_number(row.within_class, 3) for row in report.kurtosis]))
+    timings = report.record.get("rounds", {})
+    seconds = [_seconds(timings.get(str(number))) for number in report.rounds]
+    if np.isfinite(seconds).any():
+        columns.append(("seconds", [_number(value, 1) for value in seconds]))
+    return _table(columns)
+
+
+def layer_table(report: Report) -> Table:
+    """Density of every layer with weights, one row a round, in percent."""
+    columns = [("round", list(map(str, report.rounds)))]
+    for place, layer in enumerate(report.layers[0]):
+        spec = report.specs[layer.layer]
+        title = f"layer {layer.layer + 1}: {' × '.join(map(str, spec.weight_shape))}"
+        if not layer.prunable:
+            title += ", not pruned"
+        columns.append((title, [_number(100 * row[place].density, 3) for row in report.layers]))
+    return _table(columns)
+
+
+def _table(columns: Sequence[tuple[str, list[str]]]) -> Table:
+    titles, cells = zip(*columns, strict=True)
+    return Table(list(titles), [list(row) for row in zip(*cells, strict=True)])
+
+
+def _seconds(timing: Any) -> float:
+    """Of one entry of run.json; nan for what has another shape."""
+    value = timing.get("seconds") if isinstance(timing, dict) else None
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def highlights(report: Report) -> list[tuple[str, str, str]]:
+    """The numbers on top of the page: (name, value, what it is of)."""
+    accuracies = [row.accuracy for row in report.numbers]
+    last = report.numbers[-1]
+    found = [("rounds", str(len(report.rounds)), f"{report.rounds[0]} to {report.rounds[-1]}")]
+    if np.isfinite(accuracies).any():
+        best = int(np.nanargmax(accuracies))
+        where = f"round {report.rounds[best]}, u = {100 * report.numbers[best].density:.3g} %"
+        found.append(("best validation accuracy", f"{100 * accuracies[best]:.2f} %", where))
+    found.append(("weights left", f"{100 * last.density:.3g} %", f"round {report.rounds[-1]}"))
+    if math.isfinite(last.locality):
+        found.append(("L3", f"{last.locality:.2f}", f"round {report.rounds[-1]}; 1: no locality"))
+    if math.isfinite(last.rf_width):
+        without = f"{unlocalised_width(report.size):.1f}: no locality"
+        found.append(("RF width", f"{last.rf_width:.2f} px", f"round {report.rounds[-1]}; {without}"))
+    return found
+
+
+def facts_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """run.json without the rounds, as (name, value); what is nested is spread."""
+    facts = []
+    for name, value in record.items():
+        if name != "rounds":
+            facts += (
+                [(f"{key}", str(entry)) for key, entry in value.items()]
+                if isinstance(value, dict)
+                else [(name.replace("_", " "), str(value))]
+            )
+    return facts
+
+
+def render(report: Report, folder: Path) -> str:
+    """The page, as it is to stand in `folder`: links to the data are relative to it."""
+    environment = Environment(
+        loader=PackageLoader("postprocess"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script, style = (environment.loader.get_source(environment, f"report.{kind}")[0] for kind in ("js", "css"))
+    plates = [
+        {
+            "round": number,
+            "caption": f"round {number}, u = {100 * row.density:.3g} %",
+            "uri": f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        }
+        for number, row, png in zip(report.rounds, report.numbers, report.plates, strict=False)
+    ]
+    links: dict[str, list[dict]] = {}
+    for path, size in report.files:
+        numbered = _NUMBERED.fullmatch(path.name)
+        group, text = (f"{numbered[1]}_N.{numbered[3]}", numbered[2]) if numbered else (path.name, path.name)
+        href = quote(os.path.relpath(path, folder).replace(os.sep, "/"))
+        links.setdefault(group, []).append({"text": text, "href": href, "bytes": size})
+    return environment.get_template("report.html").render(
+        report=report,
+        script=script,
+        style=style,
+        script_hash=_hash(script),
+        highlights=highlights(report),
+        facts=facts_of(report.record),
+        architecture=" → ".join(map(_layer_words, report.specs)),
+        rounds=round_table(report),
+        layers=layer_table(report),
+        charts=charts_of(report),
+        plates=plates,
+        links=[(group, links[group], _bytes(sum(link["bytes"] for link in links[group]))) for group in links],
+        first_is_dense=report.specs[0].is_dense,
+        no_settings=NO_SETTINGS,
+        no_versions=NO_VERSIONS,
+    )
+
+
+def _hash(script: str) -> str:
+    """As a content security policy names a script that it admits."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _layer_words(spec: LayerSpec) -> str:
+    return f"{spec.kind} {'×'.join(map(str, spec.shape))}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m postprocess.report", description="One self-contained HTML page about a run.")
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="save_dir or DIR/PREFIX; a folder of seeds: a page for each")
+    parser.add_argument("--output", type=Path, metavar="FILE.html", help="default: PREFIX_report.html beside the run")
+    return run_command(_report_command, parser, arguments)
+
+
+def _report_command(options: argparse.Namespace) -> None:
+    runs = find_runs([options.run_dir])
+    if options.output and len(runs) > 1:
+        raise RunDirectoryError(f"{options.run_dir}: holds {len(runs)} runs; accepted with --output: one, as {runs[0]}")
+    for run in runs:
+        output = options.output or run.path("report.html")
+        if output.suffix.lower() not in (".html", ".htm"):
+            raise RunDirectoryError(f"{output}: unknown format; accepted: a name that ends in .html")
+        page = render(collect(run), output.parent)
+        with output_file(output) as file:
+            file.write(page.encode())
+        print(output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,473 @@
+"""The figures of P&B: what is drawn are the arrays, the JSON says what is drawn, and problems are one line.
+
+The run that the TF1 code wrote (8x8 images, f48:f32:x, rounds 0 to 5) takes every role: it has no input file beside it.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import input_text
+
+from postprocess.activations import most_activating
+from postprocess.connectivity import connection_histogram, input_connections, select_nodes
+from postprocess.evaluation import removal_curve, removal_order
+from postprocess.figures import FIGURES, base, comparison, drawing, figure_module, panels
+from postprocess.figures.__main__ import draw_figure, list_figures, main, runs_by_role
+from postprocess.locality import displacement_maps
+from postprocess.masks import image_plate, layer_masks, pixel_map
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError, InputError, RunDirectoryError
+from sifting.inputs import read_experiment
+from sifting.rounds import density
+from sifting.run_directory import RunDirectory
+
+REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
+PELLEGRINI = [name for name in FIGURES if name.startswith("pb-")]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """Files need not survive a power cut here, and many are written."""
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def reference(tmp_path) -> RunDirectory:
+    """A copy of the run that the TF1 code wrote."""
+    return RunDirectory(shutil.copytree(REFERENCE, tmp_path / "run"), "IMP")
+
+
+@pytest.fixture
+def images(monkeypatch) -> ImageSet:
+    """Images for the reference run, whatever its input file would say."""
+    rng = np.random.default_rng(1)
+    pixels, labels = rng.integers(0, 256, (60, 192), np.uint8), rng.integers(0, 10, 60).astype(np.int32)
+    mean = pixels[:30].mean(axis=0, dtype=np.float32)
+    found = ImageSet(pixels[:30], labels[:30], pixels[30:], labels[30:], mean, (3, 8, 8), 10, "random")
+    monkeypatch.setattr(base, "load_images", lambda run, options: found)
+    return found
+
+
+def draw(name: str, run: RunDirectory, **options):
+    """The figure, its numbers as JSON has them, with `run` in every role."""
+    module = figure_module(name)
+    with panels.figure_style():
+        figure, numbers = module.draw({role: [run] for role in module.ROLES}, base.Options(**options))
+        figure.draw_without_rendering()  # no layout problem: warnings are errors
+    return figure, json.loads(json.dumps(base.plain(numbers), allow_nan=False))
+
+
+def shown_maps(figure) -> list[np.ndarray]:
+    """The maps S(d) as drawn, d = 0 of S_sc nan; in the order of the figure."""
+    images = [image for ax in figure.axes for image in ax.images if image.get_array().ndim == 2]
+    assert all(image.get_clim()[0] == 0 and image.get_clim()[1] == max(image.get_array().max(), 1) for image in images)
+    return [np.ma.filled(image.get_array().astype(float), np.nan) for image in images]
+
+
+def stored_maps(numbers) -> list[np.ndarray]:
+    """All maps in the JSON."""
+    if isinstance(numbers, dict):
+        if "map" in numbers:
+            return [np.array(numbers["map"], float)]
+        return [one for value in numbers.values() for one in stored_maps(value)]
+    return [one for value in numbers for one in stored_maps(value)] if isinstance(numbers, list) else []
+
+
+def same_arrays(first, second) -> bool:
+    """Whether both hold equal arrays, in any order."""
+    return sorted(array.tobytes() for array in first) == sorted(array.tobytes() for array in second)
+
+
+# --- every figure
+
+
+@pytest.mark.parametrize("name", PELLEGRINI)
+def test_maps_in_the_json_are_those_drawn(name, reference, images):
+    figure, numbers = draw(name, reference)
+    assert same_arrays(shown_maps(figure), stored_maps(numbers))
+
+
+@pytest.mark.parametrize("name", PELLEGRINI)
+def test_roles_are_input_files(name):
+    module = figure_module(name)
+    for file in module.ROLES.values():
+        assert (base.INPUTS / file).is_file()
+    assert isinstance(module.NEEDS_IMAGES, bool)
+    assert module.__doc__.startswith(f"P&B Fig. {name.split('-')[1]}")
+
+
+@pytest.mark.parametrize("name", [name for name in PELLEGRINI if figure_module(name).NEEDS_IMAGES])
+def test_images_that_are_not_known(name, reference, capsys):
+    roles = figure_module(name).ROLES
+    assert main([name, *(f"{role}={reference.folder}" for role in roles)]) == 2
+    error = capsys.readouterr().err
+    assert "its images are not known, as IMP_input.in is missing" in error
+    assert error.count("\n") == 1
+
+
+# --- single figures
+
+
+def lines_of(ax) -> dict[str, np.ndarray]:
+    return {line.get_label(): line.get_xydata() for line in ax.lines}
+
+
+def test_figure_1(reference, images):
+    figure, numbers = draw("pb-1", reference)
+    accuracy, histogram, removal = figure.axes
+    rounds = [reference.read_round(number) for number in range(6)]
+    u = [100 * density(result.masks, result.specs) for result in rounds]
+    best = [100 * (1 - result.best_validation_error) for result in rounds]
+    np.testing.assert_allclose(lines_of(accuracy)["IMP"], np.transpose([u, best]), rtol=1e-6)
+    assert accuracy.get_xscale() == "log" and accuracy.get_xlim()[0] > accuracy.get_xlim()[1]
+    np.testing.assert_allclose(numbers["a"]["accuracy"], np.array(best)[:, None] / 100, rtol=1e-6)
+
+    # All three densities of the paper lie below this run's, so that its last round is the only one.
+    (one,) = numbers["b"]
+    assert (one["round"], one["paper_u"]) == (5, 0.04)
+    connections = input_connections(rounds[5].masks[0].W)
+    edges, nodes = connection_histogram(connections)
+    drawn = histogram.patches[0].get_data()
+    np.testing.assert_array_equal(drawn.values, nodes)
+    np.testing.assert_array_equal(drawn.edges, edges)
+    assert (one["edges"], one["nodes"]) == (edges.tolist(), nodes.tolist())
+    triangle = next(line for line in histogram.lines if line.get_marker() == "^")
+    assert triangle.get_xdata()[0] == connections.mean() == one["n0_u"]
+    assert "(paper: 4 %)" in histogram.get_legend().get_texts()[0].get_text()
+
+    order = removal_order(input_connections(rounds[5].masks[0].W), "least")
+    sizes = numbers["c"]["sizes"]
+    assert (sizes[0], sizes[-1], numbers["c"]["round"]) == (0, 48, 5)  # 94.25 %, the best
+    curve = removal_curve(rounds[5], images, order, sizes, normalise="batch")
+    np.testing.assert_allclose(lines_of(removal)["least connected first"], np.transpose([sizes, curve.relative]))
+    np.testing.assert_allclose(numbers["c"]["least"]["relative"], curve.relative)
+
+
+def test_figure_2(reference):
+    figure, numbers = draw("pb-2", reference, round=3)
+    maps = displacement_maps(reference.read_round(3).masks[0].W)
+    same, different = shown_maps(figure)
+    assert np.isnan(same[7, 7])
+    np.testing.assert_array_equal(np.nan_to_num(same), maps.same[1:-1, 1:-1])
+    np.testing.assert_array_equal(different, maps.different[1:-1, 1:-1])
+    assert numbers["b"][0]["S_dc"]["maximum"] == maps.different.max()
+
+
+def test_figure_3(reference, images):
+    figure, numbers = draw("pb-3", reference)
+    result = reference.read_round(5)
+    mask = result.masks[0].W
+    assert numbers["a"]["nodes"] == select_nodes(input_connections(mask)).tolist()
+    nodes = numbers["b"]["nodes"]
+    top = most_activating(result, images, 0, nodes, 3)
+    assert numbers["b"]["images"] == top.rows.tolist()
+    plate = figure.axes[1].images[0].get_array()
+    tile = 33  # 8 pixels enlarged to 32, and a gap
+    for column, node in enumerate(nodes):
+        expected = mask[:, node].reshape(3, 8, 8).transpose(1, 2, 0)
+        left = column * tile
+        np.testing.assert_array_equal(plate[:32:4, left : left + 32 : 4], expected)
+        for row in range(3):
+            shown = plate[(2 + row) * tile :, left:][:32:4, :32:4]
+            image = images.val_images[top.rows[column, row]].reshape(3, 8, 8).transpose(1, 2, 0)
+            np.testing.assert_allclose(shown, image / 255, rtol=1e-6)
+
+
+def test_comparison(reference):
+    """Squares at the best rounds; errors as stored, training errors averaged between validations."""
+    figure, numbers = draw("pb-6", reference)
+    accuracy = figure.axes[0]
+    squares = [line.get_xydata()[0] for line in accuracy.lines if line.get_marker() == "s"]
+    result = reference.read_round(5)
+    expected = [100 * density(result.masks, result.specs), 94.25]
+    np.testing.assert_allclose(squares, [expected] * 4, rtol=1e-6)
+    training, validation = figure.axes[3:5]
+    steps = np.array(result.validation_steps)
+    for line in validation.lines:
+        np.testing.assert_allclose(line.get_xydata(), np.transpose([steps, 100 * result.validation_errors])[1:])
+    for line in training.lines:
+        first = np.mean(result.training_errors[1 : steps[1] + 1], dtype=float)
+        np.testing.assert_allclose(line.get_xydata()[0], [steps[1], 100 * first])
+    assert numbers["c"]["sgd_0.1"]["validation"]["step"] == steps[1:].tolist()
+
+
+def test_training_error_between_validations():
+    errors = np.array([9, 1, 2, 3, 4, 5, 6], np.float32)
+    np.testing.assert_allclose(comparison.window_means(errors, np.array([0, 2, 6])), [1.5, 4.5])
+
+
+def test_random_nodes_need_no_run(tmp_path, capsys):
+    output = tmp_path / "random.svg"
+    assert main(["pb-9", "--output", str(output)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(output), str(tmp_path / "random.json")]
+    maps = json.loads((tmp_path / "random.json").read_text())["numbers"]["maps"]
+    assert [one["connections"] for one in maps] == [3072, 922, 307, 92, 31, 9]
+    # k connections make k (k - 1) / 2 pairs, each counted at d and -d, and fewer in one channel.
+    assert 0 < np.nansum(np.array(maps[-1]["S_sc"]["map"], float)) <= 9 * 8
+
+
+def test_pixels(reference):
+    figure, numbers = draw("pb-10", reference, round=4)
+    expected = pixel_map(reference.read_round(4).masks[0].W)
+    for ax in figure.axes:
+        np.testing.assert_array_equal(ax.images[0].get_array(), expected)
+    np.testing.assert_array_equal(numbers["imp"]["C_out"], expected)
+
+
+def test_effective_masks(reference):
+    figure, numbers = draw("pb-12", reference)
+    assert [one["layer"] for one in numbers["plates"]] == [1, 2, 1, 2]  # this network has two hidden layers
+    result = reference.read_round(5)
+    effective = layer_masks([mask.W for mask in result.masks[:2]], "effective")[1]
+    nodes = select_nodes(input_connections(effective), count=30)
+    assert numbers["plates"][1]["nodes"] == nodes.tolist()
+    expected = image_plate(base.mask_images(effective[:, nodes]), 20)
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), expected)
+
+
+def test_gain(reference):
+    figure, numbers = draw("pb-18", reference)
+    lines = lines_of(figure.axes[0])
+    best = np.array([93.25, 93.5, 94, 93, 93.5, 94.25])
+    np.testing.assert_allclose(lines["random"][:, 1], best - 93.25, atol=1e-5)
+    assert numbers["b"]["random"] == {"dense": pytest.approx(0.9325), "best": pytest.approx(0.9425), "round": 5}
+    np.testing.assert_allclose(draw("pb-19", reference)[1]["b"]["largest_gain"], [0.01] * 7, atol=1e-7)
+
+
+def test_connection_ranges(reference):
+    """The nodes of a range are those of its map; empty ranges have none."""
+    figure, numbers = draw("pb-11", reference, round=5)
+    mask = reference.read_round(5).masks[0].W
+    incoming = input_connections(mask)
+    bins = numbers["imp"]["bins"]
+    assert sum(one["nodes"] for one in bins) == np.count_nonzero(incoming >= 2)
+    for ax, one in zip(figure.axes, bins, strict=False):
+        last = incoming.max() if one["last"] is None else one["last"]
+        inside = (incoming >= one["first"]) & (incoming <= last)
+        assert inside.sum() == one["nodes"] and ax.get_xlabel().endswith(f"({one['nodes']})")
+        if one["nodes"]:
+            np.testing.assert_array_equal(
+                np.nan_to_num(np.array(one["S_sc"]["map"], float)), displacement_maps(mask[:, inside]).same[1:-1, 1:-1]
+            )
+
+
+def test_same_nodes_under_every_method(reference):
+    figure, numbers = draw("pb-4", reference)
+    rows = numbers["rows"]
+    assert [row["round"] for row in rows] == [0, 4, 5, 5, 5, 5]  # u = 24 %, and nearest to 4 %, 10 %
+    assert figure.axes[0].texts[len(rows)].get_text() == "93.3 %"
+    plate = figure.axes[0].images[0].get_array()
+    for row, one in enumerate(rows[1:], 1):
+        mask = reference.read_round(one["round"]).masks[0].W
+        for column, node in enumerate(numbers["nodes"]):
+            tile = plate[33 * row :, 33 * column :][:32:4, :32:4]
+            np.testing.assert_array_equal(tile, mask[:, node].reshape(3, 8, 8).transpose(1, 2, 0))
+
+
+def test_other_seeds_are_no_same_nodes(reference, tmp_path):
+    other = RunDirectory(shutil.copytree(REFERENCE, tmp_path / "other"), "IMP")
+    reference.write_record({"seed": 1})
+    other.write_record({"seed": 2})
+    module = figure_module("pb-4")
+    with pytest.raises(RunDirectoryError, match="accepted: one seed"):
+        module.draw({role: [other if role == "snip" else reference] for role in module.ROLES}, base.Options())
+
+
+def test_hierarchy(reference, images):
+    """Every node of layer 1 below a node of layer 2 is connected to it; the images are the most activating ones."""
+    _, numbers = draw("pb-15", reference)
+    result = reference.read_round(5)
+    for one in numbers["layer_1"]:
+        feeds = (result.masks[1].W[:, one["node"]] != 0) & result.masks[0].W.any(axis=0)
+        assert sorted(one["features"]) == np.flatnonzero(feeds).tolist()
+    top = most_activating(result, images, 1, numbers["nodes"], 3, normalise="batch")
+    assert numbers["images"] == top.rows.tolist()
+
+
+def test_layer_by_layer(reference):
+    """Rounds belong to the last layer that is pruned; white dots are the last rounds that are no worse than dense."""
+    u = np.array([[1, 1], [0.5, 1], [0.2, 1], [0.5, 0.6], [0.5, 0.3]])[:, None]
+    accuracy = np.array([0.5, 0.6, 0.4, 0.5, 0.3])[:, None]
+    curve = base.Curve(tuple(range(5)), tuple(range(5)), u[:, :, 0], accuracy, u, ())
+    module = figure_module("pb-16")
+    layers = module.pruned_layer(curve)
+    assert layers.tolist() == [0, 0, 0, 1, 1]
+    assert module.good_rounds(curve, layers) == {0: 1, 1: 3}
+
+    figure, numbers = draw("pb-16", reference)  # here all layers are pruned at once: all rounds are of the last one
+    line = lines_of(figure.axes[0])["layer 2"]
+    np.testing.assert_allclose(line[:, 1], [93.5, 94, 93, 93.5, 94.25], rtol=1e-6)
+    assert numbers["b"]["round"] == 5
+    upper, lower = numbers["b"]["levels"]
+    mask = reference.read_round(5).masks[1].W
+    assert upper["nodes"] == [numbers["b"]["node"]]
+    assert set(lower["nodes"]) <= set(np.flatnonzero(mask[:, numbers["b"]["node"]]))
+
+
+def test_tree():
+    """Node 0 has one node below it, node 1 two that three inputs reach, node 2 two that two inputs reach."""
+    first = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]])
+    second = np.array([[1, 0, 1], [0, 1, 0], [0, 1, 1], [0, 0, 0]])
+    node, (lower, upper) = figure_module("pb-16").tree([first, second])
+    assert node == 1 and lower.tolist() == [1, 2] and upper.tolist() == [1]
+
+
+def test_samples_of_classes(images):
+    """The first image of each pair of classes; black where there is none."""
+    random = dataclasses.replace(images, labels=(images.labels + np.arange(30, dtype=np.int32) % 2) % 10)
+    rows = figure_module("pb-17").sample_rows(images, random)
+    for k, pair in enumerate(zip(random.labels, images.labels, strict=True)):
+        assert 0 <= rows[pair] <= k
+        assert (random.labels[rows[pair]], images.labels[rows[pair]]) == pair
+    assert np.count_nonzero(rows >= 0) == len(set(zip(random.labels, images.labels, strict=True)))
+    with pytest.raises(DataError, match="other images"):
+        figure_module("pb-17").sample_rows(images, dataclasses.replace(random, images=images.images[::-1]))
+
+
+def test_table_1(reference, images):
+    _, numbers = draw("pb-17", reference)
+    assert numbers["table_1"]["images"] == np.bincount(images.labels, minlength=10).tolist()
+    assert numbers["table_1"]["total"] == 30
+
+
+def test_wide_histograms_have_wider_bins():
+    ax = panels.new_figure(3, 3).add_subplot()
+    connections = np.arange(0, 500, 5)
+    found = drawing.connections_panel(ax, connections, 3072, 0.08)
+    assert np.all(np.diff(found["edges"]) == 10) and len(found["nodes"]) == 50
+    np.testing.assert_array_equal(ax.patches[0].get_data().values, found["nodes"])
+    assert ax.lines[0].get_ydata().sum() == pytest.approx(100, rel=1e-3)
+
+
+# --- curves and rounds
+
+
+def test_seeds_are_averaged(reference, tmp_path):
+    """A second run that ends earlier, with another error: mean and s.d. where both are, its rounds the common ones."""
+    other = RunDirectory(shutil.copytree(REFERENCE, tmp_path / "other"), "IMP")
+    other.round_path(5).unlink()
+    curve = base.read_curve([reference, other])
+    assert curve.common == (0, 1, 2, 3, 4) and curve.rounds == (0, 1, 2, 3, 4, 5)
+    assert curve.best == 2  # 94 %; round 5 of the one run does not count
+    np.testing.assert_allclose(curve.mean[5], 0.9425, rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(curve.sd), [False] * 5 + [True])
+    assert curve.nearest(1e-9) == 4
+
+
+def test_several_densities_share_a_round():
+    u = np.array([1, 0.04, 0.012])[:, None]
+    curve = base.Curve((0, 1, 2), (0, 1, 2), u, u, u[:, :, None], ())
+    shown = base.shown_rounds(curve, (0.04, 0.01, 0.003))
+    assert [(place.number, place.wanted) for place in shown] == [(1, 0.04), (2, 0.01)]
+    assert shown[1].label == "u = 1.2 %"
+    assert base.shown_round(curve, base.Options(), 0.003).label == "u = 1.2 % (paper: 0.3 %)"
+    with pytest.raises(RunDirectoryError, match="--round 7: accepted: one of 0, 1, 2"):
+        base.shown_round(curve, base.Options(round=7))
+
+
+def test_json_has_no_nan():
+    place = base.Shown(3, 0.01)
+    content = {"a": np.array([1.5, np.nan]), "b": (np.int64(2), place), 3: np.bool_(True)}
+    assert base.plain(content) == {
+        "a": [1.5, None],
+        "b": [2, {"number": 3, "u": 0.01, "wanted": None}],
+        "3": True,
+    }
+
+
+# --- the command
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_equal_data_give_equal_bytes(kind, reference, tmp_path):
+    files = [draw_figure("pb-2", {"imp": [reference]}, output=tmp_path / f"{n}.{kind}") for n in range(2)]
+    for first, second in zip(*files, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_default_output_is_beside_the_run(reference, capsys):
+    assert main(["pb-2", str(reference.folder)]) == 0
+    picture, numbers = (reference.path(f"pb-2.{kind}") for kind in ("png", "json"))
+    assert capsys.readouterr().out.splitlines() == [str(picture), str(numbers)]
+    about = json.loads(numbers.read_text())
+    assert about["figure"] == "pb-2"
+    assert about["runs"] == {"imp": {"input": "inputs/imp_3l1k.in", "seeds": [None]}}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_list():
+    lines = list_figures().splitlines()
+    assert len(lines) == len(FIGURES)
+    assert lines[0].startswith("pb-1 ") and lines[0].endswith("[imp]")
+    assert list(FIGURES)[:3] == ["pb-1", "pb-2", "pb-3"]  # not pb-1, pb-10
+
+
+def test_runs_by_role(reference, tmp_path):
+    other = RunDirectory(shutil.copytree(REFERENCE, tmp_path / "other"), "IMP")
+    roles = {"a": "", "b": "", "c": ""}
+    found = runs_by_role("x", roles, [f"b={other.folder}", str(reference.folder), f"b={reference}"])
+    assert {role: [str(run) for run in runs] for role, runs in found.items()} == {
+        "a": [str(reference)],
+        "b": [str(other), str(reference)],
+    }
+    seeds = runs_by_role("x", {"a": ""}, [str(reference), str(other)])
+    assert [str(run) for run in seeds["a"]] == [str(reference), str(other)]
+    with pytest.raises(InputError, match="accepted: at most 3, for a, b, c"):
+        runs_by_role("x", roles, [str(reference)] * 4)
+
+
+def make_run(folder: Path, *changes: str, method: str = "IMP") -> RunDirectory:
+    """The reference's rounds beside an input file of ours."""
+    run = RunDirectory(shutil.copytree(REFERENCE, folder), "IMP")
+    run.write_input(input_text(folder, *changes, method=method))
+    return run
+
+
+def test_runs_that_do_not_fit(tmp_path):
+    roles = {"imp": "inputs/imp_3l1k.in", "snip": "inputs/pb/snip.in"}
+    imp, snip = make_run(tmp_path / "imp"), make_run(tmp_path / "snip", method="SNIP")
+    base.check_runs("pb-x", roles, {"imp": [imp], "snip": [snip]})
+    with pytest.raises(RunDirectoryError, match=r"is a run of \[SNIP\], not of \[IMP\].*run inputs/imp_3l1k.in"):
+        base.check_runs("pb-x", roles, {"imp": [snip], "snip": [imp]})
+    roles = {"all": "inputs/imp_3l1k.in", "part": "inputs/pb/fraction_30.in"}
+    part = make_run(tmp_path / "part", "Data.data_ratio=0.3")
+    base.check_runs("pb-x", roles, {"all": [imp], "part": [part]})
+    with pytest.raises(RunDirectoryError, match="looks like inputs/pb/fraction_30.in, which is part"):
+        base.check_runs("pb-x", roles, {"all": [part], "part": [imp]})
+    # Of another scale than small.in's: keys that are scaled do not say which experiment it is.
+    wide = make_run(tmp_path / "wide", "Network.arch=f512:f512:f512:x", "Network.steps=100000", "IMP.prune=T:T:T:F")
+    widths = {"3l1k": "inputs/imp_3l1k.in", "3l512": "inputs/pb/widths_3l512.in"}
+    base.check_runs("pb-x", widths, {"3l1k": [wide], "3l512": [imp]})
+    small = RunDirectory(shutil.copytree(REFERENCE, tmp_path / "small"), "IMP")
+    files = [str(base.INPUTS / name) for name in (widths["3l512"], "inputs/small.in")]
+    small.write_input(read_experiment(files).to_text())
+    with pytest.raises(RunDirectoryError, match="looks like inputs/pb/widths_3l512.in, which is 3l512"):
+        base.check_runs("pb-x", widths, {"3l1k": [small], "3l512": [small]})
+    departures = base.describe_runs(roles, {"all": [part]})["all"]["departures"]
+    assert "Data.data_ratio = 0.3" in departures
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["pb-2"], "pb-2: no run for imp: python -m sifting.run inputs/imp_3l1k.in; then give the folders"),
+        (["pb-14", "snip={run}"], "pb-14: no run for synflow: python -m sifting.run inputs/pb/synflow.in"),
+        (["pb-2", "{run}/none"], "none: holds no rounds"),
+        (["pb-0", "{run}"], "'pb-0' is not a figure; accepted: pb-1, pb-2"),
+        ([], "no figure named; accepted: pb-1"),
+        (["pb-2", "{run}", "--round", "9"], "--round 9: accepted: one of 0, 1, 2, 3, 4, 5"),
+        (["pb-2", "{run}", "--output", "{run}/x.gif"], "unknown format"),
+        (["pb-14", "{run}", "{run}", "{run}"], "3 RUN_DIRs without a role"),
+    ],
+)
+def test_problems_are_one_line(arguments, message, reference, capsys):
+    before = set(reference.folder.iterdir())
+    assert main([argument.format(run=reference.folder) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert set(reference.folder.iterdir()) == before

@@ -1,0 +1,337 @@
+"""The figures of Redman et al. 2024: what is drawn are the numbers of the arrays, computed here in another way."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from synthetic import write_input
+
+from postprocess.cavity import rewind_cavity_table
+from postprocess.components import image_components
+from postprocess.connectivity import input_connections, most_connected
+from postprocess.figures import base, figure_module, panels, redman, redman_2, redman_5
+from postprocess.figures.__main__ import draw_figure, main
+from postprocess.kurtosis import rewind_kurtosis
+from postprocess.masks import image_plate, input_images, mask_plate
+from postprocess.receptive_field import receptive_fields
+from sifting.architecture import LayerSpec
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import RunDirectoryError
+from sifting.inputs import read_experiment
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.run_directory import RunDirectory
+from sifting.statistics import ImageBlocks
+
+SIZE, NODES, ROUNDS = 8, 12, 5
+INPUTS = 3 * SIZE**2
+SPECS = (LayerSpec("f", (INPUTS, NODES), True), LayerSpec("x", (NODES, 4), False))
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """Files need not survive a power cut here."""
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def image_set() -> ImageSet:
+    rng = np.random.default_rng(2)
+    images, val_images = (rng.integers(0, 256, (n, INPUTS)).astype(np.uint8) for n in (80, 200))
+    labels = rng.integers(0, 4, 280).astype(np.int32)
+    mean = images.mean(axis=0, dtype=np.float32)
+    return ImageSet(images, labels[:80], val_images, labels[80:], mean, (3, SIZE, SIZE), 4, "noise")
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch, image_set):
+    """In place of the images that the input file names."""
+    monkeypatch.setattr("sifting.datasets.load", lambda experiment, report: image_set)
+
+
+def write_run(folder, seed: int, rounds: int = ROUNDS) -> RunDirectory:
+    """A run that keeps 70 % of its first layer a round: what is near a node's centre, more or less."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    centres = rng.uniform(0, SIZE, (NODES, 2))
+    distance = np.stack([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=-1)
+    distance = np.broadcast_to(distance, (3, SIZE, SIZE, NODES)).reshape(INPUTS, NODES)
+    order = distance + 4 * rng.random(distance.shape)
+    layers = [
+        Parameters(rng.normal(size=shape).astype(np.float32), *(np.full(n, v, np.float32) for n, v in sizes))
+        for shape, sizes in (
+            ((INPUTS, NODES), ((NODES, 0), (INPUTS, 1), (INPUTS, 0))),
+            ((NODES, 4), ((4, 0), (NODES, 1), (NODES, 0))),
+        )
+    ]
+    moments = tuple(Moments(np.zeros(n, np.float32), np.ones(n, np.float32)) for n in (INPUTS, NODES))
+    folder.mkdir(parents=True)
+    run = RunDirectory(folder, "IMP")
+    for number in range(rounds):
+        mask = (order <= np.quantile(order, 0.7**number)).astype(np.float32)
+        masks = (Mask(mask, np.ones(NODES, np.float32)), Mask(np.ones((NODES, 4), np.float32), np.ones(4, np.float32)))
+        errors = np.array([0.9, 0.5], np.float32)
+        checkpoints = (Checkpoint(1, tuple(layers), moments),)
+        run.write_round(Round(number, SPECS, np.array([1 - 0.7**number]), masks, checkpoints, errors, (0, 1), errors))
+    run.write_input(read_experiment([str(write_input(folder.parent, name=f"{folder.name}.in"))]).to_text())
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Of any roles, three seeds each; role b of seed i is another run than role a of seed i."""
+
+    def make(*roles: str) -> dict[str, list[RunDirectory]]:
+        return {
+            role: [write_run(tmp_path / role / f"seed_{seed}", 10 * place + seed) for seed in (1, 2, 3)]
+            for place, role in enumerate(roles)
+        }
+
+    return make
+
+
+def drawn(name: str, runs: dict, options: base.Options | None = None):
+    with panels.figure_style():
+        return figure_module(name).draw(runs, options or base.Options())
+
+
+def axes_of(figure) -> dict:
+    """Panels by their letters."""
+    return {
+        ax.get_title(loc="left")[len("$\\bf{")]: ax
+        for ax in figure.axes
+        if ax.get_title(loc="left").startswith("$\\bf{")
+    }
+
+
+def assert_band(ax, index: int, x, low, high) -> None:
+    corners = ax.collections[index].get_paths()[0].vertices
+    for values in (low, high):
+        for corner in zip(x, values, strict=True):
+            assert np.isclose(corners, corner).all(axis=1).any()
+
+
+def masks_of(run: RunDirectory) -> list[np.ndarray]:
+    return [run.read_round(number).masks[0].W for number in run.rounds()]
+
+
+# --- what they share -----------------------------------------------------------------------------------------------
+
+
+def test_over_seeds():
+    mean, low, high = redman.over_seeds(np.array([[1, 2, 6], [4, np.nan, 2], [np.nan] * 3]))
+    np.testing.assert_array_equal(mean, [3, 3, np.nan])
+    np.testing.assert_array_equal(low, [1, 2, np.nan])
+    np.testing.assert_array_equal(high, [6, 4, np.nan])
+
+
+def test_width_statistics():
+    """Missing nodes are nowhere, unconverged ones in median and mean alone."""
+    arrays = {"l1_sigma_x": np.array([1.0, 2, 30, np.nan]), "l1_converged": np.array([True, True, False, False])}
+    assert redman.width_statistics(arrays) == {
+        "median": 2,
+        "mean": 11,
+        "converged_mean": 1.5,
+        "converged": 2,
+        "nodes": 4,
+    }
+
+
+def test_sparsity_axis():
+    """Ticks stand at u and say 1 - u; the dense network is on the left."""
+    ax = panels.new_figure(3, 3).add_subplot()
+    ax.plot([100, 2.8], [0, 1])
+    redman.sparsity_axis(ax)
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]
+    ticks = ax.get_xticks()
+    assert [ax.xaxis.get_major_formatter()(u) for u in ticks] == ["0", "50", "80", "90", "95"]
+    np.testing.assert_allclose(ticks, [100, 50, 20, 10, 5])
+
+
+# --- one figure after the other ------------------------------------------------------------------------------------
+
+
+def test_redman_1(runs):
+    """Plates of the round nearest to s = 97.2 %, which is the last one here; its own sparsity above it."""
+    given = runs("imp", "oneshot")
+    figure, numbers = drawn("redman-1", given)
+    for letter, role, words in (("A", "imp", "IMP"), ("B", "oneshot", "oneshot")):
+        ax = axes_of(figure)[letter]
+        mask = masks_of(given[role][0])[-1]
+        np.testing.assert_array_equal(ax.images[0].get_array(), mask_plate(mask, 30, 6))
+        assert words in ax.get_title(loc="left") and "s = 76 % (paper: 97.2 %)" in ax.get_title(loc="left")
+        order = most_connected(input_connections(mask))
+        np.testing.assert_array_equal(numbers[letter]["nodes"], order)
+        np.testing.assert_array_equal(numbers[letter]["C_in"], mask.sum(axis=0)[order])
+        assert numbers[letter]["s"] == pytest.approx(1 - mask.mean())
+
+
+def test_redman_1_chosen_round(runs):
+    given = runs("imp", "oneshot")
+    figure, numbers = drawn("redman-1", given, base.Options(round=2))
+    assert numbers["A"]["round"] == numbers["B"]["round"] == 2
+    np.testing.assert_array_equal(
+        axes_of(figure)["A"].images[0].get_array(), mask_plate(masks_of(given["imp"][0])[2], 30, 6)
+    )
+
+
+def test_redman_2(runs, image_set, monkeypatch):
+    """Every component with its own scale around grey; kurtosis and variance are those of image_components."""
+    few = partial(image_components, max_iterations=3)
+    monkeypatch.setattr("postprocess.components.image_components", few)
+    figure, numbers = drawn("redman-2", runs("imp"))
+    assert "not converged" in axes_of(figure)["A"].get_title(loc="left")
+    assert "not converged" not in axes_of(figure)["B"].get_title(loc="left")
+    for letter, found in zip("BA", few(image_set), strict=True):
+        shown = axes_of(figure)[letter].images[0].get_array()
+        step = 33  # 8 pixels, each 4 wide, and a gap
+        for place in (0, 9, 63):
+            y, x = (step * index for index in divmod(place, 8))
+            tile = shown[y : y + 32 : 4, x : x + 32 : 4]
+            weights = found.weights[place].transpose(1, 2, 0)
+            np.testing.assert_allclose(
+                (tile - 0.5) * 2 * np.abs(weights).max(), weights, atol=1e-6 * np.abs(weights).max()
+            )
+        np.testing.assert_allclose(numbers[letter]["kurtosis"], found.kurtosis)
+        np.testing.assert_allclose(numbers[letter]["variance"], found.variance)
+    assert numbers["A"]["components"] == "ica"
+
+
+def test_component_images_have_grey_at_zero():
+    weights = np.zeros((2, 3, 2, 2))
+    weights[0, 1, 0, 1], weights[1, 2, 1, 1], weights[1, 0, 0, 0] = 4, -3, 1.5
+    images = redman_2.component_images(weights)
+    assert images[0, 0, 1, 1] == 1 and images[1, 1, 1, 2] == 0 and images[1, 0, 0, 0] == 0.75
+    assert np.count_nonzero(images != 0.5) == 3
+
+
+def test_redman_3(runs, image_set):
+    given = runs("imp", "imp_clone")
+    figure, numbers = drawn("redman-3", given)
+    rows = [int(np.flatnonzero(image_set.labels == label)[0]) for label in range(4)]
+    np.testing.assert_array_equal(numbers["A"]["imp"]["rows"], rows)
+    plate = image_plate(input_images(image_set.images[rows].T / 255), 4)
+    np.testing.assert_allclose(axes_of(figure)["A"].images[0].get_array(), plate)
+    np.testing.assert_array_equal(
+        axes_of(figure)["B"].images[0].get_array(), mask_plate(masks_of(given["imp_clone"][0])[-1], 30, 6)
+    )
+    ax = axes_of(figure)["C"]
+    for bars, (role, group) in zip(ax.containers, given.items(), strict=True):
+        widths = np.array([[np.nanmedian(receptive_fields(mask).sigma_x) for mask in masks_of(run)] for run in group])
+        line, _, (segments,) = bars
+        np.testing.assert_allclose(line.get_xydata(), np.stack([np.arange(ROUNDS), widths.mean(axis=0)], axis=1))
+        ends = np.array([segment[:, 1] for segment in segments.get_segments()])
+        np.testing.assert_allclose(ends, np.stack([widths.min(axis=0), widths.max(axis=0)], axis=1))
+        np.testing.assert_allclose(numbers["C"][role]["runs"], widths.T)
+
+
+def test_redman_4(runs, image_set):
+    given = runs("imp", "oneshot", "random")
+    figure, numbers = drawn("redman-4", given)
+    panels_of = axes_of(figure)
+    for place, (role, group) in enumerate(given.items()):
+        u = 100 * np.mean([[mask.mean(dtype=np.float64) for mask in masks_of(run)] for run in group], axis=0)
+        widths, kurtosis = [], []
+        for run in group:
+            fits = [receptive_fields(mask) for mask in masks_of(run)]
+            widths.append([fit.sigma_x[fit.converged].mean() for fit in fits])
+            kurtosis.append(
+                [k.mean_within_class for k in rewind_kurtosis(map(run.read_round, run.rounds()), image_set)]
+            )
+        for letter, values in (("A", np.array(widths)), ("B", np.array(kurtosis))):
+            ax = panels_of[letter]
+            line = next(line for line in ax.lines if line.get_label() == redman.NAMES[role])
+            np.testing.assert_allclose(line.get_xydata(), np.stack([u, values.mean(axis=0)], axis=1))
+            assert_band(ax, place, u, values.min(axis=0), values.max(axis=0))
+            np.testing.assert_allclose(numbers[letter][role]["runs"], values.T)
+            np.testing.assert_allclose(numbers[letter][role]["s"], 1 - u / 100)
+    assert list(numbers["A"]) == list(figure_module("redman-4").ROLES)
+
+
+def test_redman_5(runs, image_set):
+    """B is row 0 of the table, C its rows times the weights left, one curve a round; no value for what is gone."""
+    given = runs("imp")
+    figure, numbers = drawn("redman-5", given)
+    source = ImageBlocks(image_set.images, image_set.mean)
+    tables = [rewind_cavity_table(map(run.read_round, run.rounds()), source) for run in given["imp"]]
+    ax = axes_of(figure)["B"]
+    below = np.array([table.mean[0, 1:ROUNDS] for table in tables])
+    pruned_in = np.arange(1, ROUNDS)
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), np.stack([pruned_in, below.mean(axis=0)], axis=1))
+    assert_band(ax, 0, pruned_in, below.min(axis=0), below.max(axis=0))
+    np.testing.assert_allclose(numbers["B"]["never_pruned"], [table.mean[0, ROUNDS] for table in tables])
+    ax = axes_of(figure)["C"]
+    curves = [line for line in ax.lines if line.get_label().isdigit()]
+    assert len(curves) == ROUNDS - 1
+    for n, line in enumerate(curves):
+        expected = np.mean([table.scaled[n, n + 1 : ROUNDS] for table in tables], axis=0)
+        np.testing.assert_allclose(line.get_xydata(), np.stack([pruned_in[n:], expected], axis=1))
+        assert np.isfinite(expected).all()
+    assert not [line for line in ax.lines if line.get_linestyle() == "--"]  # no weight is pruned in round 8
+
+
+def test_redman_5_marks_round_8(tmp_path):
+    given = {"imp": [write_run(tmp_path / "long", 1, rounds=10)]}
+    ax = axes_of(drawn("redman-5", given)[0])["C"]
+    (dashed,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    np.testing.assert_array_equal(dashed.get_xdata(), [8, 8])
+
+
+def test_the_schematic_is_made_of_real_numbers(runs, image_set):
+    """lambda by hand from the images, with and without the weight; the score is that of Eq. 5."""
+    (run, *_) = runs("imp")["imp"]
+    found = redman_5.schematic(run, 3, base.Options())
+    x = (image_set.images.astype(np.float64) - image_set.mean) / 255
+    W = run.read_round(0).checkpoints[0].parameters[0].W[:, found.node].astype(np.float64)
+    kept = W * run.read_round(3).masks[0].W[:, found.node]
+    assert kept[found.weight] != 0
+    without = kept.copy()
+    without[found.weight] = 0
+    kurtosis = []
+    for weights, values in ((kept, found.with_weight), (without, found.without_weight)):
+        by_hand = x @ weights
+        by_hand -= by_hand.mean()
+        np.testing.assert_allclose(values, by_hand, rtol=1e-4, atol=1e-5)
+        kurtosis.append(np.mean(by_hand**4) / np.mean(by_hand**2) ** 2)
+    np.testing.assert_allclose(found.kurtosis, kurtosis, rtol=1e-5)
+    sign = 1 if kurtosis[0] >= 3 else -1
+    assert found.score == pytest.approx(sign * (kurtosis[1] - kurtosis[0]) / kurtosis[0], rel=1e-3)
+
+    ax = panels.new_figure(3, 3).add_subplot()
+    redman_5.preactivation_panel(ax, found.with_weight, 20.0)
+    shown = ax.patches[0].get_data()
+    counts, edges = np.histogram(found.with_weight, 40, (-20, 20))
+    np.testing.assert_allclose(shown.values, counts / counts.sum() / np.diff(edges))
+    middle, height = ax.lines[0].get_data()
+    assert np.trapezoid(height, middle) == pytest.approx(1, abs=0.01)
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def test_json_holds_the_numbers(runs, tmp_path):
+    """nan as null; written beside the picture; runs that the TF1 code wrote, without an input file, will do."""
+    given = runs("imp", "oneshot")
+    for run in [run for group in given.values() for run in group]:
+        run.path("input.in").unlink()
+    picture, beside = draw_figure("redman-1", given, output=tmp_path / "figure.svg")
+    content = json.loads(beside.read_text())
+    assert content["numbers"]["B"]["nodes"] == drawn("redman-1", given)[1]["B"]["nodes"].tolist()
+    first = picture.read_bytes()
+    assert draw_figure("redman-1", given, output=tmp_path / "again.svg")[0].read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["redman-2", "redman-4", "redman-5"])
+def test_images_that_are_not_known(runs, name):
+    given = runs(*figure_module(name).ROLES)
+    given["imp"][0].path("input.in").unlink()
+    with pytest.raises(RunDirectoryError, match="the images are not known"):
+        drawn(name, given)
+
+
+def test_missing_runs_name_the_input_file(tmp_path, capsys):
+    write_run(tmp_path / "run", 1).path("input.in").unlink()
+    assert main(["redman-4", str(tmp_path / "run")]) == 2
+    message = capsys.readouterr().err
+    assert "inputs/redman/oneshot.in" in message and "inputs/redman/random.in" in message
+    assert message.count("\n") == 1
