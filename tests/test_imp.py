@@ -414,8 +414,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_naming_round_and_step(whole, tm
     original = Trainer.train
     calls = {"steps": 0}
 
-    def diverging(trainer, key, start, stop):
-        errors, losses = original(trainer, key, start, stop)
+    def diverging(trainer, key, start, stop, *rest):
+        errors, losses = original(trainer, key, start, stop, *rest)
         calls["steps"] += stop - start
         if calls["steps"] > 13 and start <= 7 < stop:  # round 1
             losses[7 - start :] = np.inf

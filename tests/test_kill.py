@@ -48,7 +48,7 @@ def run(folder: Path, name: str, method: str, kills: list) -> int:
     path.write_text(text)
     command = [sys.executable, str(HERE / "killed_run.py"), json.dumps(kills), str(path)]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-    return subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False).returncode
+    return subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False).returncode
 
 
 def results(folder: Path) -> dict[str, bytes]:
