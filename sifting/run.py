@@ -316,6 +316,7 @@ def _record(experiment: Experiment, source: str) -> dict:
             **{name: metadata.version(name) for name in packages},
         },
         "images": source,
+        "finished": False,  # until the driver has ended
     }
 
 

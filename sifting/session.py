@@ -179,8 +179,8 @@ class Session:
 
     def finish(self) -> None:
         """Bring log, findata and record in line with the stored rounds, also where a process was killed between
-        them."""
-        self._publish({})
+        them, and record that no round is missing."""
+        self._publish({}, finished=True)
 
     # --- one round
 
@@ -273,11 +273,11 @@ class Session:
         self._history[result.number] = self._summary(result)
         self._publish({str(result.number): timing} if timing else {})
 
-    def _publish(self, timings: dict[str, dict]) -> None:
+    def _publish(self, timings: dict[str, dict], finished: bool = False) -> None:
         """Log, findata and record of the stored rounds; `timings`: of a round that was just trained."""
         self._write_log()
         self._write_findata()
-        record = self._directory.read_record()
+        record = {**self._directory.read_record(), "finished": finished}
         if timings:
             record["device"] = describe_device()
             record["jit_compile"] = self.jit_compile
