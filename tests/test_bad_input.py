@@ -20,7 +20,7 @@ from absl import flags
 from absl.testing import flagsaver
 from synthetic import SPECS, input_text, made_round, write_input
 
-from sifting import inputs, run
+from sifting import inputs, launch, run
 from sifting.architecture import LayerSpec
 from sifting.run_directory import RunDirectory, dump_pickle, round_to_lists
 
@@ -34,7 +34,7 @@ def user(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
-    monkeypatch.setattr(run, "native_messages_hidden", lambda: pytest.fail("the input was accepted"))
+    monkeypatch.setattr(launch, "native_messages_hidden", lambda: pytest.fail("the input was accepted"))
 
 
 @pytest.fixture
@@ -646,7 +646,7 @@ BOTH = pytest.mark.parametrize("key", ["dense_run", "like"])
 def test_a_run_that_fits_is_accepted(tmp_path, other, key):
     """As DIR and as DIR/PREFIX; else the tests below would prove nothing."""
     for value in (other.folder, other.folder / "IMP"):
-        run.check(inputs.read_experiment([str(naming(tmp_path, key, value))]))
+        launch.check(inputs.read_experiment([str(naming(tmp_path, key, value))]))
 
 
 @BOTH
@@ -730,8 +730,7 @@ def test_overwrite_does_not_delete_what_the_method_takes_from(refuse, tmp_path, 
     assert f"{key} = '{directory}': accepted: rounds that --overwrite does not delete, as it does from 0 on" in line
     assert directory.rounds() == [0, 1]
     path = naming(tmp_path, key, directory, "IO.prefix=other")
-    with flagsaver.flagsaver(overwrite=True):
-        run.settle(RunDirectory(directory.folder, "other"), inputs.read_experiment([str(path)]))
+    launch.settle(RunDirectory(directory.folder, "other"), inputs.read_experiment([str(path)]), overwrite=True)
 
 
 def test_more_images_for_scores_than_an_incomplete_training_set_has(refuse, tmp_path):
@@ -751,7 +750,7 @@ def test_a_method_with_levels_may_restart_from_a_run_with_other_prune_flags_but_
     """It takes only masks and weights; [Cavity] goes on from the ratios, of the same layers."""
     for number in (0, 1, 2):
         directory.write_round(made_round(number))
-    run.check(inputs.read_experiment([str(write_input(tmp_path, *restart("SNIP.prune=T:T"), method="SNIP"))]))
+    launch.check(inputs.read_experiment([str(write_input(tmp_path, *restart("SNIP.prune=T:T"), method="SNIP"))]))
     line = refuse(write_input(tmp_path, *restart("LayerByLayer.prune=T:T"), method="LayerByLayer"))
     assert f"rest_mask_file = '{directory.round_path(0)}': accepted: a round with the same [LayerByLayer] prune" in line
     line = refuse(write_input(tmp_path, *restart("SNIP.prune=T:T", "Network.arch=f5:x"), method="SNIP"))

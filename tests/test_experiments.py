@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sifting import datasets, run
+from sifting import datasets, launch
 from sifting.datasets.image_set import ImageSet
 from sifting.inputs import Experiment, read_experiment
 from sifting.run_directory import RunDirectory
@@ -35,8 +35,8 @@ def small(path: Path) -> Experiment:
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_every_file_is_accepted_at_full_scale_and_small(path):
     """Everything that is checked before images are read; and it begins with a comment that says what it is for."""
-    run.check(read_experiment([str(path)]))
-    run.check(small(path))
+    launch.check(read_experiment([str(path)]))
+    launch.check(small(path))
     assert path.read_text().startswith("# ")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from synthetic import write_input
 
-from sifting import inputs, methods, run
+from sifting import inputs, launch, methods
 from sifting.architecture import LayerToken, build_specs, parse_arch
 from sifting.errors import InputError
 from sifting.inputs import Reclass, read_experiment
@@ -416,7 +416,7 @@ def test_files_of_the_repository_are_accepted(path):
     for paths in ([path], [path, SMALL]):
         experiment = read_experiment(list(map(str, paths)))
         if not experiment.network.restart:
-            run.check(experiment)
+            launch.check(experiment)
     assert experiment.data.dataset == "EdgeCollage32"
 
 

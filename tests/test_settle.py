@@ -1,4 +1,4 @@
-"""Starting, continuing, refusing, restarting, overwriting: run.settle, with made-up rounds, without training."""
+"""Starting, continuing, refusing, restarting, overwriting: launch.settle, with made-up rounds, without training."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from absl import flags
 from absl.testing import flagsaver
 from synthetic import made_round, write_input
 
-from sifting import run
+from sifting import launch, run
 from sifting.errors import InputError, RunDirectoryError
 from sifting.inputs import read_experiment
 from sifting.rounds import Round
@@ -56,11 +56,10 @@ def contents(directory: RunDirectory) -> dict[str, bytes]:
 
 
 def settle(directory, experiment, overwrite=False):
-    """run.settle, which must change nothing, whatever it decides."""
+    """launch.settle, which must change nothing, whatever it decides."""
     before = contents(directory)
     try:
-        with flagsaver.flagsaver(overwrite=overwrite):
-            return run.settle(directory, experiment)
+        return launch.settle(directory, experiment, overwrite)
     finally:
         assert contents(directory) == before
 
@@ -355,18 +354,18 @@ def test_run_makes_room_only_when_nothing_can_be_refused_any_more(directory, exp
     def started():
         raise Started
 
-    monkeypatch.setattr(run, "native_messages_hidden", started)
+    monkeypatch.setattr(launch, "native_messages_hidden", started)
     begin(directory, experiment(), 2, in_progress=True)
     before = contents(directory)
     other = experiment("Network.learning_rate=0.7", f"IO.cache_dir={tmp_path / 'test.in' / 'cache'}")
-    with flagsaver.flagsaver(overwrite=True), pytest.raises(Exception, match="accepted as .IO. cache_dir"):
-        run.run(other, signals=None)
+    with pytest.raises(Exception, match="accepted as .IO. cache_dir"):
+        launch.run(other, signals=None, overwrite=True)
     after = contents(directory)
     assert {name: after[name] for name in before} == before and set(after) - set(before) == {"IMP_lock"}
 
     other = experiment("Network.learning_rate=0.7")
-    with flagsaver.flagsaver(overwrite=True), pytest.raises(Started):
-        run.run(other, signals=None)
+    with pytest.raises(Started):
+        launch.run(other, signals=None, overwrite=True)
     assert directory.rounds() == [] and not directory.checkpoint_path.exists()
     assert read_experiment([str(directory.path("input.in"))]) == other
     assert Path(other.io.save_dir) == directory.folder
@@ -386,8 +385,8 @@ def test_a_restart_does_not_delete_what_it_begins_with(directory, experiment, tm
     changes = ["Network.restart=true", "Network.rest_it=2"]
     for key in ("rest_mask_file", "rest_weights_file"):
         other = experiment(*changes, f"Network.{key}={directory.round_path(4)}")
-        with flagsaver.flagsaver(overwrite=True), pytest.raises(InputError, match=f"{key} = .*does not delete"):
-            run.settle(directory, other)
+        with pytest.raises(InputError, match=f"{key} = .*does not delete"):
+            launch.settle(directory, other, overwrite=True)
     assert directory.rounds() == [0, 1, 2, 3, 4]
 
 
@@ -433,9 +432,9 @@ def test_a_dense_run_of_another_experiment_is_announced(tmp_path):
     path = str(write_input(tmp_path, f"OneShot.dense_run={folder}", method="OneShot"))
     here = read_experiment([path])
     own = RunDirectory(here.io.save_dir, "IMP")
-    assert "has no input file" in run._dense_run_warnings(here, own)[0]
+    assert "has no input file" in launch._dense_run_warnings(here, own)[0]
     other.write_input(read_experiment([str(write_input(tmp_path, "Network.learning_rate=0.7"))]).to_text())
-    (line,) = run._dense_run_warnings(here, own)
+    (line,) = launch._dense_run_warnings(here, own)
     assert line.endswith("is another experiment: [Network] learning_rate = 0.7 there, 0.1 here")
     other.write_input(read_experiment([str(write_input(tmp_path))]).to_text())
-    assert run._dense_run_warnings(here, own) == []
+    assert launch._dense_run_warnings(here, own) == []

@@ -8,8 +8,7 @@ import tensorflow as tf
 from scipy import stats
 from tiny_runs import files_of, interrupting, run
 
-from sifting import datasets, describe, inputs, training
-from sifting import run as command
+from sifting import datasets, describe, inputs, launch, training
 from sifting.architecture import build_specs, parse_arch
 from sifting.datasets import rotation
 from sifting.datasets.image_set import ImageSet
@@ -447,7 +446,7 @@ def test_an_interrupted_translated_run_continues_to_the_same_bits(translated, tm
 )
 def test_bad_values_are_refused_in_one_line(experiment, assignments, line):
     with pytest.raises(InputError) as error:
-        command.check(experiment(*COLLAGE, *assignments))
+        launch.check(experiment(*COLLAGE, *assignments))
     assert str(error.value) == line and error.value.exit_code == 2
 
 
@@ -457,4 +456,4 @@ def test_an_unknown_transformation_is_refused(experiment):
 
 
 def test_all_transformations_go_together(experiment):
-    command.check(experiment(*COLLAGE, "Data.rotate=-720.5", "Data.translate=31", "Data.clone=gaussian"))
+    launch.check(experiment(*COLLAGE, "Data.rotate=-720.5", "Data.translate=31", "Data.clone=gaussian"))
