@@ -6,12 +6,16 @@ Between layers values are [n, features], channel-major: channels * height * widt
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec, layer_outputs
 from sifting.layers import masked_affine, normalise
-from sifting.rounds import Mask, Moments, Parameters
+from sifting.rounds import Mask, Moments, Parameters, present
+
+_Values = TypeVar("_Values", Parameters, Mask)
 
 BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
 
@@ -31,13 +35,22 @@ class MaskedNetwork:
     parameters: tuple[Parameters | None, ...]
     masks: tuple[Mask | None, ...]
 
+    def parameters_of(self, layer: int) -> Parameters:
+        """Those of a layer with weights. Raises TypeError for another one."""
+        return present(self.parameters[layer])
+
+    def mask_of(self, layer: int) -> Mask:
+        """That of a layer with weights. Raises TypeError for another one."""
+        return present(self.masks[layer])
+
     def as_tensors(self, dtype: tf.DType) -> "MaskedNetwork":
         """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
 
-        def convert(values):
+        def convert(values: _Values | None) -> _Values | None:
             if values is None:
                 return None
-            return type(values)(*(None if value is None else tf.cast(value, dtype) for value in values))
+            known = {name: value for name, value in values._asdict().items() if value is not None}
+            return values._replace(**{name: tf.cast(value, dtype) for name, value in known.items()})
 
         parameters, masks = tuple(map(convert, self.parameters)), tuple(map(convert, self.masks))
         return MaskedNetwork(self.specs, self.image_shape, parameters, masks)
@@ -56,19 +69,19 @@ def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Momen
     Returns:
         [n, n_out], channel-major.
     """
-    spec, parameters, mask = network.specs[layer], network.parameters[layer], network.masks[layer]
+    spec = network.specs[layer]
 
-    def cast(*values):
+    def cast(*values: np.ndarray | tf.Tensor | None) -> Iterator[tf.Tensor]:
         return (tf.cast(value, x.dtype) for value in values)
 
     if spec.is_dense:
         z = x if moments is None else normalise(x, *cast(*moments))
-        W, b, gamma, beta, mask_W, mask_b = cast(*parameters, *mask)
+        W, b, gamma, beta, mask_W, mask_b = cast(*network.parameters_of(layer), *network.mask_of(layer))
         y = masked_affine(z, gamma, beta, W, mask_W, b, mask_b)
         return y if spec.kind == OUTPUT else tf.nn.relu(y)
     images = tf.transpose(tf.reshape(x, (-1, *_input_shape(network, layer))), (0, 2, 3, 1))
     if spec.kind == CONVOLUTION:
-        W, mask_W = cast(parameters.W, mask.W)
+        W, mask_W = cast(network.parameters_of(layer).W, network.mask_of(layer).W)
         images = tf.nn.relu(tf.nn.conv2d(images, W * mask_W, spec.shape[-1], "VALID"))
     else:
         images = tf.nn.max_pool2d(images, *spec.shape, "VALID")
@@ -101,7 +114,7 @@ def forward(
     for layer in range(len(network.specs)):
         if observe is not None:
             observe(layer, x)
-        x = apply_layer(network, layer, x, moments and moments[layer])
+        x = apply_layer(network, layer, x, moments[layer] if moments else None)
     return x
 
 
@@ -113,7 +126,9 @@ def blocks(network: MaskedNetwork, count: int) -> Iterator[slice]:
     return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
 
 
-def moments_over(network: MaskedNetwork, x, dtype: tf.DType = tf.float64) -> tuple[Moments | None, ...]:
+def moments_over(
+    network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DType = tf.float64
+) -> tuple[Moments | None, ...]:
     """Mean and population variance of every dense layer's input over all images, each layer before it normalised
     with its own: what training would use if the images were one batch.
 
@@ -127,7 +142,9 @@ def moments_over(network: MaskedNetwork, x, dtype: tf.DType = tf.float64) -> tup
     """
     moments: list[Moments | None] = [None] * len(network.specs)
     for layer in (layer for layer, spec in enumerate(network.specs) if spec.is_dense):
-        count, mean, squares = 0, 0.0, 0.0  # squares: sum of (x - mean)^2
+        count = 0
+        mean: tf.Tensor = 0.0
+        squares: tf.Tensor = 0.0  # sum of (x - mean)^2
         for rows in blocks(network, len(x)):
             values = tf.cast(x[rows], dtype)
             for before in range(layer):

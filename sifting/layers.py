@@ -1,12 +1,25 @@
 """MaskedDense and MaskedConv2D: the reference's blocks as Keras layers. Masks are non-trainable weights."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
 
 EPSILON = 1e-10  # of the reference's batch normalisation
 
 
-def masked_affine(z, gamma, beta, W, mask_W, b, mask_b):
+def masked_affine(
+    z: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    W: tf.Tensor,
+    mask_W: tf.Tensor,
+    b: tf.Tensor,
+    mask_b: tf.Tensor,
+) -> tf.Tensor:
     """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b.
 
     Args:
@@ -19,7 +32,15 @@ def masked_affine(z, gamma, beta, W, mask_W, b, mask_b):
 
 
 @tf.custom_gradient
-def masked_affine_of_data(z, gamma, beta, W, mask_W, b, mask_b):
+def masked_affine_of_data(
+    z: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    W: tf.Tensor,
+    mask_W: tf.Tensor,
+    b: tf.Tensor,
+    mask_b: tf.Tensor,
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
     """masked_affine with its gradient in closed form, for inputs z whose own gradient nobody needs.
 
     With G = z' dY and s = sum of dY over the batch:
@@ -30,7 +51,7 @@ def masked_affine_of_data(z, gamma, beta, W, mask_W, b, mask_b):
     masked_W = W * mask_W
     y = tf.matmul(gamma * z + beta, masked_W) + b * mask_b
 
-    def gradient(dy):
+    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         sum_dy = tf.reduce_sum(dy, axis=0)
         G = tf.matmul(z, dy, transpose_a=True)
         dW = (gamma[:, None] * G + beta[:, None] * sum_dy) * mask_W
@@ -41,7 +62,7 @@ def masked_affine_of_data(z, gamma, beta, W, mask_W, b, mask_b):
     return y, gradient
 
 
-def batch_moments(x, count, compiled):
+def batch_moments(x: tf.Tensor, count: tf.Tensor, compiled: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and population variance over the batch.
 
     The reference's rounding of the mean is kept to the last bit, because a constant feature turns it into signal
@@ -60,7 +81,7 @@ def batch_moments(x, count, compiled):
         float32 [n_in] each.
     """
 
-    def average(values):
+    def average(values: tf.Tensor) -> tf.Tensor:
         if not compiled:
             return tf.reduce_mean(values, axis=0)
         whole = values.shape[0] // 4 * 4
@@ -74,7 +95,7 @@ def batch_moments(x, count, compiled):
     return mean, average(tf.math.squared_difference(x, tf.stop_gradient(mean)))
 
 
-def normalise(x, mean, variance):
+def normalise(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
     """(x - mean) / sqrt(variance + 1e-10), float32 [batch, n_in].
 
     For a (nearly) constant feature the divisor is as small as 1e-5, so the rounding noise of x - mean grows by up
@@ -112,7 +133,14 @@ class MaskedDense(keras.layers.Layer):
         ValueError: an argument out of range.
     """
 
-    def __init__(self, units, activation="relu", decay=0.99, centring="reference", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "relu",
+        decay: float = 0.99,
+        centring: str = "reference",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
         if not (isinstance(units, int) and units >= 1):
             raise ValueError(f"units = {units!r}: accepted: an integer >= 1")
@@ -127,7 +155,7 @@ class MaskedDense(keras.layers.Layer):
         self.compiled = False
         self.input_is_data = False
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         n_in = 1
         for size in input_shape[1:]:
             n_in *= size
@@ -138,7 +166,7 @@ class MaskedDense(keras.layers.Layer):
         self.gamma = self.add_weight(name="gamma", shape=(n_in,), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(n_in,), initializer="zeros")
 
-        def state(name, shape, initial):
+        def state(name: str, shape: tuple[int, ...], initial: str) -> keras.Variable:
             return self.add_weight(name=name, shape=shape, initializer=initial, trainable=False)
 
         self.mask_W = state("mask_W", shape, "ones")
@@ -148,13 +176,13 @@ class MaskedDense(keras.layers.Layer):
         self.started = state("started", (), "zeros")
         self.built = True
 
-    def reset_moments(self):
+    def reset_moments(self) -> None:
         """Running moments back to (0, 1), to be overwritten by the next batch."""
         self.running_mean.assign(tf.zeros_like(self.running_mean))
         self.running_variance.assign(tf.ones_like(self.running_variance))
         self.started.assign(0.0)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = tf.reshape(inputs, (-1, self.W.shape[0]))
         shift = 0.0
         if training and self.centring == "exact":
@@ -171,7 +199,7 @@ class MaskedDense(keras.layers.Layer):
         affine = masked_affine_of_data if self.input_is_data else masked_affine
         return self.activation(affine(z, *map(tf.convert_to_tensor, variables)))
 
-    def _update_running(self, mean, variance):
+    def _update_running(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         started = tf.cast(self.started, tf.bool)
         for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
             # 1 - decay in float64, then rounded, as the reference does.
@@ -179,10 +207,10 @@ class MaskedDense(keras.layers.Layer):
             running.assign(tf.where(started, averaged, batch))
         self.started.assign(1.0)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -210,7 +238,7 @@ class MaskedConv2D(keras.layers.Layer):
         ValueError: an argument out of range.
     """
 
-    def __init__(self, filters, kernel_size, stride=1, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, stride: int = 1, **kwargs: Any) -> None:
         super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
         for name, value in (("filters", filters), ("kernel_size", kernel_size), ("stride", stride)):
             if not (isinstance(value, int) and value >= 1):
@@ -219,21 +247,21 @@ class MaskedConv2D(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.stride = stride
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         deviation = (2 / (shape[0] * shape[1] * shape[2] + shape[3])) ** 0.5
         self.W = self.add_weight(name="W", shape=shape, initializer=keras.initializers.RandomNormal(0.0, deviation))
         self.mask_W = self.add_weight(name="mask_W", shape=shape, initializer="ones", trainable=False)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu(tf.nn.conv2d(inputs, self.W * self.mask_W, self.stride, "VALID"))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         height, width = ((size - self.kernel_size) // self.stride + 1 for size in input_shape[1:3])
         return (input_shape[0], height, width, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

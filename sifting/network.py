@@ -8,7 +8,7 @@ import numpy as np
 from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec
 from sifting.layers import MaskedConv2D, MaskedDense
 from sifting.random_streams import Stream, generator
-from sifting.rounds import Mask, Moments, Parameters
+from sifting.rounds import Mask, Moments, Parameters, present
 
 
 def build_model(
@@ -66,8 +66,8 @@ def initial_parameters(
             values.append(None)
             continue
         own = np.sqrt(_glorot_variance(spec), dtype=np.float32)
-        chosen = {"layer": own, "common": common}.get(deviation, deviation)
-        W = np.float32(chosen) * generator(seed, Stream.WEIGHTS, index).standard_normal(
+        named: dict[str | float, np.floating] = {"layer": own, "common": common}
+        W = np.float32(named.get(deviation, deviation)) * generator(seed, Stream.WEIGHTS, index).standard_normal(
             spec.weight_shape, dtype=np.float32
         )
         if spec.is_dense:
@@ -80,7 +80,7 @@ def initial_parameters(
 
 
 def _glorot_variance(spec: LayerSpec) -> float:
-    return 2 / (np.prod(spec.weight_shape[:-1]) + spec.weight_shape[-1])
+    return float(2 / (np.prod(spec.weight_shape[:-1]) + spec.weight_shape[-1]))
 
 
 def initial_masks(specs: Sequence[LayerSpec], sparsity: float, seed: int) -> tuple[Mask | None, ...]:
@@ -104,18 +104,20 @@ class NetworkState:
         self._layers = [model.get_layer(f"layer_{index}") for index in range(len(specs))]
         self._specs = tuple(specs)
 
-    def _variables(self, layer, spec: LayerSpec, kind: type):
+    def _variables(
+        self, layer: keras.layers.Layer, spec: LayerSpec, kind: type
+    ) -> tuple[keras.Variable | None, ...] | None:
         if not spec.has_weights:
             return None
         if kind is Parameters:
             return Parameters(layer.W, layer.b, layer.gamma, layer.beta) if spec.is_dense else Parameters(layer.W)
         return Mask(layer.mask_W, layer.mask_b) if spec.is_dense else Mask(layer.mask_W)
 
-    def _assign(self, values: Sequence, kind: type) -> None:
+    def _assign(self, values: Sequence[Parameters | Mask | None], kind: type) -> None:
         for layer, spec, new in zip(self._layers, self._specs, values, strict=True):
             variables = self._variables(layer, spec, kind)
             if variables is not None:
-                for variable, value in zip(variables, new, strict=True):
+                for variable, value in zip(variables, present(new), strict=True):
                     if variable is not None:
                         variable.assign(value)
 
@@ -127,12 +129,10 @@ class NetworkState:
 
     def parameters(self) -> tuple[Parameters | None, ...]:
         """Copies of the trainable values."""
-        result = []
+        result: list[Parameters | None] = []
         for layer, spec in zip(self._layers, self._specs, strict=True):
             variables = self._variables(layer, spec, Parameters)
-            result.append(
-                None if variables is None else Parameters(*(None if v is None else v.numpy() for v in variables))
-            )
+            result.append(None if variables is None else Parameters(*(v.numpy() for v in variables if v is not None)))
         return tuple(result)
 
     def moments(self) -> tuple[Moments | None, ...]:

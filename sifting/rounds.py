@@ -1,11 +1,25 @@
 """What one round of training leaves behind, by name instead of by position."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.architecture import LayerSpec
+
+_T = TypeVar("_T")
+
+
+def present(value: _T | None) -> _T:
+    """What a layer has: its parameters and mask if it has weights; bias, gamma, beta and moments if it is dense.
+
+    Raises:
+        TypeError: it has none.
+    """
+    if value is None:
+        raise TypeError("the layer has no such values")
+    return value
 
 
 class Parameters(NamedTuple):
@@ -43,6 +57,10 @@ class Checkpoint:
     parameters: tuple[Parameters | None, ...]
     moments: tuple[Moments | None, ...]
 
+    def parameters_of(self, layer: int) -> Parameters:
+        """Those of a layer with weights. Raises TypeError for another one."""
+        return present(self.parameters[layer])
+
 
 @dataclass(frozen=True)
 class Round:
@@ -62,16 +80,20 @@ class Round:
 
     number: int
     specs: tuple[LayerSpec, ...]
-    ratios: np.ndarray
+    ratios: NDArray[np.float64]
     masks: tuple[Mask | None, ...]
     checkpoints: tuple[Checkpoint, ...]
-    training_errors: np.ndarray
+    training_errors: NDArray[np.float32]
     validation_steps: tuple[int, ...]
-    validation_errors: np.ndarray
+    validation_errors: NDArray[np.float32]
 
     @property
     def best_validation_error(self) -> np.float32:
-        return np.min(self.validation_errors)
+        return np.float32(np.min(self.validation_errors))
+
+    def mask_of(self, layer: int) -> Mask:
+        """That of a layer with weights. Raises TypeError for another one."""
+        return present(self.masks[layer])
 
     def checkpoint_at(self, step: int) -> Checkpoint:
         """The checkpoint stored before the update of `step`. Raises KeyError if there is none."""
@@ -106,14 +128,15 @@ def layer_counts(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -
     return tuple(
         LayerCount(
             layer,
-            int(np.count_nonzero(mask.W)),
-            mask.W.size,
-            int(np.count_nonzero(np.any(mask.W != 0, axis=tuple(range(mask.W.ndim - 1))))),
+            int(np.count_nonzero(W)),
+            W.size,
+            int(np.count_nonzero(np.any(W != 0, axis=tuple(range(W.ndim - 1))))),
             spec.nodes,
             spec.prunable,
         )
         for layer, (mask, spec) in enumerate(zip(masks, specs, strict=True))
         if spec.has_weights
+        for W in [present(mask).W]
     )
 
 
@@ -123,7 +146,7 @@ def density(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> flo
     return sum(count.kept for count in counts) / sum(count.total for count in counts)
 
 
-def counted_sparsities(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> np.ndarray:
+def counted_sparsities(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> NDArray[np.float64]:
     """1 - u of each prunable layer, float64, counted (biases not)."""
     return np.array([1 - count.density for count in layer_counts(masks, specs) if count.prunable])
 

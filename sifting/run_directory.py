@@ -23,14 +23,15 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sifting.architecture import CONVOLUTION, DENSE, OUTPUT, POOL, LayerSpec
 from sifting.errors import DataError, RunDirectoryError
 from sifting.files import atomic_write
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, connected_fraction, present
 
 # --- pickles -------------------------------------------------------------------------------------------------------
 
@@ -39,32 +40,35 @@ class _NumberType:
     """Stands for numpy.dtype in an unpickler. numpy believes a pickle about the flags inside a dtype, and a forged one
     makes it take bytes for pointers; of the pickle's word, only kind, size and byte order are used here."""
 
-    def __init__(self, text: str, *_):
+    def __init__(self, text: str, *_: object) -> None:
         if not re.fullmatch("[biufcSU][0-9]+", text):
             raise pickle.UnpicklingError(f"it holds an array of {text!r}, which are neither numbers nor text")
         self.dtype = np.dtype(text)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array(np.ndarray):
     """An array in the making: unpickling calls _reconstruct, then __setstate__."""
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, number_type, fortran_order, values = state
         super().__setstate__((version, shape, number_type.dtype, fortran_order, values))
 
 
-def _reconstruct(*_) -> np.ndarray:
+def _reconstruct(*_: object) -> np.ndarray:
     return _Array(0)
 
 
 def _scalar(number_type: _NumberType, value: bytes) -> np.generic:
-    return np.frombuffer(value, number_type.dtype, count=1)[0]
+    scalar: np.generic = np.frombuffer(value, number_type.dtype, count=1)[0]
+    return scalar
 
 
-def _frombuffer(buffer: bytes, number_type: _NumberType, shape: tuple, order: str, *_) -> np.ndarray:
+def _frombuffer(
+    buffer: bytes, number_type: _NumberType, shape: tuple[int, ...], order: Literal["C", "F"], *_: object
+) -> np.ndarray:
     """How protocol 5 spells arrays."""
     return np.frombuffer(bytearray(buffer), number_type.dtype).reshape(shape, order=order)
 
@@ -137,7 +141,8 @@ def dump_pickle(content: Any) -> bytes:
     raw = pickle.dumps(content, protocol=3)
     pieces, start = [], 0
     for opcode, argument, position in pickletools.genops(raw):
-        if opcode.name == "GLOBAL" and argument.startswith("numpy._core."):
+        if opcode.name == "GLOBAL" and isinstance(argument, str) and argument.startswith("numpy._core."):
+            assert position is not None  # of an opcode in bytes
             module, name = argument.split(" ")
             written = f"c{module}\n{name}\n".encode()
             pieces += [raw[start:position], written.replace(b"numpy._core", b"numpy.core")]
@@ -145,28 +150,28 @@ def dump_pickle(content: Any) -> bytes:
     return b"".join([*pieces, raw[start:]])
 
 
-def _specs_from_lists(arch: list) -> tuple[LayerSpec, ...]:
+def _specs_from_lists(arch: list[Any]) -> tuple[LayerSpec, ...]:
     return tuple(LayerSpec(str(kind), tuple(int(n) for n in shape), bool(prunable)) for kind, shape, prunable in arch)
 
 
-def _specs_to_lists(specs: tuple[LayerSpec, ...]) -> list:
+def _specs_to_lists(specs: tuple[LayerSpec, ...]) -> list[list[Any]]:
     return [[spec.kind, list(spec.shape), spec.prunable] for spec in specs]
 
 
-def _fresh(values, dtype: type) -> np.ndarray:
+def _fresh(values: npt.ArrayLike, dtype: type) -> np.ndarray:
     """A C-ordered copy. Pickles show which objects are the same one, and an array that was unpickled has a dtype
     object of its own: only from fresh arrays do equal rounds give equal bytes."""
-    array = np.empty(np.shape(values), dtype)
+    array: np.ndarray = np.empty(np.shape(values), dtype)
     array[...] = values
     return array
 
 
-def _to_list(values: tuple | None) -> list:
+def _to_list(values: Parameters | Mask | None) -> list[np.ndarray]:
     """Copies of one layer's arrays."""
     return [] if values is None else [_fresh(value, np.float32) for value in values if value is not None]
 
 
-def round_to_lists(result: Round) -> list:
+def round_to_lists(result: Round) -> list[Any]:
     """The reference's list of 10."""
     dense = [index for index, spec in enumerate(result.specs) if spec.is_dense]
     return [
@@ -179,7 +184,7 @@ def round_to_lists(result: Round) -> list:
         list(result.validation_errors),
         [[_to_list(layer) for layer in checkpoint.parameters] for checkpoint in result.checkpoints],
         [
-            [_fresh(np.stack(checkpoint.moments[index]), np.float32) for index in dense]
+            [_fresh(np.stack(present(checkpoint.moments[index])), np.float32) for index in dense]
             for checkpoint in result.checkpoints
         ],
         [_to_list(mask) for mask in result.masks],
@@ -189,7 +194,7 @@ def round_to_lists(result: Round) -> list:
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def round_from_lists(content: list, number: int) -> Round:
+def round_from_lists(content: list[Any], number: int) -> Round:
     """The inverse of round_to_lists. Raises one of MALFORMED for lists of another shape."""
     arch, ratios, checkpoint_steps, _, validation_steps, training, validation, weights, moments, masks = content
     specs = _specs_from_lists(arch)
@@ -243,7 +248,7 @@ def _check_shapes(result: Round) -> None:
     last_step = max(result.validation_steps, default=-1)
     if len(result.validation_errors) != len(result.validation_steps) or len(result.training_errors) <= last_step:
         raise ValueError("errors that do not belong to the steps")
-    layers = [(Mask, result.masks)]
+    layers: list[tuple[type, tuple[Parameters | Mask | Moments | None, ...]]] = [(Mask, result.masks)]
     for checkpoint in result.checkpoints:
         layers += [(Parameters, checkpoint.parameters), (Moments, checkpoint.moments)]
     for kind, values in layers:

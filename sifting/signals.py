@@ -3,6 +3,8 @@
 import contextlib
 import signal
 from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
 
 from sifting.errors import Interrupted
 
@@ -14,7 +16,7 @@ class Signals:
     nothing is lost. Inside, the signal waits until `received` is read; a second one does not wait.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._deferred = False
 
@@ -36,14 +38,15 @@ class Signals:
         finally:
             self._deferred = False
 
-    def _handle(self, number: int, frame) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self.received is not None
         self.received = signal.Signals(number)
         if again or not self._deferred:
             self.interrupt("")
 
-    def interrupt(self, where: str) -> None:
+    def interrupt(self, where: str) -> NoReturn:
         """Raise Interrupted for the signal that arrived."""
+        assert self.received is not None
         raise Interrupted(
             f"{self.received.name}{where}: everything finished is saved; the same command continues the run",
             int(self.received),

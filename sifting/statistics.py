@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sifting.rounds import Moments, Parameters
+from sifting.rounds import Moments, Parameters, present
 
 BLOCK = 1000  # images; 25 MB of float64 for 3072 inputs
 EPSILON = 1e-10  # of the reference's batch normalisation, as in sifting.layers, which would import TensorFlow
@@ -39,12 +40,12 @@ class ImageBlocks:
         block: images at a time.
     """
 
-    images: np.ndarray
-    mean: np.ndarray
-    rows: np.ndarray | None = None
+    images: NDArray[np.uint8]
+    mean: NDArray[np.float32]
+    rows: NDArray[np.integer] | None = None
     block: int = BLOCK
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
         count = len(self.images if self.rows is None else self.rows)
         for start in range(0, count, self.block):
             taken = slice(start, start + self.block)
@@ -68,9 +69,9 @@ class LayerInputs:
     parameters: Parameters
     moments: Moments | None
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        gamma, beta = self.parameters.gamma.astype(np.float64), self.parameters.beta.astype(np.float64)
-        mean = 0.0
+    def __iter__(self) -> Iterator[NDArray[np.float64]]:
+        gamma, beta = (present(v).astype(np.float64) for v in (self.parameters.gamma, self.parameters.beta))
+        mean: NDArray[np.float64] | float = 0.0
         if self.moments is not None:
             mean = self.moments.mean.astype(np.float64)
             gamma /= np.sqrt(self.moments.variance.astype(np.float64) + EPSILON)
@@ -92,12 +93,12 @@ class CentralMoments:
         scale: float64 [nodes], sum_j |W_ij| sqrt(E[x~_j^2]) over all inputs. Rounding is proportional to it.
     """
 
-    count: np.ndarray
-    mean: np.ndarray
-    m2: np.ndarray
-    m3: np.ndarray
-    m4: np.ndarray
-    scale: np.ndarray
+    count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]
+    m3: NDArray[np.float64]
+    m4: NDArray[np.float64]
+    scale: NDArray[np.float64]
 
     def pooled(self) -> "CentralMoments":
         """Over all classes together, from the moments of each."""
@@ -168,7 +169,7 @@ def class_moments(
     return CentralMoments(count, mean, m2, m3, m4, rms @ np.abs(W))
 
 
-def kurtosis(moments: CentralMoments) -> np.ndarray:
+def kurtosis(moments: CentralMoments) -> NDArray[np.float64]:
     """E[(lambda - E lambda)^4] / (E[(lambda - E lambda)^2])^2, Eq. 4 of Redman et al. 2024; 3 for a Gaussian.
 
     In print the second E is missing. The sample's moments are used as they are, so n Gaussian numbers give
@@ -182,7 +183,7 @@ def kurtosis(moments: CentralMoments) -> np.ndarray:
     return _kurtosis(moments.m2, moments.m4, moments.scale)
 
 
-def cavity_scores(inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def cavity_scores(inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray) -> NDArray[np.float64]:
     """Cavity score of every weight of a layer, Eq. 5 and 6 of Redman et al. 2024.
 
     With lambda' = lambda_i - W_ij x~_j the score is (kurt[lambda'] - kurt[lambda_i]) / kurt[lambda_i] if
@@ -232,14 +233,14 @@ def cavity_scores(inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray)
     dominant = defined & (rest4 <= _SMALLEST_REST * np.maximum(l4, W**4 * x4))
     rest = _kurtosis(rest2, rest4, scale)
     rest[dominant] = _kurtosis_without(inputs, W, *np.nonzero(dominant))
-    scores = np.where(whole >= 3, rest - whole, whole - rest) / whole
+    scores: NDArray[np.float64] = np.where(whole >= 3, rest - whole, whole - rest) / whole
     scores[~defined] = np.nan
     return scores
 
 
 def _kurtosis_without(
     inputs: Iterable[np.ndarray], W: np.ndarray, removed: np.ndarray, nodes: np.ndarray
-) -> np.ndarray:
+) -> NDArray[np.float64]:
     """Kurtosis of the nodes `nodes` [k] when each misses its weight of the input `removed` [k]; float64 [k]."""
     values = np.empty(len(nodes))
     for start in range(0, len(nodes), W.shape[1]):  # bounds the memory by that of W
@@ -250,14 +251,15 @@ def _kurtosis_without(
     return values
 
 
-def _kurtosis(m2: np.ndarray, m4: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _kurtosis(m2: np.ndarray, m4: np.ndarray, scale: np.ndarray) -> NDArray[np.float64]:
     defined = m2 > (_SMALLEST_DEVIATION * scale) ** 2
-    return np.divide(m4, m2**2, out=np.full(m2.shape, np.nan), where=defined)
+    result: NDArray[np.float64] = np.divide(m4, m2**2, out=np.full(m2.shape, np.nan), where=defined)
+    return result
 
 
 def _input_means(
     inputs: Iterable[np.ndarray], labels: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """One pass: inputs of each class, int64 [classes]; their means, float64 [classes, n_in], 0 for an empty class; and
     the root mean square over all of them, float64 [n_in]."""
     classes = 1 if labels is None else int(np.max(labels, initial=-1)) + 1
@@ -273,14 +275,16 @@ def _input_means(
     return count, sums / np.maximum(count, 1)[:, None], np.sqrt(squares / count.sum())
 
 
-def _with_labels(inputs: Iterable[np.ndarray], labels: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _with_labels(
+    inputs: Iterable[np.ndarray], labels: np.ndarray | None
+) -> Iterator[tuple[NDArray[np.float64], np.ndarray]]:
     """The blocks, float64, each with its labels; 0 if there are none."""
     labels = None if labels is None else np.asarray(labels)
     start = 0
     for x in inputs:
         stop = start + len(x)
         groups = np.zeros(len(x), np.int64) if labels is None else labels[start:stop]
-        if len(groups) < len(x):
+        if labels is not None and len(groups) < len(x):
             raise ValueError(f"{len(labels)} labels, but at least {stop} inputs")
         yield np.asarray(x, np.float64), groups
         start = stop
@@ -291,5 +295,5 @@ def _with_labels(inputs: Iterable[np.ndarray], labels: np.ndarray | None) -> Ite
 def _add_by_class(total: np.ndarray, values: np.ndarray, labels: np.ndarray) -> None:
     """total[c] += the sum of the rows of `values` [block, k] with label c."""
     order = np.argsort(labels, kind="stable")
-    present, starts = np.unique(labels[order], return_index=True)
-    total[present] += np.add.reduceat(values[order], starts, axis=0)
+    classes, starts = np.unique(labels[order], return_index=True)
+    total[classes] += np.add.reduceat(values[order], starts, axis=0)

@@ -6,15 +6,20 @@ matter into how many calls a round is cut, and a run that was killed continues t
 
 import concurrent.futures
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from sifting.datasets.image_set import ImageSet
 from sifting.layers import MaskedDense
+
+# (key, step) -> what is drawn for a step, see draw_uniformly and draw_shifts.
+Draw: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 MOST_STEPS = 1000  # in one call
 STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
@@ -29,7 +34,7 @@ _COMPILATION_ERRORS = (
 )
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Mean over the batch of -log(p + 1e-30), p = e[label] / sum(e + 1e-10) with e = exp(logits - max).
 
     The reference's loss. It saturates at 69, where it has no gradient; elsewhere it is the usual one to rounding.
@@ -42,13 +47,13 @@ def cross_entropy(logits, labels):
     return -tf.reduce_mean(tf.math.log(tf.gather(probabilities, labels, batch_dims=1) + 1e-30))
 
 
-def count_correct(logits, labels):
+def count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Number of images whose largest logit is their label's, int32, per image 0 or 1: [batch]."""
     return tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == labels, tf.int32)
 
 
-def error_rate(correct, count: int):
-    """1 - accuracy in float32, rounded as the reference rounds it."""
+def error_rate(correct: NDArray[np.integer] | np.integer, count: int) -> Any:
+    """1 - accuracy in float32, rounded as the reference rounds it; shaped like `correct`."""
     return np.float32(1) - np.asarray(correct, np.float32) / np.float32(count)
 
 
@@ -59,14 +64,14 @@ def build_optimizer(minimizer: str, learning_rate: float) -> keras.optimizers.Op
     return keras.optimizers.Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
 
 
-def draw_uniformly(count: int, batch_size: int) -> Callable:
+def draw_uniformly(count: int, batch_size: int) -> Draw:
     """The reference's sampling: every step's batch is drawn uniformly, with replacement, from `count` images.
 
     Returns:
         A function of (key, step), int64 scalars, that gives int32 [batch_size]; Philox, the same on every device.
     """
 
-    def rows(key, step):
+    def rows(key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_uniform(
             (batch_size,), seed=tf.stack([key, step]), minval=0, maxval=count, dtype=tf.int32, alg="philox"
         )
@@ -74,7 +79,7 @@ def draw_uniformly(count: int, batch_size: int) -> Callable:
     return rows
 
 
-def draw_shifts(most: int, batch_size: int) -> Callable:
+def draw_shifts(most: int, batch_size: int) -> Draw:
     """Translations: in every step each image of the batch gets a shift of its own, uniform in 0 ... most, in both axes.
 
     Returns:
@@ -82,7 +87,7 @@ def draw_shifts(most: int, batch_size: int) -> Callable:
         Philox, the same on every device.
     """
 
-    def shifts(key, step):
+    def shifts(key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_uniform(
             (batch_size, 2), seed=tf.stack([key, step]), minval=0, maxval=most + 1, dtype=tf.int32, alg="philox"
         )
@@ -90,7 +95,7 @@ def draw_shifts(most: int, batch_size: int) -> Callable:
     return shifts
 
 
-def translate(inputs, shifts, shape: tuple[int, int, int]):
+def translate(inputs: tf.Tensor, shifts: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """Shift images with periodic boundaries, all channels alike: numpy.roll(image, shift, axis=(1, 2)) of each.
 
     Args:
@@ -108,21 +113,24 @@ def translate(inputs, shifts, shape: tuple[int, int, int]):
     return tf.reshape(tf.gather(planes, pixels, axis=2, batch_dims=1), (-1, channels * size**2))
 
 
+_Batches: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32]]
+
+
 class ResidentImages:
     """All training images on the device."""
 
     most_steps = MOST_STEPS
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, rows: Callable):
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw) -> None:
         self.rows = rows
         with tf.device(compute_device()):
             self._arrays = tf.identity(images), tf.identity(labels)
 
-    def arrays(self, key: int, start: int, stop: int):
+    def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
         """What the compiled loop gathers from in the steps start <= step < stop."""
         return self._arrays
 
-    def batch_rows(self, key, step, start):
+    def batch_rows(self, key: tf.Tensor, step: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         """Rows of `arrays` that make the batch of a step."""
         return self.rows(key, step)
 
@@ -133,7 +141,7 @@ class StreamedImages:
     The rows drawn are the same as with ResidentImages, and so are the results.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, rows: Callable, batch_size: int):
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw, batch_size: int) -> None:
         self.most_steps = max(1, min(MOST_STEPS, STREAMED_BYTES // (batch_size * images.shape[1])))
         self._images, self._labels, self._batch_size = images, labels, batch_size
         self._rows = tf.function(
@@ -141,9 +149,10 @@ class StreamedImages:
             reduce_retracing=True,
         )
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
-        self._ahead = (None, None)  # arguments and future of the steps that will probably be asked for next
+        # Arguments and future of the steps that will probably be asked for next.
+        self._ahead: tuple[tuple[int, int, int], concurrent.futures.Future[_Batches]] | None = None
 
-    def _gather(self, key: int, start: int, count: int):
+    def _gather(self, key: int, start: int, count: int) -> _Batches:
         """The batches of `count` steps; the arrays have room for most_steps, so that nothing is compiled anew."""
         steps = tf.range(start, start + count, dtype=tf.int64)
         rows = self._rows(tf.constant(key, tf.int64), steps).numpy().ravel()
@@ -154,15 +163,15 @@ class StreamedImages:
         labels[: rows.size] = self._labels[rows]
         return images, labels
 
-    def arrays(self, key: int, start: int, stop: int):
+    def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
         count = stop - start
-        arguments, future = self._ahead
-        images, labels = future.result() if arguments == (key, start, count) else self._gather(key, start, count)
+        expected = self._ahead is not None and self._ahead[0] == (key, start, count)
+        images, labels = self._ahead[1].result() if self._ahead and expected else self._gather(key, start, count)
         self._ahead = (key, stop, count), self._thread.submit(self._gather, key, stop, count)
         with tf.device(compute_device()):
             return tf.identity(images), tf.identity(labels)
 
-    def batch_rows(self, key, step, start):
+    def batch_rows(self, key: tf.Tensor, step: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         return tf.cast(step - start, tf.int32) * self._batch_size + tf.range(self._batch_size)
 
 
@@ -200,12 +209,12 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         image_set: ImageSet,
         batch_size: int,
-        rows: Callable | None = None,
+        rows: Draw | None = None,
         preload: bool = True,
         jit_compile: bool = True,
         report: Callable[[str], None] = print,
-        shifts: Callable | None = None,
-    ):
+        shifts: Draw | None = None,
+    ) -> None:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._report = report
         self._shifts, self._shape = shifts, image_set.shape
@@ -222,7 +231,7 @@ class Trainer:
             self._validation = tf.identity(image_set.val_images), tf.identity(image_set.val_labels)
         self._set_compilation(jit_compile)
 
-    def _place_images(self, image_set: ImageSet, rows: Callable, preload: bool):
+    def _place_images(self, image_set: ImageSet, rows: Draw, preload: bool) -> ResidentImages | StreamedImages:
         if preload and compute_device() == "/CPU:0" and image_set.images.nbytes > 0.8 * available_memory():
             self._report(
                 f"{image_set.images.nbytes / 1e9:.1f} GB of images do not fit into memory: streaming them from disk"
@@ -259,7 +268,7 @@ class Trainer:
 
     # --- compiled
 
-    def _inputs(self, pixels):
+    def _inputs(self, pixels: tf.Tensor) -> tf.Tensor:
         """(pixel - mean) * (1/255), the reference's float32 product.
 
         The maximum changes no value. It keeps XLA from contracting the product with the sums that follow into
@@ -268,11 +277,19 @@ class Trainer:
         product = (tf.cast(pixels, tf.float32) - self._mean) * np.float32(1 / 255)
         return tf.maximum(product, tf.float32.min)
 
-    def _training_steps(self, images, labels, key, start, stop, shift_key):
+    def _training_steps(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        key: tf.Tensor,
+        start: tf.Tensor,
+        stop: tf.Tensor,
+        shift_key: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Train the steps start <= step < stop; correct answers and loss of each batch, before its update."""
         variables = self._trained
 
-        def one_step(step, correct, losses):
+        def one_step(step: tf.Tensor, correct: tf.Tensor, losses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             rows = self._source.batch_rows(key, step, start)
             batch_labels = tf.gather(labels, rows)
             inputs = self._inputs(tf.gather(images, rows))
@@ -299,12 +316,12 @@ class Trainer:
         )
         return correct, losses
 
-    def _count_correct(self, images, labels):
+    def _count_correct(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Correct answers on all given images, in blocks; the last block overlaps its predecessor, counted once."""
         count = images.shape[0]
         block = min(count, VALIDATION_BLOCK)
 
-        def one_block(position, total):
+        def one_block(position: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = tf.minimum(position, count - block)
             rows = first + tf.range(block)
             logits = self.model(self._inputs(tf.gather(images, rows)), training=False)
@@ -314,7 +331,7 @@ class Trainer:
         _, total = tf.while_loop(lambda position, _: position < count, one_block, (0, 0), parallel_iterations=1)
         return total
 
-    def _compiled(self, function: str, *arguments):
+    def _compiled(self, function: str, *arguments: tf.Tensor) -> Any:
         """Call a compiled function; announce and drop XLA if it cannot compile it."""
         if not self.jit_compile or function in self._ran:
             return getattr(self, function)(*arguments)
@@ -335,7 +352,9 @@ class Trainer:
         """The largest stop - start of one call of train."""
         return self._source.most_steps
 
-    def train(self, key: int, start: int, stop: int, shift_key: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def train(
+        self, key: int, start: int, stop: int, shift_key: int = 0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Train the steps start <= step < stop, at most `most_steps`.
 
         Args:
@@ -354,7 +373,7 @@ class Trainer:
     def validate(self) -> np.float32:
         """Error on the validation images with the running moments."""
         images, labels = self._validation
-        return error_rate(self._compiled("_validate", images, labels).numpy(), len(labels))
+        return np.float32(error_rate(self._compiled("_validate", images, labels).numpy(), len(labels)))
 
     def reset_optimizer(self) -> None:
         """Forget momenta and step count: they would revive pruned weights."""
@@ -364,14 +383,14 @@ class Trainer:
         """Copies of all values that training changes."""
         return {f"variable_{index}": variable.numpy() for index, variable in enumerate(self._variables())}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """The inverse of state. Raises KeyError or ValueError if `state` belongs to another network."""
         self._assign(self._variables(), [state[f"variable_{index}"] for index in range(len(self._variables()))])
 
-    def _variables(self) -> list:
+    def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.optimizer.variables]
 
     @staticmethod
-    def _assign(variables, values) -> None:
+    def _assign(variables: Iterable[keras.Variable], values: Iterable[np.ndarray]) -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

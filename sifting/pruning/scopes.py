@@ -4,18 +4,22 @@ Scores and masks have one entry a layer. A layer without scores (None) keeps its
 No mask ever grows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.errors import ScoresNotFinite
-from sifting.rounds import Mask
+from sifting.rounds import Mask, present
+
+Sparsity = float | Fraction  # fractions say exactly how many weights of a layer go
 
 # (scores, kept, sparsity) of one pool -> what stays; arrays [n] of float, bool and bool.
-Rule = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+Rule = Callable[[NDArray[np.floating], NDArray[np.bool_], Sparsity], NDArray[np.bool_]]
 
 
-def exact_count(scores: np.ndarray, kept: np.ndarray, sparsity: float) -> np.ndarray:
+def exact_count(scores: NDArray[np.floating], kept: NDArray[np.bool_], sparsity: Sparsity) -> NDArray[np.bool_]:
     """Remove the int(sparsity * n) lowest scores of all n, ties by index; what is masked already counts as lowest.
 
     Args:
@@ -36,20 +40,21 @@ def exact_count(scores: np.ndarray, kept: np.ndarray, sparsity: float) -> np.nda
     return keep
 
 
-def reference_threshold(scores: np.ndarray, kept: np.ndarray, sparsity: float) -> np.ndarray:
+def reference_threshold(scores: NDArray[np.floating], kept: NDArray[np.bool_], sparsity: Sparsity) -> NDArray[np.bool_]:
     """The reference's rule for magnitudes: what is >= the value at index int(sparsity * n) of the sorted scores stays.
 
     Masked weights count with their scores, which are zero. Ties at the threshold all stay, and a threshold of zero
     revives nothing. Arguments and result as exact_count.
     """
     threshold = np.sort(scores)[min(int(sparsity * scores.size), scores.size - 1)]
-    return (scores >= threshold) & kept
+    keep: NDArray[np.bool_] = (scores >= threshold) & kept
+    return keep
 
 
 def layerwise(
     scores: Sequence[Mask | None],
     masks: Sequence[Mask | None],
-    sparsity: float | Sequence[float],
+    sparsity: Sparsity | Sequence[Sparsity] | NDArray[np.float64],
     rule: Rule = exact_count,
 ) -> tuple[Mask | None, ...]:
     """Each layer with scores is a pool of its own.
@@ -67,7 +72,8 @@ def layerwise(
         ScoresNotFinite: a score of a weight that was not masked is NaN or infinite.
     """
     layers = [layer for layer, values in enumerate(scores) if values is not None]
-    targets = [sparsity] * len(layers) if np.isscalar(sparsity) else sparsity
+    targets: Iterable[Sparsity]
+    targets = [sparsity] * len(layers) if isinstance(sparsity, float | int | Fraction) else sparsity
     new = list(masks)
     for layer, target in zip(layers, targets, strict=True):
         new = _cut_pool(scores, new, [layer], target, rule)
@@ -75,17 +81,23 @@ def layerwise(
 
 
 def globally(
-    scores: Sequence[Mask | None], masks: Sequence[Mask | None], sparsity: float, rule: Rule = exact_count
+    scores: Sequence[Mask | None], masks: Sequence[Mask | None], sparsity: Sparsity, rule: Rule = exact_count
 ) -> tuple[Mask | None, ...]:
     """All layers with scores make one pool. Arguments, result and errors as layerwise, `sparsity` that of the pool."""
     layers = [layer for layer, values in enumerate(scores) if values is not None]
     return tuple(_cut_pool(scores, masks, layers, sparsity, rule))
 
 
-SCOPES = {"layerwise": layerwise, "global": globally}
+SCOPES: dict[str, Callable[..., tuple[Mask | None, ...]]] = {"layerwise": layerwise, "global": globally}
 
 
-def _cut_pool(scores, masks, layers: Sequence[int], sparsity: float, rule: Rule) -> list[Mask | None]:
+def _cut_pool(
+    scores: Sequence[Mask | None],
+    masks: Sequence[Mask | None],
+    layers: Sequence[int],
+    sparsity: Sparsity,
+    rule: Rule,
+) -> list[Mask | None]:
     """New masks, after the pool of the weights and biases with scores in `layers` was cut."""
     pool = [(layer, name) for layer in layers for name in Mask._fields if getattr(scores[layer], name) is not None]
     values = np.concatenate([getattr(scores[layer], name).ravel() for layer, name in pool])
@@ -100,6 +112,6 @@ def _cut_pool(scores, masks, layers: Sequence[int], sparsity: float, rule: Rule)
     for layer, name in pool:
         old = getattr(masks[layer], name)
         part = keep[start : start + old.size].reshape(old.shape).astype(np.float32)
-        new[layer] = new[layer]._replace(**{name: part})
+        new[layer] = present(new[layer])._replace(**{name: part})
         start += old.size
     return new

@@ -7,6 +7,7 @@ layer that is not prunable. What is masked already scores 0 (but in `uniform`); 
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,22 +15,25 @@ import tensorflow as tf
 from sifting.forward import MaskedNetwork, apply_layer, blocks, forward, moments_over, single_batch_moments
 from sifting.pruning.scopes import globally
 from sifting.random_streams import Stream, generator
-from sifting.rounds import Mask, Moments, Parameters
+from sifting.rounds import Mask, Moments, Parameters, present
 from sifting.statistics import LayerInputs, cavity_scores
 
 Scores = tuple[Mask | None, ...]
+Images: TypeAlias = np.ndarray | tf.Tensor  # one row an image; or their labels
+Gradients = dict[int, tf.Tensor]  # by layer; weights, too
+_Nested = TypeVar("_Nested")
 
 
 def magnitude(network: MaskedNetwork, biases: bool = True) -> Scores:
     """|W| * mask_W and, with `biases`, |b| * mask_b (Han et al. 2015; P&B section 3), in the type of the values."""
 
     def score(parameters: Parameters, mask: Mask) -> Mask:
-        b = np.abs(parameters.b) * mask.b if biases and mask.b is not None else None
+        b = np.abs(present(parameters.b)) * mask.b if biases and mask.b is not None else None
         return Mask(np.abs(parameters.W) * mask.W, b)
 
     return tuple(
-        score(parameters, mask) if spec.prunable else None
-        for spec, parameters, mask in zip(network.specs, network.parameters, network.masks, strict=True)
+        score(network.parameters_of(layer), network.mask_of(layer)) if spec.prunable else None
+        for layer, spec in enumerate(network.specs)
     )
 
 
@@ -50,7 +54,7 @@ def uniform(network: MaskedNetwork, seed: int, number: int) -> Scores:
     )
 
 
-def snip(network: MaskedNetwork, x, labels, moments: str | None = "batch") -> Scores:
+def snip(network: MaskedNetwork, x: Images, labels: Images, moments: str | None = "batch") -> Scores:
     """Connection sensitivity |dL/dm| / sum |dL/dm| of each weight, Lee et al. 2019; float64, weights only.
 
     L is the mean cross entropy over all images, m the mask of a weight; the sum is over all prunable layers.
@@ -68,7 +72,9 @@ def snip(network: MaskedNetwork, x, labels, moments: str | None = "batch") -> Sc
     return _normalised(network, {layer: tf.abs(gradient) for layer, gradient in gradients.items()})
 
 
-def _mask_gradients(network: MaskedNetwork, x, labels, moments: Sequence[Moments | None], of_images: bool) -> dict:
+def _mask_gradients(
+    network: MaskedNetwork, x: Images, labels: Images, moments: Sequence[Moments | None], of_images: bool
+) -> Gradients:
     """dL/dmask_W, float64, of every layer with weights from the first prunable one on.
 
     Moments `of_images` make L depend on all images at once. The adjoint method takes them for variables: layer by
@@ -90,21 +96,22 @@ def _mask_gradients(network: MaskedNetwork, x, labels, moments: Sequence[Moments
 
         def observe(layer: int, inputs: tf.Tensor) -> None:
             if layer in adjoints:
-                squares = tf.math.squared_difference(inputs, moments[layer].mean)
+                squares = tf.math.squared_difference(inputs, present(moments[layer]).mean)
                 terms.append(tf.reduce_sum(adjoints[layer].mean * inputs + adjoints[layer].variance * squares))
 
         logits = forward(network, tf.cast(x[rows], tf.float64), moments, observe)
         return tf.add_n([tf.reduce_sum(_cross_entropies(labels[rows], logits)), *terms]) / len(x)
 
-    def gradient(rows: slice, variables: dict) -> dict:
+    def gradient(rows: slice, variables: dict[int, list[tf.Tensor]]) -> dict[int, list[tf.Tensor]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             J = share(rows)
-        return tape.gradient(J, variables)
+        found: dict[int, list[tf.Tensor]] = tape.gradient(J, variables)
+        return found
 
     gradients = {}
     for layers in filter(None, passes):
-        variables = {layer: [network.masks[layer].W, *(moments[layer] or ())] for layer in layers}
+        variables = {layer: [network.mask_of(layer).W, *(moments[layer] or ())] for layer in layers}
         found = _sum(gradient(rows, variables) for rows in blocks(network, len(x)))
         for layer in layers:
             gradients[layer] = found[layer][0]
@@ -167,7 +174,12 @@ def iterated_synflow(
 
 
 def grasp(
-    network: MaskedNetwork, x, labels, batch_size: int, temperature: float = 200.0, moments: str | None = "batch"
+    network: MaskedNetwork,
+    x: Images,
+    labels: Images,
+    batch_size: int,
+    temperature: float = 200.0,
+    moments: str | None = "batch",
 ) -> Scores:
     """theta * (H g) / sum |theta * (H g)| of each weight, Wang et al. 2020; float64, weights only.
 
@@ -197,18 +209,20 @@ def grasp(
             values = apply_layer(network, layer, values, fixed[layer] if fixed else batch)
         return tf.reduce_sum(_cross_entropies(labels[rows], values / temperature)) / len(x)
 
-    def gradient(rows: slice) -> dict:
+    def gradient(rows: slice) -> Gradients:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             L = share(rows)
-        return tape.gradient(L, weights)
+        gradients: Gradients = tape.gradient(L, weights)
+        return gradients
 
-    def product(rows: slice) -> dict:  # of the batch's Hessian with g
+    def product(rows: slice) -> Gradients:  # of the batch's Hessian with g
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             own = gradient(rows)
             along_g = tf.add_n([tf.reduce_sum(own[layer] * g[layer]) for layer in weights])
-        return tape.gradient(along_g, weights)
+        products: Gradients = tape.gradient(along_g, weights)
+        return products
 
     g = _sum(map(gradient, batches))
     Hg = _sum(map(product, batches))
@@ -226,7 +240,7 @@ def cavity(network: MaskedNetwork, x: np.ndarray, moments: Moments | None) -> Sc
         x: float32 [n, n_in], network inputs.
         moments: of the first layer's inputs, such as those stored at the rewind point; None: (0, 1).
     """
-    parameters, mask = network.parameters[0], network.masks[0]
+    parameters, mask = network.parameters_of(0), network.mask_of(0)
     scores = cavity_scores(
         LayerInputs([x[rows] for rows in blocks(network, len(x))], parameters, moments), parameters.W, mask.W
     )
@@ -236,7 +250,7 @@ def cavity(network: MaskedNetwork, x: np.ndarray, moments: Moments | None) -> Sc
 # --- what several scores share
 
 
-def _whole_set_moments(network: MaskedNetwork, x, moments: str | None) -> tuple[Moments | None, ...]:
+def _whole_set_moments(network: MaskedNetwork, x: Images, moments: str | None) -> tuple[Moments | None, ...]:
     """What normalises the input of each layer, float64; see snip."""
     if moments == "batch":
         return moments_over(network, x)
@@ -250,28 +264,28 @@ def _whole_set_moments(network: MaskedNetwork, x, moments: str | None) -> tuple[
     raise ValueError(f"moments = {moments!r}: accepted: 'batch', 'initial' or None")
 
 
-def _cross_entropies(labels, logits: tf.Tensor) -> tf.Tensor:
+def _cross_entropies(labels: Images, logits: tf.Tensor) -> tf.Tensor:
     """-log softmax(logits)[label] of each image."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def _sum(structures: Iterable):
+def _sum(structures: Iterable[_Nested]) -> _Nested:
     """Sum of equally nested tensors, holding two at a time."""
     return functools.reduce(lambda total, new: tf.nest.map_structure(tf.add, total, new), structures)
 
 
-def _weights(network: MaskedNetwork) -> dict:
+def _weights(network: MaskedNetwork) -> Gradients:
     """W by layer."""
     return {layer: values.W for layer, values in enumerate(network.parameters) if values is not None}
 
 
-def _normalised(network: MaskedNetwork, values: dict) -> Scores:
+def _normalised(network: MaskedNetwork, values: Gradients) -> Scores:
     """Scores of the prunable layers, 0 where masked, divided by the sum of their sizes over all those layers.
 
     If that sum is 0, no order follows: the scores are NaN, which scopes refuse.
     """
     scores = [
-        np.where(network.masks[layer].W != 0, values[layer], 0.0) if spec.prunable else None
+        np.where(network.mask_of(layer).W != 0, values[layer], 0.0) if spec.prunable else None
         for layer, spec in enumerate(network.specs)
     ]
     total = sum(np.sum(np.abs(score)) for score in scores if score is not None)
