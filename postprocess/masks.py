@@ -3,7 +3,6 @@
 Images are [S, S, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is c*S*S + y*S + x.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,6 +12,9 @@ import numpy as np
 
 from postprocess.connectivity import input_connections, output_connections, select_nodes
 from sifting.errors import DataError
+from sifting.plates import image_plate as image_plate
+from sifting.plates import image_size as image_size
+from sifting.plates import input_images as input_images
 
 KINDS = ("own", "effective")
 
@@ -35,18 +37,6 @@ class Overlap:
     nodes_chance: np.ndarray
 
 
-def image_size(inputs: int, channels: int = 3) -> int:
-    """S, where inputs = channels * S * S: the side in pixels of the square images that a layer looks at.
-
-    Raises:
-        DataError: there is no such whole number.
-    """
-    size = math.isqrt(inputs // channels)
-    if size < 1 or channels * size * size != inputs:
-        raise DataError(f"{inputs} inputs are not a square image of {channels} channels; accepted: {channels}*S*S")
-    return size
-
-
 def mask_planes(mask: np.ndarray, channels: int = 3) -> np.ndarray:
     """One image a node: bool [nodes, channels, S, S], indexed [node, c, y, x].
 
@@ -57,16 +47,6 @@ def mask_planes(mask: np.ndarray, channels: int = 3) -> np.ndarray:
         DataError: the inputs are not a square image of so many channels.
     """
     return np.moveaxis(input_images(np.asarray(mask) != 0, channels), -1, 1)
-
-
-def input_images(values: np.ndarray, channels: int = 3) -> np.ndarray:
-    """Images from values of the inputs: [channels*S*S, nodes] -> [nodes, S, S, channels], of the same dtype.
-
-    Raises:
-        DataError: the inputs are not a square image of so many channels.
-    """
-    size = image_size(len(values), channels)
-    return np.moveaxis(np.asarray(values).T.reshape(-1, channels, size, size), 1, -1)
 
 
 def effective_mask(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -176,33 +156,6 @@ def mask_plate(
     """
     nodes = select_nodes(input_connections(mask), which, count, seed=seed)
     return image_plate(input_images(_binary(mask[:, nodes]), channels), columns)
-
-
-def image_plate(images: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Images tiled row by row with white gaps; small ones are enlarged, pixel by pixel, to about 32 x 32.
-
-    Args:
-        images: [n, S, S, 3] (red, green, blue) or [n, S, S, 1] (grey), in [0, 1].
-        columns: tiles a row; default: about as many as there are rows.
-
-    Returns:
-        float32 [height, width, 3]; [0, 0, 3] without images.
-    """
-    count, size = images.shape[:2]
-    if not count:
-        return np.ones((0, 0, 3), np.float32)
-    zoom = max(1, 32 // size)  # so that the gaps look equally thin beside small images
-    tiles = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    size *= zoom
-    gap = max(1, size // 32)
-    columns = min(columns or math.ceil(math.sqrt(count)), count)
-    rows = math.ceil(count / columns)
-    step = size + gap
-    plate = np.ones((rows * step - gap, columns * step - gap, 3), np.float32)
-    for position, tile in enumerate(tiles):
-        y, x = (index * step for index in divmod(position, columns))
-        plate[y : y + size, x : x + size] = tile
-    return plate
 
 
 def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:
