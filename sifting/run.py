@@ -1,6 +1,7 @@
 """Run the experiment of an input file.
 
     python -m sifting.run INPUT [OVERRIDE ...] [--set Section.key=value ...]
+    python -m sifting.run --devices
 
 Later files override earlier ones key by key, and --set overrides them all. The same command again continues a run
 that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from sifting import datasets, describe, dry_run
+from sifting import datasets, describe, devices, dry_run
 from sifting.errors import InputError, Interrupted, SiftingError
 from sifting.inputs import Experiment, read_experiment
 from sifting.keys import integer
@@ -26,12 +27,16 @@ _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than th
 _SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
 _DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classes of the images, and do not train.")
+_DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine, and why no GPU.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0, 2 for refused input, 1 for a run that failed, 128 + n for signal n."""
     logging.set_verbosity(logging.WARNING)
+    if _DEVICES.value:
+        _show(devices.describe())
+        return 0
     with Signals().handled() as signals:
         try:
             experiments = read_experiments(arguments[1:])
