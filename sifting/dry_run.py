@@ -4,7 +4,9 @@ import itertools
 
 from sifting import datasets
 from sifting.architecture import LayerSpec, build_specs, layer_outputs
+from sifting.datasets.source import Facts
 from sifting.inputs import Experiment
+from sifting.methods import Iterative
 
 MOST_ROUNDS_SHOWN = 40
 
@@ -47,7 +49,7 @@ def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
     lines = [f"{'round':>5}  {'density u':>9}  connections of a node in the first pruned layer (n_in = {n_in})"]
     for number, sparsity in itertools.islice(numbered, MOST_ROUNDS_SHOWN):
         lines.append(f"{number:5}  {100 * (1 - sparsity):7.3f} %  {n_in * (1 - sparsity):.1f}")
-    if getattr(method, "max_iterations", 0) > MOST_ROUNDS_SHOWN:
+    if isinstance(method, Iterative) and method.max_iterations > MOST_ROUNDS_SHOWN:
         lines.append(f"  ...  until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds")
     elif next(numbered, None) is not None:
         lines.append("  ...")
@@ -65,7 +67,7 @@ def expected_rounds(experiment: Experiment) -> int | None:
     return count if count <= MOST_ROUNDS_SHOWN else None
 
 
-def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data) -> str:
+def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data: Facts) -> str:
     network = experiment.network
     pixels = data.shape[0] * data.shape[1] * data.shape[2]
     parameters = sum(spec.parameters for spec in specs)

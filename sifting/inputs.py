@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sifting import architecture
 from sifting.errors import InputError
@@ -29,9 +29,12 @@ from sifting.keys import (
     text,
     whole_choice,
 )
-from sifting.methods import METHODS, OTHER_RUNS, Cavity, Iterative, LayerByLayer, Levels, Method, Random
+from sifting.methods import METHODS, OTHER_RUNS, Cavity, Iterative, LayerByLayer, Levels, Method, Random, of_kind
 
 COMMAND_LINE = "--set"
+
+_Values = dict[tuple[str, str], tuple[str, str]]  # (section, key): (value, source)
+_Count = TypeVar("_Count", int, int | None)
 
 
 # --- the sections --------------------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ class Experiment:
     def error(self, section: str, name: str, accepted: str) -> InputError:
         """The one-line refusal of a value that is of the right type but does not fit the rest."""
         value = getattr(self.sections()[section], name)
-        kind = SECTIONS[section].__dataclass_fields__[name].metadata["kind"]
+        kind = _kind_of(section, name)
         shown = "" if value is None else kind.format(value)
         return refusal(self.sources.get((section, name), "default"), section, name, shown, accepted)
 
@@ -369,7 +372,7 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
-def _collect(values: dict, section: str, entries: Mapping[str, str], source: str) -> None:
+def _collect(values: _Values, section: str, entries: Mapping[str, str], source: str) -> None:
     """Check the names of one source's keys, and let them override what was there."""
     if section not in SECTIONS:
         keys = ",".join(f" {name} = {value!r}" for name, value in entries.items())
@@ -393,12 +396,19 @@ def _collect(values: dict, section: str, entries: Mapping[str, str], source: str
 def _names(sections: Iterable[str]) -> str:
     return ", ".join(f"[{section}]" for section in sections)
 
+def _kind_of(section: str, name: str) -> Kind:
+    """What a key accepts."""
+    kind: Kind
+    (kind,) = (entry.metadata["kind"] for entry in dataclasses.fields(SECTIONS[section]) if entry.name == name)
+    return kind
 
-def _resolve(values: Mapping, sections: Mapping[str, str], files: str) -> Experiment:
+
+
+def _resolve(values: _Values, sections: Mapping[str, str], files: str) -> Experiment:
     """Parse every value, choose the method, apply [Scale], settle the defaults that depend on others, check."""
     parsed: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for (section, name), (value, source) in values.items():
-        kind = SECTIONS[section].__dataclass_fields__[name].metadata["kind"]
+        kind = _kind_of(section, name)
         try:
             parsed[section][name] = kind.parse(value)
         except ValueError as error:
@@ -425,9 +435,9 @@ def _resolve(values: Mapping, sections: Mapping[str, str], files: str) -> Experi
 def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
     """Multiply by the factors of [Scale]. A positive number stays positive, zero stays zero."""
 
-    def scaled(value: int | None, name: str, least: int = 1, most: int = LARGEST_INTEGER) -> int | None:
+    def scaled(value: _Count, name: str, least: int = 1, most: int = LARGEST_INTEGER) -> _Count:
         """`value` times the factor `name`."""
-        factor = getattr(scale, name)
+        factor: float = getattr(scale, name)
         if not value:
             return value
         if value * factor > most:
@@ -517,7 +527,7 @@ def _check(experiment: Experiment) -> Experiment:
     if hasattr(method, "prune_step"):
         if method.prune_step > network.steps:
             raise experiment.error(name, "prune_step", f"at most [Network] steps = {network.steps}")
-        if method.weights_step >= method.prune_step:
+        if method.rewind_step >= method.prune_step:
             prune_step = f"{method.prune_step} (prune_step, by default steps)"
             raise experiment.error(name, "weights_step", f"a whole number >= 0 and < {prune_step}")
     elif method.rewind_step >= network.steps:
@@ -530,7 +540,7 @@ def _check(experiment: Experiment) -> Experiment:
         raise experiment.error(name, "prune", "at least one T, at a layer with weights")
     if isinstance(method, Levels):
         _check_levels(experiment)
-    elif network.restart and network.rest_it >= method.max_iterations:
+    elif isinstance(method, Iterative) and network.restart and network.rest_it >= method.max_iterations:
         raise experiment.error("Network", "rest_it", f"less than [{name}] max_iterations = {method.max_iterations}")
     if isinstance(method, LayerByLayer):
         _check_layers(experiment)
@@ -543,8 +553,8 @@ def _check(experiment: Experiment) -> Experiment:
 
 def _check_levels(experiment: Experiment) -> None:
     """The levels must be given in one way, lie above init_sparsity, and reach to where a restart begins."""
-    network, method, name = experiment.network, experiment.method, experiment.method_name
-    ways = {"sparsity": ("sparsity",), "prune_ratio and rounds": ("prune_ratio", "rounds")}
+    network, method, name = experiment.network, of_kind(experiment.method, Levels), experiment.method_name
+    ways: dict[str, tuple[str, ...]] = {"sparsity": ("sparsity",), "prune_ratio and rounds": ("prune_ratio", "rounds")}
     if isinstance(method, Random):
         ways["like"] = ("like",)
     given = {entry for keys in ways.values() for entry in keys if getattr(method, entry) is not None}
@@ -558,7 +568,7 @@ def _check_levels(experiment: Experiment) -> None:
         raise experiment.error(name, "weights_step", "0 with dense = false: the rewind point belongs to round 0")
     if network.restart and getattr(method, "dense_run", None) is not None:
         raise experiment.error(name, "dense_run", "not with restart, which says itself where to begin")
-    if getattr(method, "like", None) is not None:
+    if isinstance(method, Random) and method.like is not None:
         if method.scope == "global":
             raise experiment.error(name, "scope", "layerwise with like, which gives each layer its density")
         return
@@ -570,7 +580,7 @@ def _check_levels(experiment: Experiment) -> None:
 
 
 def _check_layers(experiment: Experiment) -> None:
-    network, method, name = experiment.network, experiment.method, experiment.method_name
+    network, method, name = experiment.network, of_kind(experiment.method, LayerByLayer), experiment.method_name
     prunable = len(_prunable(experiment))
     if method.layers > prunable:
         raise experiment.error(name, "layers", f"at most {prunable}, the number of prunable layers")
@@ -594,7 +604,8 @@ def markdown_tables() -> str:
     """The tables of docs/input.md: one a section, one row a key."""
     blocks = []
     for name, section in SECTIONS.items():
-        rows = [f"## [{name}]", "", section.__doc__, "", "| key | default | accepted | meaning |", "|---|---|---|---|"]
+        rows = [f"## [{name}]", "", section.__doc__ or "", ""]
+        rows += ["| key | default | accepted | meaning |", "|---|---|---|---|"]
         for entry in dataclasses.fields(section):
             kind = entry.metadata["kind"]
             default = "" if entry.default in (None, (), "") else f"`{kind.format(entry.default)}`"

@@ -70,7 +70,7 @@ def whole_choice(*options: int) -> Kind:
     """One of a few whole numbers."""
 
     def parse(text: str) -> int:
-        value = integer(min(options), max(options)).parse(text)
+        value: int = integer(min(options), max(options)).parse(text)
         if value not in options:
             raise ValueError
         return value
@@ -152,7 +152,7 @@ def anything(recorded: Any, new: Any) -> bool:
     return True
 
 
-def extension(recorded: tuple | None, new: tuple | None) -> bool:
+def extension(recorded: tuple[Any, ...] | None, new: tuple[Any, ...] | None) -> bool:
     """For lists of levels, which may become longer. A shorter list would leave no record of the levels trained."""
     if recorded is None or new is None:
         return recorded == new

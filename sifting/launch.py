@@ -59,7 +59,7 @@ def _check_other_run(experiment: Experiment, key: str, specs: tuple[LayerSpec, .
     if key == "dense_run":
         steps = [checkpoint.step for checkpoint in stored.checkpoints]
         needed = sorted(method.stored_steps(0, network.steps))
-        if not (steps and steps[0] == method.weights_step and set(needed) <= set(steps)):
+        if not (steps and steps[0] == method.rewind_step and set(needed) <= set(steps)):
             raise experiment.error(
                 name, key, f"a run whose round 0 stored its weights at steps {needed}; this one has {steps}"
             )

@@ -7,6 +7,7 @@ trains at the i-th sparsity, pruned from one and the same network.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sifting.keys import (
     FRACTION,
@@ -57,6 +58,16 @@ class Method:
     def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
         """The nominal sparsity of every round, round 0 first; None where it depends on more than this section."""
         raise NotImplementedError
+
+
+_Kind = TypeVar("_Kind", bound=Method)
+
+
+def of_kind(method: Method, kind: type[_Kind]) -> _Kind:
+    """The same section, for those who know which one it is. Raises TypeError: it is another."""
+    if not isinstance(method, kind):
+        raise TypeError(f"[{method.name}] is no [{kind.__name__}]")
+    return method
 
 
 def accumulate(sparsity: float, prune_ratio: float) -> Iterator[float]:
@@ -167,11 +178,11 @@ class Levels(Method):
         return iter((init_sparsity, *self.levels(init_sparsity)))
 
 
-def _dense():
+def _dense() -> Any:
     return key(True, boolean(), "train the dense network, too, as round 0")
 
 
-def _scope(default: str):
+def _scope(default: str) -> Any:
     return key(
         default, choice("global", "layerwise"), "global: one pool of all prunable layers; layerwise: one for each"
     )

@@ -16,6 +16,7 @@ from sifting import run as command
 from sifting.drivers import imp
 from sifting.errors import Interrupted, TrainingDiverged
 from sifting.forward import MaskedNetwork
+from sifting.methods import IMP
 from sifting.network import initial_masks, initial_parameters
 from sifting.rounds import connected_fraction
 from sifting.run_directory import RunDirectory, log_line
@@ -116,8 +117,7 @@ def test_ratios_accumulate_to_the_references_bits():
         """What imp.prune needs of a session."""
 
         class experiment:
-            class method:
-                prune_ratio, scope = 0.3, "layerwise"
+            method = IMP(prune_ratio=0.3)
 
         @classmethod
         def network(cls, parameters, masks):

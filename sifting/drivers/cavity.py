@@ -2,6 +2,7 @@
 
 from sifting.drivers.imp import further
 from sifting.drivers.start import begin
+from sifting.methods import Cavity, of_kind
 from sifting.pruning.scopes import layerwise
 from sifting.pruning.scores import cavity
 from sifting.rounds import connected_fraction
@@ -14,7 +15,7 @@ def run(session: Session) -> None:
     Redman et al. find that IMP prunes weights in the order of their cavity scores; here the scores are the order.
     Unlike for IMP, training does not enter the masks: the rounds are trained to see how good they are.
     """
-    method, start = session.experiment.method, begin(session)
+    method, start = of_kind(session.experiment.method, Cavity), begin(session)
     x, _ = session.sample(method.images)
     masks, ratios = start.dense.masks, start.dense.ratios
     for number in range(start.number, method.max_iterations):

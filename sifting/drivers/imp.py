@@ -1,12 +1,18 @@
 """Iterative magnitude pruning (Frankle & Carbin 2019; P&B section 3, A.3), with rewinding."""
 
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.drivers.start import begin
+from sifting.methods import IMP, of_kind
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
 from sifting.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
 from sifting.session import Session
+
+_Sparsity = TypeVar("_Sparsity", float, NDArray[np.float64])
 
 
 def run(session: Session) -> None:
@@ -15,7 +21,7 @@ def run(session: Session) -> None:
     Every round trains all steps, from the values that round 0 had at weights_step. Its masks come from the
     magnitudes at prune_step of the round before.
     """
-    method, restart = session.experiment.method, session.experiment.network.restart
+    method, restart = of_kind(session.experiment.method, IMP), session.experiment.network.restart
     if not restart and connected_fraction(session.initial_masks(), session.specs) <= method.stop_ratio:
         return
     start = begin(session)
@@ -28,9 +34,9 @@ def run(session: Session) -> None:
         trained = result.checkpoint_at(method.prune_step)
 
 
-def prune(session: Session, result: Round, trained: Checkpoint) -> tuple[tuple[Mask | None, ...], np.ndarray]:
+def prune(session: Session, result: Round, trained: Checkpoint) -> tuple[tuple[Mask | None, ...], NDArray[np.float64]]:
     """Masks and sparsities of the next round: prune_ratio of what is left goes, by the magnitudes of `trained`."""
-    method = session.experiment.method
+    method = of_kind(session.experiment.method, IMP)
     network = session.network(trained.parameters, result.masks)
     if method.scope == "global":
         sparsity = 1 - density(result.masks, session.specs)
@@ -40,6 +46,6 @@ def prune(session: Session, result: Round, trained: Checkpoint) -> tuple[tuple[M
     return layerwise(magnitude(network), result.masks, ratios, reference_threshold), ratios
 
 
-def further(sparsity, prune_ratio: float):
+def further(sparsity: _Sparsity, prune_ratio: float) -> _Sparsity:
     """The sparsity, a number or one for each layer, after prune_ratio of the remaining weights went."""
     return sparsity + prune_ratio * (1 - sparsity)

@@ -5,8 +5,9 @@ Every level is pruned from the same untrained network and trained from its value
 
 from collections.abc import Callable
 
-from sifting.drivers.start import Start, begin, levels_to_train, train_level
+from sifting.drivers.start import begin, levels_to_train, train_level
 from sifting.forward import MaskedNetwork
+from sifting.methods import SNIP, GraSP, Random, SynFlow, of_kind
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import grasp, iterated_synflow, snip, uniform
 from sifting.rounds import Mask
@@ -15,20 +16,21 @@ from sifting.session import Session
 
 def run_snip(session: Session) -> None:
     """SNIP: the scores of one batch give the masks of all levels (Lee et al. 2019; P&B 5.1)."""
-    method = session.experiment.method
-    prune_by(session, lambda network: snip(network, *session.sample(method.images), method.moments))
+    method = of_kind(session.experiment.method, SNIP)
+    prune_by(session, method.scope, lambda network: snip(network, *session.sample(method.images), method.moments))
 
 
 def run_grasp(session: Session) -> None:
     """GraSP: as SNIP, with another score (Wang et al. 2020)."""
-    method, batch_size = session.experiment.method, session.experiment.network.batch_size
+    method, batch_size = of_kind(session.experiment.method, GraSP), session.experiment.network.batch_size
     prune_by(
         session,
+        method.scope,
         lambda network: grasp(network, *session.sample(method.images), batch_size, method.temperature, method.moments),
     )
 
 
-def prune_by(session: Session, score: Callable[[MaskedNetwork], tuple[Mask | None, ...]]) -> None:
+def prune_by(session: Session, scope: str, score: Callable[[MaskedNetwork], tuple[Mask | None, ...]]) -> None:
     """Score the network once; every level removes the lowest scores."""
     start = begin(session)
     network = session.network(start.rewind_point.parameters, start.dense.masks)
@@ -37,13 +39,13 @@ def prune_by(session: Session, score: Callable[[MaskedNetwork], tuple[Mask | Non
         if scores is None:
             session.report(f"{session.experiment.method_name} scores")
             scores = score(network)
-        masks = SCOPES[session.experiment.method.scope](scores, network.masks, sparsity)
+        masks = SCOPES[scope](scores, network.masks, sparsity)
         train_level(session, number, masks, network.parameters)
 
 
 def run_synflow(session: Session) -> None:
     """SynFlow: every level is reached in many steps, with new scores in each (Tanaka et al. 2020; P&B 5.1)."""
-    method, start = session.experiment.method, begin(session)
+    method, start = of_kind(session.experiment.method, SynFlow), begin(session)
     network = session.network(start.rewind_point.parameters, start.dense.masks)
     for number, sparsity in levels_to_train(session, start):
         session.report(f"SynFlow in {method.iterations} iterations")
@@ -53,9 +55,9 @@ def run_synflow(session: Session) -> None:
 
 def run_random(session: Session) -> None:
     """Random masks, drawn independently for every level; `like` gives each layer the density of another run's."""
-    start: Start = begin(session)
+    method, start = of_kind(session.experiment.method, Random), begin(session)
     network = session.network(start.rewind_point.parameters, start.dense.masks)
     for number, sparsity in levels_to_train(session, start):
         scores = uniform(network, session.experiment.network.seed, number)
-        masks = SCOPES[session.experiment.method.scope](scores, network.masks, sparsity)
+        masks = SCOPES[method.scope](scores, network.masks, sparsity)
         train_level(session, number, masks, network.parameters)

@@ -1,8 +1,10 @@
 """Magnitude pruning of one layer after the other, from the input on (P&B, B.6)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.drivers.start import begin
+from sifting.methods import LayerByLayer, of_kind
 from sifting.pruning.scopes import layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
 from sifting.rounds import Checkpoint, Mask, Round, layer_counts
@@ -15,9 +17,10 @@ def run(session: Session) -> None:
     Of each layer the last round that was not below counts. Its mask stays; with freeze = mask_and_weights the layer
     also keeps the values it had at the end of that round and is not trained any more. All other layers are rewound.
     """
-    method, start = session.experiment.method, begin(session)
+    method, start = of_kind(session.experiment.method, LayerByLayer), begin(session)
     prunable = [layer for layer, spec in enumerate(session.specs) if spec.prunable]
-    frozen, parameters = [], list(start.rewind_point.parameters)
+    frozen: list[int] = []
+    parameters = list(start.rewind_point.parameters)
     good, trained, number = start.dense, start.trained, start.number
     for position, layer in enumerate(prunable[: method.layers], 1):
         while number < method.max_iterations and position >= method.first_layer:
@@ -38,12 +41,12 @@ def run(session: Session) -> None:
 
 def prune(
     session: Session, result: Round, trained: Checkpoint, layer: int
-) -> tuple[tuple[Mask | None, ...], np.ndarray]:
+) -> tuple[tuple[Mask | None, ...], NDArray[np.float64]]:
     """Masks and nominal sparsities after prune_ratio of what is left of one layer went, by IMP's rule."""
     index = [number for number, spec in enumerate(session.specs) if spec.prunable].index(layer)
     ratios = result.ratios.copy()
-    ratios[index] += session.experiment.method.prune_ratio * (1 - ratios[index])
-    scores = [None] * len(session.specs)
+    ratios[index] += of_kind(session.experiment.method, LayerByLayer).prune_ratio * (1 - ratios[index])
+    scores: list[Mask | None] = [None] * len(session.specs)
     scores[layer] = magnitude(session.network(trained.parameters, result.masks))[layer]
     return layerwise(scores, result.masks, ratios[index], reference_threshold), ratios
 

@@ -1,14 +1,15 @@
 """Where pruning begins: behind the dense training, at the initial network, or where a restart says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sifting.architecture import LayerSpec
+from sifting.methods import Levels, OneShot, Random, of_kind
 from sifting.rounds import Checkpoint, Mask, Parameters, Round, counted_sparsities, layer_counts
 from sifting.run_directory import RunDirectory, find_runs, read_round_file
 from sifting.session import Session
@@ -46,7 +47,7 @@ def begin(session: Session) -> Start:
         empty = np.zeros(0, np.float32)
         untrained = Checkpoint(0, parameters, (None,) * len(parameters))
         return Start(1, Round(0, session.specs, ratios, masks, (), empty, (), empty), untrained, untrained, np.nan)
-    if getattr(method, "dense_run", None) is not None and not session.finished(0):
+    if isinstance(method, OneShot) and method.dense_run is not None and not session.finished(0):
         session.report(f"round 0 is that of {method.dense_run}")
         session.adopt(dense_round_of(find_runs([method.dense_run])[0], session.specs))
     dense = session.train(0, masks, ratios, parameters)
@@ -62,16 +63,17 @@ def dense_round_of(run: RunDirectory, specs: tuple[LayerSpec, ...]) -> Round:
     return replace(dense, specs=specs, ratios=counted_sparsities(dense.masks, specs))
 
 
-def levels_to_train(session: Session, start: Start) -> Iterator[tuple[int, float | list[Fraction]]]:
+def levels_to_train(session: Session, start: Start) -> Iterator[tuple[int, Any]]:
     """(number, sparsity) of the rounds that are not stored yet; so a finished run computes no scores.
 
-    `sparsity` is one number, or one for each prunable layer.
+    `sparsity` is one number, or one for each prunable layer; inputs.py sees to it that the scope can take it.
     """
     method = session.experiment.method
-    if getattr(method, "like", None) is not None:
+    levels: Mapping[int, float | list[Fraction]]
+    if isinstance(method, Random) and method.like is not None:
         levels = levels_of(find_runs([method.like])[0], session.specs)
     else:
-        levels = dict(enumerate(method.levels(session.experiment.network.init_sparsity), 1))
+        levels = dict(enumerate(of_kind(method, Levels).levels(session.experiment.network.init_sparsity), 1))
     for number, sparsity in levels.items():
         if number >= start.number and not session.finished(number):
             yield number, sparsity
