@@ -8,6 +8,8 @@ A run is (save_dir, prefix). Its files:
     PREFIX_input.in       the resolved input file, seed included; it runs as it stands
     PREFIX_input_until_N.in  the same for the rounds before N, where a restart changed settings
     PREFIX_run.json       versions, device, image source, seconds of each round
+    PREFIX_history.csv    a line for every validation, see history.py
+    PREFIX_tensorboard/   event files of every round, see tensorboard.py
     PREFIX_checkpoint.pkl the round in progress
     PREFIX_lock           held while a process works on the run
 """
@@ -372,7 +374,7 @@ class RunDirectory:
     def remove_rounds(self, first: int) -> None:
         """Delete the stored rounds from `first` on, the round in progress, and what the records say of them.
 
-        Findata goes, too: it covers all rounds, and follows from those that stay once the run goes on.
+        Findata and history go, too: they cover all rounds, and follow from those that stay once the run goes on.
 
         Raises:
             RunDirectoryError: rounds before `first` stay, and run.json is damaged; nothing is deleted then.
@@ -381,8 +383,12 @@ class RunDirectory:
         for number in self.rounds():
             if number >= first:
                 self.round_path(number).unlink()
-        for path in (self.checkpoint_path, self.path("findata.pkl"), self.path("run.json")):
+        for path in (self.checkpoint_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
             path.unlink(missing_ok=True)
+        for path in self.tensorboard_folder.glob("*/events.out.tfevents.*"):
+            number = path.suffix.removeprefix(".")
+            if number.isdigit() and int(number) >= first:
+                path.unlink()
         if record:
             timings = record.get("rounds", {})
             self.write_record({**record, "rounds": {n: timing for n, timing in timings.items() if int(n) < first}})
@@ -401,6 +407,13 @@ class RunDirectory:
     def append_log(self, content: str) -> None:
         with self._reporting_errors(self.path("out.dat")), open(self.path("out.dat"), "a", newline="") as file:
             file.write(content)
+
+    def write_history(self, content: str) -> None:
+        self._write(self.path("history.csv"), content.encode())
+
+    @property
+    def tensorboard_folder(self) -> Path:
+        return self.path("tensorboard")
 
     def write_input(self, content: str) -> None:
         self._write(self.path("input.in"), content.encode())

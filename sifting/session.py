@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sifting import history, tensorboard
 from sifting.architecture import LayerSpec, build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
@@ -26,11 +27,12 @@ SECONDS_PER_CALL = 0.5  # of the compiled loop: signals and progress wait that l
 
 
 class _History(NamedTuple):
-    """What findata, log and record keep of a finished round."""
+    """What findata, log, history and record keep of a finished round."""
 
     ratios: np.ndarray
     best_validation_error: np.float32
     log: str
+    lines: str  # of the history
     layers: tuple[LayerCount, ...]
 
 
@@ -80,7 +82,9 @@ class Session:
             shifts=draw_shifts(most, network.batch_size) if most else None,
         )
         self._rate = 0.0  # steps per second, from the last call
-        self._history = {number: self._summary(directory.read_round(number)) for number in directory.rounds()}
+        self._history: dict[int, _History] = {}
+        for number in directory.rounds():
+            self._remember(directory.read_round(number))
 
     @property
     def jit_compile(self) -> bool:
@@ -178,8 +182,8 @@ class Session:
         return result
 
     def finish(self) -> None:
-        """Bring log, findata and record in line with the stored rounds, also where a process was killed between
-        them, and record that no round is missing."""
+        """Bring log, findata, history and record in line with the stored rounds, also where a process was killed
+        between them, and record that no round is missing."""
         self._publish({}, finished=True)
 
     # --- one round
@@ -255,7 +259,19 @@ class Session:
     def _summary(result: Round) -> _History:
         lines = log_lines(result.validation_steps, result.training_errors, result.validation_errors)
         counts = layer_counts(result.masks, result.specs)
-        return _History(result.ratios, result.best_validation_error, lines + log_summary(result), counts)
+        log = lines + log_summary(result)
+        return _History(result.ratios, result.best_validation_error, log, history.lines(result), counts)
+
+    def _remember(self, result: Round, new: bool = False) -> None:
+        """Keep what the records say of a stored round, and write its events for TensorBoard; those of an old one
+        only if they are missing."""
+        number, network = result.number, self.experiment.network
+        self._history[number] = self._summary(result)
+        paths = tensorboard.event_paths(self._directory, number)
+        if self.experiment.io.tensorboard and (new or not all(path.exists() for path in paths)):
+            first = network.rest_it if network.restart else min(self._history)
+            settings = self.experiment.to_text() if number == first else ""
+            tensorboard.write_round(self._directory, result, self._image_set.shape[0], settings)
 
     def _write_log(self, lines: str = "") -> None:
         """The log of all finished rounds, then `lines` of the one in progress."""
@@ -270,13 +286,15 @@ class Session:
     def _store(self, result: Round, **timing: float) -> None:
         """A finished round, and what follows from it."""
         self._directory.write_round(result)
-        self._history[result.number] = self._summary(result)
+        self._remember(result, new=True)
         self._publish({str(result.number): timing} if timing else {})
 
     def _publish(self, timings: dict[str, dict], finished: bool = False) -> None:
-        """Log, findata and record of the stored rounds; `timings`: of a round that was just trained."""
+        """Log, findata, history and record of the stored rounds; `timings`: of a round that was just trained."""
         self._write_log()
         self._write_findata()
+        entries = (self._history[number].lines for number in sorted(self._history))
+        self._directory.write_history(history.header(self.specs) + "".join(entries))
         record = {**self._directory.read_record(), "finished": finished}
         if timings:
             record["device"] = describe_device()

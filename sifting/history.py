@@ -1,0 +1,66 @@
+"""PREFIX_history.csv: one line a validation, all rounds in order, made of the stored rounds alone.
+
+    round                the number of the round
+    step                 of its training: the errors are those before the update of this step
+    validation_error     1 - accuracy on the validation images
+    training_error       1 - accuracy on the batch of this step
+    mean_training_error  mean over the batches since the validation before, that of this step included
+    density              u of all prunable layers together, biases not counted
+    density_L            u of layer L, L = 1, 2, ...; max-pools have none
+    connected_L          number of nodes of layer L that keep at least one input weight
+
+Losses are not among the files of a run, and so not here.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sifting.architecture import LayerSpec
+from sifting.rounds import Round, density, layer_counts
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def columns(result: Round) -> Columns:
+    """The columns of one round, [validations] each: whole numbers int64, errors float32, densities float64."""
+    steps = np.array(result.validation_steps, np.int64)
+    after = np.concatenate([[0], steps[:-1] + 1])  # the first batch of each mean
+    means = [
+        np.mean(result.training_errors[first : step + 1], dtype=np.float64)
+        for first, step in zip(after, steps, strict=True)
+    ]
+    counts = layer_counts(result.masks, result.specs)
+    of_round = {
+        "density": density(result.masks, result.specs),
+        **{f"density_{count.layer + 1}": count.density for count in counts},
+        **{f"connected_{count.layer + 1}": count.connected for count in counts},
+    }
+    return {
+        "round": np.full(len(steps), result.number),
+        "step": steps,
+        "validation_error": result.validation_errors,
+        "training_error": result.training_errors[steps],
+        "mean_training_error": np.array(means, np.float32),
+        **{name: np.full(len(steps), value) for name, value in of_round.items()},
+    }
+
+
+def history(rounds: Iterable[Round]) -> Columns:
+    """The columns of several rounds of one architecture, joined; {} without rounds."""
+    parts = [columns(result) for result in rounds]
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+
+def header(specs: Sequence[LayerSpec]) -> str:
+    """The first line of the file."""
+    layers = [number for number, spec in enumerate(specs, 1) if spec.has_weights]
+    fixed = ["round", "step", "validation_error", "training_error", "mean_training_error", "density"]
+    return ",".join([*fixed, *(f"{name}_{layer}" for name in ("density", "connected") for layer in layers)]) + "\n"
+
+
+def lines(result: Round) -> str:
+    """The lines of one round; numbers in as many digits as tell them apart in their own type."""
+    return "".join(",".join(map(str, row)) + "\n" for row in zip(*columns(result).values(), strict=True))

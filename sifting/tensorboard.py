@@ -1,0 +1,116 @@
+"""Event files for TensorBoard, made of the stored rounds: `tensorboard --logdir SAVE_DIR`.
+
+    PREFIX_tensorboard/rounds/      over the number of the round: best and last validation error, mean training error of
+                                    the last steps, density and connected nodes of every layer; the masks of the most
+                                    connected nodes of the first layer as an image; the settings as text
+    PREFIX_tensorboard/round_NNN/   over the steps of one round: validation error, and training error (the mean over
+                                    the batches since the validation before)
+
+Every round has one file in each folder, written when it is stored and replaced as a whole. So there is nothing to
+append to when a run goes on, and no event twice. The files need no more than TensorFlow; TensorBoard reads them.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from sifting.errors import RunDirectoryError
+from sifting.files import sync
+from sifting.history import columns
+from sifting.plates import image_plate, input_images
+from sifting.rounds import Round, density, layer_counts
+from sifting.run_directory import RunDirectory
+
+PLATE_NODES, PLATE_COLUMNS = 50, 10
+Value = tf.compat.v1.Summary.Value
+Step = tuple[int, list[Value]]
+
+
+def event_paths(directory: RunDirectory, number: int) -> tuple[Path, Path]:
+    """The files of one round: what it is over the rounds, and over its steps. In the order of the rounds by name."""
+    folder, name = directory.tensorboard_folder, f"events.out.tfevents.{number:06d}"
+    return folder / "rounds" / name, folder / f"round_{number:03d}" / name
+
+
+def write_round(directory: RunDirectory, result: Round, channels: int, settings: str = "") -> None:
+    """Write both files of a stored round, in place of what is there.
+
+    Args:
+        channels: of the images.
+        settings: text, such as an input file; shown if it is not empty.
+
+    Raises:
+        RunDirectoryError: they cannot be written.
+    """
+    stored = directory.round_path(result.number).stat().st_mtime
+    contents = [(result.number, _values_of_round(result, channels, settings))], _values_of_steps(result)
+    for path, steps in zip(event_paths(directory, result.number), contents, strict=True):
+        try:
+            _write(path, steps, stored)
+        except (OSError, tf.errors.OpError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise RunDirectoryError(
+                f"{path}: cannot be written ({reason}); what was written before is whole; accepted: a writable folder "
+                "with room, or [IO] tensorboard = false, then the same command again"
+            ) from None
+
+
+def _write(path: Path, steps: Iterable[Step], seconds: float) -> None:
+    """An event file; `seconds`: the time that its events bear. The temporary name is none that TensorBoard reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name("unfinished")
+    with tf.io.TFRecordWriter(str(temporary)) as writer:
+        writer.write(tf.compat.v1.Event(wall_time=seconds, file_version="brain.Event:2").SerializeToString())
+        for step, values in steps:
+            summary = tf.compat.v1.Summary(value=values)
+            writer.write(tf.compat.v1.Event(wall_time=seconds, step=step, summary=summary).SerializeToString())
+    sync(temporary)
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def _scalar(tag: str, value: float) -> Value:
+    return Value(tag=tag, simple_value=value)
+
+
+def _values_of_steps(result: Round) -> list[Step]:
+    table = columns(result)
+    return [
+        (int(step), [_scalar("validation_error", validation), _scalar("training_error", training)])
+        for step, validation, training in zip(
+            table["step"], table["validation_error"], table["mean_training_error"], strict=True
+        )
+    ]
+
+
+def _values_of_round(result: Round, channels: int, settings: str) -> list[Value]:
+    values = [
+        _scalar("validation_error/best", result.best_validation_error),
+        _scalar("validation_error/last", result.validation_errors[-1]),
+        _scalar("training_error/last", columns(result)["mean_training_error"][-1]),
+        _scalar("density/pruned layers", density(result.masks, result.specs)),
+    ]
+    for count in layer_counts(result.masks, result.specs):
+        values.append(_scalar(f"density/layer {count.layer + 1}", count.density))
+        values.append(_scalar(f"connected nodes/layer {count.layer + 1}", count.connected))
+    first = result.specs[0]
+    if first.is_dense:  # on images, which are square
+        values.append(_mask_image(result.mask_of(0).W, channels))
+    if settings:
+        text = tf.make_tensor_proto(f"```\n{settings}```")
+        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="text")
+        values.append(Value(tag="settings", tensor=text, metadata=tf.compat.v1.SummaryMetadata(plugin_data=plugin)))
+    return values
+
+
+def _mask_image(mask: "np.ndarray", channels: int) -> Value:
+    """The masks of the most connected nodes; a connected pixel shines in the colours of its channels."""
+    nodes = np.argsort(-np.count_nonzero(mask, axis=0), kind="stable")[:PLATE_NODES]
+    plate = image_plate(input_images((mask[:, nodes] != 0).astype(np.float32), channels), PLATE_COLUMNS)
+    height, width, _ = plate.shape
+    png = tf.io.encode_png(np.uint8(255 * plate)).numpy()
+    image = tf.compat.v1.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+    return Value(tag="masks of the most connected nodes/layer 1", image=image)

@@ -1,0 +1,138 @@
+"""The event files of a run, as TensorBoard itself reads them."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import interrupting, rounds_of, run
+
+from sifting.errors import Interrupted, RunDirectoryError
+from sifting.history import columns
+from sifting.inputs import read_experiment
+from sifting.rounds import density, layer_counts
+from sifting.run_directory import RunDirectory
+from sifting.signals import Signals
+from sifting.tensorboard import event_paths, write_round
+
+SIZES = {"scalars": 0, "images": 0, "tensors": 0}  # keep all events
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory, _ = run(tmp_path_factory.mktemp("whole") / "run")
+    return directory
+
+
+def read(directory, folder: str) -> EventAccumulator:
+    return EventAccumulator(str(directory.tensorboard_folder / folder), size_guidance=SIZES).Reload()
+
+
+def scalars(directory, folder: str) -> dict[str, list[tuple[int, float]]]:
+    events = read(directory, folder)
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def all_scalars(directory) -> dict:
+    return {path.name: scalars(directory, path.name) for path in sorted(directory.tensorboard_folder.iterdir())}
+
+
+def test_scalars_over_the_rounds(whole):
+    found = scalars(whole, "rounds")
+    rounds = rounds_of(whole)
+    counts = [layer_counts(result.masks, result.specs) for result in rounds]
+    expected = {
+        "validation_error/best": [result.best_validation_error for result in rounds],
+        "validation_error/last": [result.validation_errors[-1] for result in rounds],
+        "training_error/last": [np.mean(result.training_errors[6:11]) for result in rounds],
+        "density/pruned layers": [density(result.masks, result.specs) for result in rounds],
+        **{f"density/layer {i + 1}": [row[i].density for row in counts] for i in range(3)},
+        **{f"connected nodes/layer {i + 1}": [row[i].connected for row in counts] for i in range(3)},
+    }
+    assert sorted(found) == sorted(expected)
+    for tag, values in expected.items():
+        assert [step for step, _ in found[tag]] == [0, 1, 2, 3]
+        np.testing.assert_allclose([value for _, value in found[tag]], values, rtol=1e-6, err_msg=tag)
+
+
+def test_scalars_over_the_steps_of_a_round(whole):
+    for result in rounds_of(whole):
+        found, table = scalars(whole, f"round_{result.number:03d}"), columns(result)
+        assert sorted(found) == ["training_error", "validation_error"]
+        for tag, name in (("training_error", "mean_training_error"), ("validation_error", "validation_error")):
+            steps, values = zip(*found[tag], strict=True)
+            np.testing.assert_array_equal(steps, table["step"])
+            np.testing.assert_array_equal(np.array(values, np.float32), table[name])
+
+
+def test_the_plate_shows_the_masks_of_the_most_connected_nodes(whole):
+    """4 x 4 pixels are enlarged eightfold; the first tile is the most connected node's, a gap of one pixel after it."""
+    events = read(whole, "rounds").Images("masks of the most connected nodes/layer 1")
+    assert [event.step for event in events] == [0, 1, 2, 3]
+    mask = rounds_of(whole)[3].masks[0].W
+    plate = np.asarray(Image.open(io.BytesIO(events[3].encoded_image_string)))
+    assert plate.shape == (32, 6 * 33 - 1, 3) and np.all(plate[:, 32] == 255)
+    nodes = sorted(range(6), key=lambda node: -np.count_nonzero(mask[:, node]))
+    for place, node in enumerate(nodes):
+        tile = plate[::8, 33 * place : 33 * place + 32 : 8]
+        np.testing.assert_array_equal(tile, 255 * mask[:, node].reshape(3, 4, 4).transpose(1, 2, 0))
+
+
+def test_the_settings_are_an_input_file_that_gives_the_experiment(whole, tmp_path):
+    """Once, with the first round; the run's own seed in it."""
+    (event,) = read(whole, "rounds").Tensors("settings")
+    text = event.tensor_proto.string_val[0].decode()
+    assert event.step == 0 and text.startswith("```\n[IO]\n") and text.endswith("```")
+    (tmp_path / "again.in").write_text(text.strip("`"))
+    assert read_experiment([str(tmp_path / "again.in")]).network.seed == 1
+
+
+def test_an_interrupted_run_has_every_event_once(whole, tmp_path):
+    with Signals().handled() as signals, pytest.raises(Interrupted):
+        run(tmp_path / "run", kind=interrupting(2, 7), signals=signals)
+    directory, _ = run(tmp_path / "run")
+    assert all_scalars(directory) == all_scalars(whole)
+
+
+def test_rounds_trained_without_are_made_up_for_and_the_others_stay(whole, tmp_path):
+    directory, _ = run(tmp_path / "run", "IO.tensorboard=false", "IMP.max_iterations=2")
+    assert not directory.tensorboard_folder.exists()
+    run(tmp_path / "run", "IMP.max_iterations=3")
+    written = {path: path.stat().st_mtime_ns for path in directory.tensorboard_folder.rglob("events*")}
+    assert len(written) == 6
+    run(tmp_path / "run")
+    assert all_scalars(directory) == all_scalars(whole)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_what_a_killed_process_left_unfinished_is_no_event_file(whole, tmp_path):
+    directory, _ = run(tmp_path / "run", "IMP.max_iterations=1")
+    last, _ = event_paths(directory, 0)
+    (last.parent / "unfinished").write_bytes(last.read_bytes()[:50])
+    last.unlink()  # the pickle was stored, its events were not
+    directory, session = run(tmp_path / "run")
+    assert [call for call in session.trained if call[0] == 0] == [] and all_scalars(directory) == all_scalars(whole)
+
+
+def test_removed_rounds_take_their_events_along(tmp_path):
+    directory, _ = run(tmp_path / "run", "IMP.max_iterations=3")
+    foreign = directory.tensorboard_folder / "rounds" / "events.out.tfevents.1.somebody.else"
+    foreign.touch()
+    directory.remove_rounds(1)
+    left = sorted(directory.tensorboard_folder.rglob("events*"))
+    assert left == sorted([*event_paths(directory, 0), foreign])
+
+
+def test_a_convolution_has_no_plate(tmp_path):
+    directory, _ = run(tmp_path / "run", "Network.arch=c3,2:f5:x", "IMP.max_iterations=1")
+    assert read(directory, "rounds").Tags()["images"] == []
+
+
+def test_a_file_that_cannot_be_written_is_refused_in_one_line(whole, tmp_path):
+    directory = RunDirectory(tmp_path, "IMP")
+    directory.write_round(whole.read_round(0))
+    directory.tensorboard_folder.touch()
+    with pytest.raises(RunDirectoryError, match="IO. tensorboard = false, then the same command") as error:
+        write_round(directory, whole.read_round(0), 3)
+    assert "\n" not in str(error.value)
