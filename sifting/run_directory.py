@@ -361,7 +361,7 @@ class RunDirectory:
         self.checkpoint_path.unlink(missing_ok=True)
 
     def write_findata(
-        self, specs: tuple[LayerSpec, ...], ratios: Iterable[np.ndarray], best_validation_errors: Iterable[float]
+        self, specs: tuple[LayerSpec, ...], ratios: Iterable[np.ndarray], best_validation_errors: Iterable[np.floating]
     ) -> None:
         """The reference's list of 3: architecture, then ratios and best validation error of every round."""
         content = [

@@ -3,7 +3,7 @@
 import bisect
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from sifting.rounds import Checkpoint, LayerCount, Mask, Parameters, Round, laye
 from sifting.run_directory import Progress, RunDirectory, log_line, log_lines, log_summary
 from sifting.screen import Screen
 from sifting.signals import Signals
-from sifting.training import Trainer, build_optimizer, draw_shifts
+from sifting.training import Draw, Trainer, build_optimizer, draw_shifts
 
 SECONDS_PER_CALL = 0.5  # of the compiled loop: signals and progress wait that long
 
@@ -58,7 +58,7 @@ class Session:
         directory: RunDirectory,
         screen: Screen,
         signals: Signals,
-        rows: Callable | None = None,
+        rows: Draw | None = None,
     ):
         network = experiment.network
         configure_tensorflow(experiment)
@@ -289,7 +289,7 @@ class Session:
         self._remember(result, new=True)
         self._publish({str(result.number): timing} if timing else {})
 
-    def _publish(self, timings: dict[str, dict], finished: bool = False) -> None:
+    def _publish(self, timings: dict[str, dict[str, float]], finished: bool = False) -> None:
         """Log, findata, history and record of the stored rounds; `timings`: of a round that was just trained."""
         self._write_log()
         self._write_findata()
@@ -327,5 +327,5 @@ def describe_device() -> str:
     """The device that trains, in words."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
     return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
