@@ -70,7 +70,7 @@ class Screen:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
             self._live.start()
 
-    def update(self, step: int, errors: np.ndarray, validation_errors: list, rate: float) -> None:
+    def update(self, step: int, errors: np.ndarray, validation_errors: Sequence[np.floating], rate: float) -> None:
         """Steps before `step` are done. `errors`: of the last batches; `rate`: steps per second."""
         text = self._status(step, float(np.mean(errors[-100:])), validation_errors, rate)
         if self._live is not None:
@@ -94,7 +94,7 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def _status(self, step: int, training_error: float, validation_errors: list, rate: float) -> str:
+    def _status(self, step: int, training_error: float, validation_errors: Sequence[np.floating], rate: float) -> str:
         done = step - self._first_step
         seconds = time.monotonic() - self._began
         left = (self._steps - step) * seconds / max(done, 1)

@@ -14,9 +14,10 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Report
@@ -121,7 +122,7 @@ def _open(entry: Path) -> ImageSet:
         raise DataError(f"{entry}: is damaged; remove this folder, and it will be made again") from None
 
 
-def stamps(paths: Iterable[Path]) -> list[list]:
+def stamps(paths: Iterable[Path]) -> list[list[Any]]:
     """Names, sizes and times of source files, for an identity.
 
     Raises:
@@ -160,9 +161,9 @@ def write_split(folder: Path, prefix: str, columns: int, blocks: Iterable[tuple[
     np.save(folder / f"{prefix}labels.npy", np.concatenate(labels, dtype=np.int32))
 
 
-def mean_image(path: Path) -> np.ndarray:
+def mean_image(path: Path) -> NDArray[np.float32]:
     """The mean of the rows that write_rows wrote: float32 [columns], rounded from float64; sums are exact."""
-    mapped = np.load(path, mmap_mode="r")
+    mapped: np.memmap = np.load(path, mmap_mode="r")
     rows, columns = mapped.shape
     total = np.zeros(columns, dtype=np.int64)
     with open(path, "rb") as file:  # what is read through the map would count as memory of this process
@@ -170,7 +171,7 @@ def mean_image(path: Path) -> np.ndarray:
         for start in range(0, rows, 4096):
             block = np.fromfile(file, np.uint8, min(4096, rows - start) * columns)
             total += block.reshape(-1, columns).sum(axis=0, dtype=np.int64)
-    return (total / rows).astype(np.float32)
+    return np.asarray(total / rows, np.float32)
 
 
 def write_rows(path: Path, columns: int, blocks: Iterable[np.ndarray]) -> None:
@@ -190,7 +191,7 @@ def write_rows(path: Path, columns: int, blocks: Iterable[np.ndarray]) -> None:
     with open(path, "wb") as file:
         start = _write_header(file, (rows, columns))
         for block in blocks:
-            file.write(np.ascontiguousarray(block))
+            file.write(np.ascontiguousarray(block).data)
             rows += len(block)
             del block  # so that it is not kept while the next one is loaded
         file.seek(0)
@@ -198,13 +199,13 @@ def write_rows(path: Path, columns: int, blocks: Iterable[np.ndarray]) -> None:
             raise AssertionError("the header of an .npy file of bytes has a fixed length")
 
 
-def _write_header(file: Any, shape: tuple[int, int]) -> int:
+def _write_header(file: BinaryIO, shape: tuple[int, int]) -> int:
     """Returns the position behind the header, 128 for all shapes of up to 10**9 rows and columns."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return file.tell()
 
 
-def create_rows(path: Path, rows: int, columns: int) -> np.ndarray:
+def create_rows(path: Path, rows: int, columns: int) -> np.memmap:
     """A writable memory map, uint8 [rows, columns], all zero, whose space on disk is taken already.
 
     Raises:
@@ -212,4 +213,5 @@ def create_rows(path: Path, rows: int, columns: int) -> np.ndarray:
     """
     zeros = np.zeros((min(rows, 4096), columns), dtype=np.uint8)
     write_rows(path, columns, (zeros[: rows - start] for start in range(0, rows, 4096)))
-    return np.load(path, mmap_mode="r+")
+    mapped: np.memmap = np.load(path, mmap_mode="r+")
+    return mapped

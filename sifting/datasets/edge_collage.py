@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting import inputs
 from sifting.datasets import cache
@@ -147,30 +148,32 @@ def class_names(classes: int) -> tuple[str, ...]:
 # --- cells ---------------------------------------------------------------------------------------------------------
 
 
-def _projections() -> np.ndarray:
+def _projections() -> NDArray[np.float64]:
     """float64 [4, 64]: x cos phi + y sin phi of a cell's pixels, x, y = -3.5 ... 3.5, for the four orientations phi."""
     axis = np.arange(CELL) - (CELL - 1) / 2
     y, x = (plane.ravel() for plane in np.meshgrid(axis, axis, indexing="ij"))
     phi = np.deg2rad(ORIENTATIONS)[:, None]
-    return x * np.cos(phi) + y * np.sin(phi)
+    projections: NDArray[np.float64] = x * np.cos(phi) + y * np.sin(phi)
+    return projections
 
 
 PROJECTIONS = _projections()
 
 
-def edge(projection: np.ndarray, delta: np.ndarray) -> np.ndarray:
+def edge(projection: NDArray[np.float64], delta: NDArray[np.float64]) -> NDArray[np.float64]:
     """A sharp cell of positive polarity: clip(1.5*(projection - delta), -1, 1), float64 [..., 64].
 
     Args:
         projection: float64 [..., 64].
         delta: float64 [...], the edge's distance from the cell's centre in pixels.
     """
-    ramp = projection - delta[..., None]
+    ramp: NDArray[np.float64] = projection - delta[..., None]
     ramp *= SLOPE
-    return np.clip(ramp, -1, 1, out=ramp)
+    np.clip(ramp, -1, 1, out=ramp)
+    return ramp
 
 
-def second_moment(projection: np.ndarray) -> np.ndarray:
+def second_moment(projection: NDArray[np.float64]) -> NDArray[np.float64]:
     """E[p p'] of an edge p with delta ~ U(-1, 1), float64 [64, 64]. The random polarity makes its mean zero.
 
     Between the positions where some pixel starts or stops to saturate, p is linear in delta and p p' quadratic, for
@@ -186,13 +189,15 @@ def second_moment(projection: np.ndarray) -> np.ndarray:
     deltas = (kinks[:-1, None] + half_widths * (1 + points)).ravel()
     densities = (half_widths * weights).ravel() / 2
     edges = edge(projection, deltas)
-    return (edges * densities[:, None]).T @ edges
+    moment: NDArray[np.float64] = (edges * densities[:, None]).T @ edges
+    return moment
 
 
-def symmetric_root(matrix: np.ndarray) -> np.ndarray:
+def symmetric_root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The symmetric R with R R = matrix, for a positive semi-definite float64 [p, p]."""
     values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return root
 
 
 def assemble(grey: np.ndarray) -> np.ndarray:

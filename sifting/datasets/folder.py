@@ -116,7 +116,7 @@ def _image_files(folder: Path) -> list[str]:
     return [entry.name for entry in _scan(folder) if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()]
 
 
-def _scan(folder: Path) -> list[os.DirEntry]:
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
     """What is in a folder, hidden files and folders left out."""
     try:
         with os.scandir(folder) as entries:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting import inputs
 from sifting.datasets import cache
@@ -24,7 +25,7 @@ from sifting.errors import DataError
 TRAINING, VALIDATION = 0, 1
 
 
-def fit(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit(images: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and a factor F of the covariance, F'F = C = sum (x - mean)(x - mean)' / n.
 
     The rows of F are the centred images over sqrt(n), so that C needs no decomposition, whatever its rank; or, when
@@ -45,24 +46,27 @@ def fit(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def sample(
     mean: np.ndarray, factor: np.ndarray, count: int, rng: np.random.Generator, ridge: float = 0.0
-) -> np.ndarray:
+) -> NDArray[np.float64]:
     """mean + z F + sqrt(ridge) w with z, w ~ N(0, 1): float64 [count, p], Gaussian with covariance F'F + ridge*I."""
-    samples = mean + rng.standard_normal((count, len(factor))) @ factor
-    return samples + np.sqrt(ridge) * rng.standard_normal(samples.shape) if ridge else samples
+    samples: NDArray[np.float64] = mean + rng.standard_normal((count, len(factor))) @ factor
+    if ridge:
+        samples = samples + np.sqrt(ridge) * rng.standard_normal(samples.shape)
+    return samples
 
 
-def to_uint8(images: np.ndarray) -> np.ndarray:
+def to_uint8(images: np.ndarray) -> NDArray[np.uint8]:
     """Round to whole grey levels and clip to 0 ... 255.
 
     Rounding adds 1/12 to each variance. Clipping takes from it, and makes the excess kurtosis of a pixel negative:
     where pixels are often nearly black or white, some of a Gaussian lies beyond. docs/data.md has numbers.
     """
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.clip(np.rint(images), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def clipped(images: np.ndarray) -> int:
     """How many of these pixels to_uint8 clips."""
-    return np.count_nonzero((images < -0.5) | (images > 255.5))
+    return int(np.count_nonzero((images < -0.5) | (images > 255.5)))
 
 
 def generator(seed: int, split: int, label: int, channel: int) -> np.random.Generator:

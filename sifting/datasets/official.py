@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting import inputs, run_directory
 from sifting.datasets import cache, tfds
@@ -85,7 +86,7 @@ def _check_images(path: Path, images: Any, size: int) -> np.ndarray:
     return images
 
 
-def _check_labels(path: Path, labels: Any, count: int, accepted: range) -> np.ndarray:
+def _check_labels(path: Path, labels: Any, count: int, accepted: range) -> NDArray[np.int32]:
     span = f"{accepted[0]} ... {accepted[-1]}"
     try:
         labels = np.asarray(labels)
@@ -98,7 +99,8 @@ def _check_labels(path: Path, labels: Any, count: int, accepted: range) -> np.nd
     outside = labels[(labels < accepted[0]) | (labels > accepted[-1])]
     if len(outside):
         raise DataError(f"{path}: has the label {outside[0]}; accepted: {span}")
-    return labels.astype(np.int32) - np.int32(accepted[0])
+    numbered: NDArray[np.int32] = labels.astype(np.int32) - np.int32(accepted[0])
+    return numbered
 
 
 def _check_mean(path: Path, mean: Any, columns: int) -> np.ndarray:
@@ -208,10 +210,12 @@ class Official:
         while len(found) > 1 and found[-1] is None:
             found.pop()
         validation = _find(folder, self.validation_file)
+        paths = []
         for name, path in [*zip(self.training_files, found, strict=False), (self.validation_file, validation)]:
             if not path:
                 raise self._missing(f"{folder / name}: no such file")
-        return found, validation
+            paths.append(path)
+        return paths[:-1], paths[-1]
 
     def _missing(self, what: str) -> DataError:
         return DataError(
@@ -227,7 +231,7 @@ class Official:
                 with_mean = self.has_mean and path == training[0]
                 batch = read_batch(path, self.size, self.labels, with_mean)
                 self._check_role(path, batch, path == validation)
-                if with_mean:
+                if with_mean and batch.mean is not None:
                     np.save(entry / "mean.npy", batch.mean)
                 yield batch.images, batch.labels
                 del batch  # so that it is not kept while the next one is loaded

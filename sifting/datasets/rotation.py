@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from sifting import inputs
@@ -52,12 +53,13 @@ def operator(size: int, degrees: float) -> sparse.csr_array:
     return turn
 
 
-def valid_pixels(turn: sparse.csr_array) -> np.ndarray:
+def valid_pixels(turn: sparse.csr_array) -> NDArray[np.bool_]:
     """Which pixels have a source: bool [size*size]."""
-    return np.diff(turn.indptr) > 0
+    valid: NDArray[np.bool_] = np.diff(turn.indptr) > 0
+    return valid
 
 
-def rotate(images: np.ndarray, turn: sparse.csr_array) -> np.ndarray:
+def rotate(images: np.ndarray, turn: sparse.csr_array) -> NDArray[np.float64]:
     """Apply R to every plane, in float64.
 
     Args:
@@ -68,7 +70,8 @@ def rotate(images: np.ndarray, turn: sparse.csr_array) -> np.ndarray:
         float64, shaped like the images.
     """
     planes = images.reshape(-1, turn.shape[1]).T.astype(np.float64)
-    return (turn @ planes).T.reshape(images.shape)
+    rotated: NDArray[np.float64] = (turn @ planes).T.reshape(images.shape)
+    return rotated
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Progress:
     report: Report
     done: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._last = time.monotonic()
 
     def add(self, count: int) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,6 @@ def import_libraries() -> tuple[ModuleType, ModuleType]:
     return tensorflow, tensorflow_datasets
 
 
-def _features(features) -> tuple:
+def _features(features: Any) -> tuple[tuple[int | None, ...], Any, int]:
     """Shape and dtype of an image, number of classes."""
     return tuple(features["image"].shape), features["image"].np_dtype, features["label"].num_classes
