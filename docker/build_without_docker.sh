@@ -42,12 +42,12 @@ listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture
 settings = {}
 for name, value in re.findall(r"^(?:global|:env:)\.\.?([\w-]+)=(.*)$", listed, re.MULTILINE):
     words = ast.literal_eval(value).split()
-    if name.endswith("cert"):
-        print(*(f"--volume={word}:{word}:ro" for word in words), sep="\n")
-    else:
+    if not name.endswith("cert"):
         words = [word for word in words if not word.startswith(("/", "file:"))]
     if words:
         settings.setdefault(name, " ".join(words))  # variables come first in the list, and win
+for path in {value for name, value in settings.items() if name.endswith("cert")}:
+    print(f"--volume={path}:{path}:ro")
 lines = [f"{name} = {value}\n" for name, value in settings.items()]
 pathlib.Path(sys.argv[1]).write_text("".join(["[global]\n", *lines]))
 PYTHON
@@ -70,7 +70,9 @@ size() { buildah "${storage[@]}" images --format '{{.Size}}' "$1"; }
 run() {
     local container=$1 user=$2 entrypoint
     shift 2
-    mapfile -t entrypoint < <(buildah "${storage[@]}" inspect --format '{{join .OCIv1.Config.Entrypoint "\n"}}' "$container")
+    mapfile -t entrypoint < <(
+        buildah "${storage[@]}" inspect --format '{{join .OCIv1.Config.Entrypoint "\n"}}' "$container"
+    )
     buildah "${storage[@]}" run --isolation chroot --user "$user" --volume "$work/runs:/sifting/runs" "$container" -- \
         "${entrypoint[@]}" "$@"
 }
@@ -85,6 +87,7 @@ shown() {
 
 revision=$(git rev-parse --short HEAD)
 printf '# Images built and run without Docker\n\n'
+# shellcheck disable=SC2016
 printf 'By `docker/build_without_docker.sh %s` on %s: %s, Debian %s, revision %s, %d cores, %s GPU.\n' "$*" \
     "$(date -u +%F)" "$(buildah --version | cut -d' ' -f1-3)" "$suite" "$revision" "$(nproc)" \
     "$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' | grep -c . || true)"
@@ -103,8 +106,9 @@ for variant in "${@:-cpu}"; do
     shown "docker run --volume ./runs:/sifting/runs sifting:$variant inputs/quickstart.in" \
         run "$container" 1000 inputs/quickstart.in
     # A user without a name in the image, as after `docker run --user "$(id -u)"`.
-    shown "docker run --user 12345:12345 ... inputs/quickstart.in --set IO.save_dir=runs/other --set IMP.max_iterations=2" \
-        run "$container" 12345:12345 inputs/quickstart.in --set IO.save_dir=runs/other --set IMP.max_iterations=2
+    other=(inputs/quickstart.in --set IO.save_dir=runs/other --set IMP.max_iterations=2)
+    shown "docker run --user 12345:12345 --volume ./runs:/sifting/runs sifting:$variant ${other[*]}" \
+        run "$container" 12345:12345 "${other[@]}"
     shown "ls -ln runs/*" ls -ln --time-style=+ "$work/runs/quickstart" "$work/runs/other"
     buildah "${storage[@]}" rm "$container" > /dev/null
 done
