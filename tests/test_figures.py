@@ -20,6 +20,7 @@ from postprocess.figures.__main__ import draw_figure, list_figures, main, runs_b
 from postprocess.locality import displacement_maps
 from postprocess.masks import image_plate, layer_masks, pixel_map
 from sifting.datasets.image_set import ImageSet
+from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.inputs import read_experiment
 from sifting.rounds import density
@@ -328,10 +329,30 @@ def test_samples_of_classes(images):
         figure_module("pb-17").sample_rows(images, dataclasses.replace(random, images=images.images[::-1]))
 
 
-def test_table_1(reference, images):
-    _, numbers = draw("pb-17", reference)
-    assert numbers["table_1"]["images"] == np.bincount(images.labels, minlength=10).tolist()
-    assert numbers["table_1"]["total"] == 30
+def test_table_1(tmp_path, images, monkeypatch):
+    run = make_run(tmp_path / "run", "Data.dataset=ImageNet32", "Data.reclass=semantic")
+    monkeypatch.setattr(base, "load_images", lambda *_: dataclasses.replace(images, class_names=IMAGENET_NAMES))
+    figure, numbers = draw("table-1", run)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    head, *lines, total = (words[k : k + 6] for k in range(0, len(words), 6))
+    assert head[2:] == ["classes\nP&B", "classes\nImageNet32", "images\nP&B", "images\nImageNet32"]
+    counts = np.bincount(images.labels, minlength=10)
+    assert lines[0] == ["0", "DOG", "118", "118", "147873", str(counts[0])]
+    assert [line[3] for line in lines] == [line[2] for line in lines]  # as many classes as in the paper
+    assert [line[5] for line in lines] == [*map(str, numbers["images"])] == [*map(str, counts)]
+    assert total == ["", "TOTAL", "1000", "1000", "1281167", "30"]
+    assert numbers["paper"]["images"][8:] == [122701, 124282] and sum(numbers["paper"]["classes"]) == 1000
+
+
+def test_table_1_of_other_classes(tmp_path, images, monkeypatch):
+    """The families of the embedded images are not in the paper; images in their own classes have no table."""
+    monkeypatch.setattr(base, "load_images", lambda *_: dataclasses.replace(images, class_names=tuple("abcdefghij")))
+    run = make_run(tmp_path / "run", "Data.reclass=semantic")
+    figure, numbers = draw("table-1", run)
+    assert "paper" not in numbers and numbers["classes"] == [10] * 10
+    assert [text.get_text() for text in figure.axes[0].texts][4:8] == ["0", "a", "10", str(numbers["images"][0])]
+    with pytest.raises(RunDirectoryError, match="does not learn semantic classes; .*run inputs/pb/classes_semantic.in"):
+        draw("table-1", make_run(tmp_path / "plain"))
 
 
 def test_wide_histograms_have_wider_bins():
@@ -456,6 +477,7 @@ def test_runs_that_do_not_fit(tmp_path):
     [
         (["pb-2"], "pb-2: no run for imp: python -m sifting.run inputs/imp_3l1k.in; then give the folders"),
         (["pb-14", "snip={run}"], "pb-14: no run for synflow: python -m sifting.run inputs/pb/synflow.in"),
+        (["table-1", "{run}"], "its images are not known, as IMP_input.in is missing"),
         (["pb-2", "{run}/none"], "none: holds no rounds"),
         (["pb-0", "{run}"], "'pb-0' is not a figure; accepted: pb-1, pb-2"),
         ([], "no figure named; accepted: pb-1"),

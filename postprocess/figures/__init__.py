@@ -1,12 +1,14 @@
 """The figures of both papers, one module each: `python -m postprocess.figures NAME RUN_DIR [RUN_DIR ...]`.
 
-A figure is a module pb_N or redman_N of this package, called pb-N or redman-N on the command line, with
+A figure is a module pb_N or redman_N of this package, called pb-N or redman-N on the command line, or one of those
+that are in the papers without such a number (OTHERS), `table-1` and `movies`. It has
 
     a docstring     what the paper shows, and the choices made where its text leaves them open; its first line, a title
     ROLES           dict[str, str], in order: a role and the input file whose run takes it, {} if no run is needed
     NEEDS_IMAGES    bool: whether it looks at the images of the runs
     draw            (runs: Mapping[str, Sequence[RunDirectory]], options: base.Options) -> (Figure, dict): the figure,
                     and the numbers that it shows, by panel; they are written beside the picture as JSON
+    MOVIE           only of a figure that moves, True: draw gives an animation.Movie in place of the Figure
 """
 
 import pkgutil
@@ -17,6 +19,7 @@ from types import ModuleType
 from sifting.errors import InputError
 
 _MODULE = re.compile(r"(?:pb|redman)_\d+")
+OTHERS = ("table-1", "movies")
 
 
 def _in_order(name: str) -> tuple[str, int]:
@@ -25,10 +28,8 @@ def _in_order(name: str) -> tuple[str, int]:
 
 
 _modules = (module.name for module in pkgutil.iter_modules(__path__))
-FIGURES: dict[str, str] = {
-    name: f"{__name__}.{name.replace('-', '_')}"
-    for name in sorted((name.replace("_", "-") for name in _modules if _MODULE.fullmatch(name)), key=_in_order)
-}
+_numbered = sorted((name.replace("_", "-") for name in _modules if _MODULE.fullmatch(name)), key=_in_order)
+FIGURES: dict[str, str] = {name: f"{__name__}.{name.replace('-', '_')}" for name in (*_numbered, *OTHERS)}
 
 
 def figure_module(name: str) -> ModuleType:

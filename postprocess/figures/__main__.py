@@ -2,11 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import FIGURES, base, figure_module, panels, title
+from postprocess.figures import FIGURES, animation, base, figure_module, panels, title
 from sifting.errors import InputError
 from sifting.run_directory import RunDirectory, find_runs
 
@@ -50,7 +51,8 @@ def draw_figure(
 
     Args:
         runs: of each role.
-        output: .png, .pdf or .svg; default: NAME.png, as PREFIX_NAME.png beside the first run if there is one.
+        output: .png, .pdf or .svg, of a movie .mp4 or .gif; default: NAME.png, of a movie NAME.mp4 or, without ffmpeg,
+            NAME.gif; as PREFIX_NAME.png beside the first run if there is one.
 
     Returns:
         The picture, and the JSON beside it.
@@ -63,17 +65,44 @@ def draw_figure(
     options = options or base.Options()
     base.check_runs(name, module.ROLES, runs)
     runs = {role: runs[role] for role in module.ROLES}
-    if output is not None and output.suffix[1:].lower() not in FORMATS:
-        raise InputError(f"--output {output}: unknown format; accepted: a name that ends in .png, .pdf or .svg")
+    movie = _is_movie(module)
+    kind = picture_format(movie, output, options.report)
     if output is None:
-        output = next((group[0].path(f"{name}.png") for group in runs.values()), Path(f"{name}.png"))
+        output = next((group[0].path(f"{name}.{kind}") for group in runs.values()), Path(f"{name}.{kind}"))
     with panels.figure_style():
-        figure, numbers = module.draw(runs, options)
-        panels.save_figure(figure, output)
+        picture, numbers = module.draw(runs, options)
+        if movie:
+            animation.save_movie(picture, output)
+        else:
+            panels.save_figure(picture, output)
     beside = output.with_suffix(".json")
     about = {"figure": name, "title": title(module), "runs": base.describe_runs(module.ROLES, runs)}
     base.write_json(beside, about | {"numbers": numbers})
     return output, beside
+
+
+def picture_format(movie: bool, output: Path | None, report: Callable[[str], None]) -> str:
+    """That of the file name, or the default; `report` is called if the default is not the best one.
+
+    Raises:
+        InputError: the name has another ending, or that of a format which cannot be written here.
+    """
+    known, usable = (animation.FORMATS, animation.usable_formats()) if movie else (FORMATS, FORMATS)
+    if output is None:
+        if usable[0] != known[0]:
+            report(f"{known[0]} needs ffmpeg, which is not there: the movie is a {usable[0].upper()}")
+        return usable[0]
+    kind = output.suffix[1:].lower()
+    if kind not in usable:
+        reason = "needs ffmpeg, which is not there" if kind in known else "unknown format"
+        *others, last = (f".{name}" for name in usable)
+        accepted = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"--output {output}: {reason}; accepted: a name that ends in {accepted}")
+    return kind
+
+
+def _is_movie(module: ModuleType) -> bool:
+    return bool(getattr(module, "MOVIE", False))
 
 
 def list_figures() -> str:
@@ -98,9 +127,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="save_dir, DIR/PREFIX or a folder of seeds, in the order that --list shows, or ROLE=RUN_DIR",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help=".png, .pdf or .svg; default: PREFIX_NAME.png beside the first run"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=".png, .pdf or .svg, of movies .mp4 or .gif; default: PREFIX_NAME.png, or .mp4, beside the first run",
     )
-    parser.add_argument("--round", type=int, help="the round shown; default: the one that the paper shows, by density")
+    parser.add_argument(
+        "--round",
+        type=int,
+        help="the round shown, or whose most connected nodes a movie shows; default: that of the paper, by density",
+    )
     parser.add_argument(
         "--set",
         action="append",
