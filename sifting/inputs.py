@@ -114,6 +114,9 @@ class IO:
     cache_dir: str = key(
         "", text("a folder", lambda value: True), "folder of prepared images; empty: the user's cache folder"
     )
+    tensorboard: bool = key(
+        True, boolean(), "write event files into save_dir/PREFIX_tensorboard, see docs/interoperability.md"
+    )
 
 
 @dataclass(frozen=True)
@@ -393,15 +396,15 @@ def _collect(values: _Values, section: str, entries: Mapping[str, str], source: 
         values[section, canonical] = (value, source)
 
 
-def _names(sections: Iterable[str]) -> str:
-    return ", ".join(f"[{section}]" for section in sections)
-
 def _kind_of(section: str, name: str) -> Kind:
     """What a key accepts."""
     kind: Kind
     (kind,) = (entry.metadata["kind"] for entry in dataclasses.fields(SECTIONS[section]) if entry.name == name)
     return kind
 
+
+def _names(sections: Iterable[str]) -> str:
+    return ", ".join(f"[{section}]" for section in sections)
 
 
 def _resolve(values: _Values, sections: Mapping[str, str], files: str) -> Experiment:
