@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, panels
 from postprocess.figures.animation import FRAMES_PER_SECOND, Movie
 from postprocess.masks import effective_weights, weighted_images
 from sifting.errors import RunDirectoryError
@@ -136,11 +136,11 @@ def movie(frames: Sequence[Frame], curve: base.Curve, names: tuple[str, str]) ->
 
 def progress_panel(ax: Axes, curve: base.Curve) -> Line2D:
     """The best validation accuracy against u, in percent; returns the marker of the round that is shown."""
-    ax.plot(100 * curve.u, 100 * curve.mean, "o-", color=panels.BLUE, markersize=3, linewidth=1.2)
+    panels.accuracy_panel(ax, curve.u, curve.mean, curve.sd)
     (marker,) = ax.plot([], [], "o", color=panels.ORANGE, markersize=8)
-    drawing.density_axis(ax, "")
     ax.patch.set_visible(False)
     ax.tick_params(labelsize=8)
+    ax.set_ylabel("")
     ax.xaxis.label.set_fontsize(9)
     ax.set_title("best validation accuracy [%]", fontsize=9, pad=3)
     return marker
