@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
-from sifting.errors import RunDirectoryError, SiftingError
+from sifting.errors import Interrupted, RunDirectoryError, SiftingError
 from sifting.files import atomic_write
 
 
@@ -24,7 +24,7 @@ def run_command(command: Callable[[argparse.Namespace], None], parser: Parser, a
     try:
         command(parser.parse_args(arguments))
         sys.stdout.flush()
-    except SiftingError as error:
+    except (SiftingError, Interrupted) as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

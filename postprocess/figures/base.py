@@ -25,7 +25,7 @@ from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
 
 INPUTS = Path(__file__).resolve().parents[2]  # where the names in ROLES are found, in a checkout of the project
-_SMALL = "inputs/small.in"
+SCALES = ("full", "small")
 _FAR = 1.25  # a density is called another one from this factor on
 
 Runs = Mapping[str, Sequence[RunDirectory]]
@@ -64,7 +64,7 @@ def check_runs(figure: str, roles: Mapping[str, str], runs: Runs) -> None:
         raise RunDirectoryError(
             f"{figure}: no run for {commands}; then give the folders in the order {' '.join(roles)}, or as ROLE=DIR"
         )
-    expected = {role: [_settings(files) for files in ([name], [name, _SMALL])] for role, name in _known(roles).items()}
+    expected = {role: _versions(name) for role, name in _known(roles).items()}
     for role, group in runs.items():
         for run in group:
             own = _own_settings(run)
@@ -91,8 +91,7 @@ def describe_runs(roles: Mapping[str, str], runs: Runs) -> dict[str, dict]:
         found[role] = {"input": roles.get(role), "seeds": [run.read_record().get("seed") for run in group]}
         own = _own_settings(group[0])
         if own is not None and role in known:
-            versions = [_settings([known[role]]), _settings([known[role], _SMALL])]
-            found[role]["departures"] = min((_different(own, settings) for settings in versions), key=len)
+            found[role]["departures"] = min((_different(own, settings) for settings in _versions(known[role])), key=len)
     return found
 
 
@@ -101,8 +100,20 @@ def _known(roles: Mapping[str, str]) -> dict[str, str]:
     return {role: name for role, name in roles.items() if (INPUTS / name).exists()}
 
 
-def _settings(names: Sequence[str]) -> dict[str, dict]:
-    return _compared(read_experiment([str(INPUTS / name) for name in names]))
+def layered(name: str, scale: str) -> list[str]:
+    """An input file with those that scale it: inputs/small.in, then the small.in of its own folder, if there is one."""
+    if scale == "full":
+        return [name]
+    small = ["inputs/small.in", str(Path(name).with_name("small.in"))]
+    return [name, *(file for file in dict.fromkeys(small) if (INPUTS / file).exists())]
+
+
+def _versions(name: str) -> list[dict[str, dict]]:
+    """The settings of an input file at both scales."""
+    return [
+        _compared(read_experiment([str(INPUTS / file) for file in files]))
+        for files in (layered(name, scale) for scale in SCALES)
+    ]
 
 
 def _own_settings(run: RunDirectory) -> dict[str, dict] | None:
@@ -355,7 +366,7 @@ def read_rounds(runs: Sequence[RunDirectory], number: int) -> list[Round]:
 
 def pooled_mask(rounds: Sequence[Round], layer: int = 0) -> np.ndarray:
     """The nodes of all runs side by side, uint8 [inputs, runs * nodes], 1 where connected; layer from 0."""
-    return np.concatenate([(result.masks[layer].W != 0).astype(np.uint8) for result in rounds], axis=1)
+    return np.concatenate([(result.mask_of(layer).W != 0).astype(np.uint8) for result in rounds], axis=1)
 
 
 def mask_images(mask: np.ndarray) -> np.ndarray:

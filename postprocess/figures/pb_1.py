@@ -19,6 +19,7 @@ from postprocess.figures import base, drawing, panels
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
 NEEDS_IMAGES = True
+SEEDS = 4
 DENSITIES = (0.04, 0.01, 0.003)
 SIZES = 17
 NORMALISE = "batch"
@@ -57,7 +58,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
 
     place = base.shown_round(curve, options)
     result = group[0].read_round(place.number)
-    connections = input_connections(result.masks[0].W)
+    connections = input_connections(result.mask_of(0).W)
     sizes = np.unique(np.linspace(0, len(connections), SIZES).astype(int))
     images = base.load_images(group[0], options)
     found: dict = {"normalise": NORMALISE, "sizes": sizes} | place.numbers()

@@ -19,6 +19,8 @@ ROLES = {
     "random": "inputs/pb/classes_random.in",
 }
 NEEDS_IMAGES = False
+SEEDS = 4
+SMALL_SEEDS = 1
 LABELS = {
     "semantic": "semantic",
     "5semantic5random": "5 semantic / 5 random",

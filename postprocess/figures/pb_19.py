@@ -16,6 +16,8 @@ ROLES = {"imp": "inputs/imp_3l1k.in"} | {
     f"fraction_{part}": f"inputs/pb/fraction_{part}.in" for part in ("50", "30", "20", "10", "05", "02")
 }
 NEEDS_IMAGES = False
+SEEDS = 4
+SMALL_SEEDS = 2
 PARTS = {role: 100 if role == "imp" else int(role.split("_")[1]) for role in ROLES}
 LABELS = {role: f"{part} %" for role, part in PARTS.items()}
 DENSITY = 0.005

@@ -18,6 +18,7 @@ from sifting.datasets.image_set import ImageSet
 
 ROLES = {"imp": "inputs/redman/imp.in", "imp_clone": "inputs/redman/imp_clone.in"}
 NEEDS_IMAGES = True
+SEEDS = 3
 EXAMPLES, EXAMPLE_COLUMNS = 8, 4
 
 

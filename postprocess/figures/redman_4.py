@@ -21,6 +21,7 @@ ROLES = {
     "random": "inputs/redman/random.in",
 }
 NEEDS_IMAGES = True
+SEEDS = 3
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:

@@ -1,0 +1,466 @@
+"""`python -m postprocess.claims [NAME ...]` checks the claims of both papers against runs.
+
+A claim is a statistic of every seed, its effect, and a threshold: it holds if the mean over the seeds reaches the
+threshold. Statistics are such that a larger effect speaks for the claim. The thresholds were written down before the
+runs that decide (docs/claims.md). Runs are those that postprocess.reproduce makes; what is missing is run first.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from postprocess.command_line import Parser, output_file, run_command
+from postprocess.connectivity import binomial_excess, input_connections
+from postprocess.evaluation import removal_curve, removal_order
+from postprocess.figures import base, pb_16, redman
+from postprocess.kurtosis import participation_ratio
+from postprocess.locality import anisotropy, displacement_maps, locality_index
+from postprocess.masks import layer_masks
+from postprocess.receptive_field import layer_width
+from postprocess.reproduce import NeededRun, complete, needed_runs
+from sifting.errors import InputError
+from sifting.rounds import Round
+from sifting.run_directory import RunDirectory
+
+Seed = Mapping[str, RunDirectory]  # the run of each role, all of one seed
+TEN = redman.AFTER_TEN
+_IMP, _PB, _REDMAN = "inputs/imp_3l1k.in", "inputs/pb/", "inputs/redman/"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a paper.
+
+    Attributes:
+        source: paper and passage.
+        says: the claim.
+        statistic: what the effect is, in words.
+        threshold: what the mean effect has to reach.
+        roles: the input file of each role.
+        seeds: how many seeds decide at small scale.
+        effect: of one seed.
+    """
+
+    source: str
+    says: str
+    statistic: str
+    threshold: float
+    roles: Mapping[str, str]
+    seeds: int
+    effect: Callable[[Seed], float]
+
+    def effects(self, runs: base.Runs) -> np.ndarray:
+        """float64 [seeds]; runs: of each role, in the same order of seeds."""
+        return np.array(
+            [self.effect(dict(zip(runs, seed, strict=True))) for seed in zip(*runs.values(), strict=True)], float
+        )
+
+    def holds(self, effects: np.ndarray) -> bool:
+        return bool(np.mean(effects) >= self.threshold)
+
+
+# --- what the statistics are made of
+
+
+def at(run: RunDirectory, u: float | None = None) -> Round:
+    """The round nearest to a density; None: the one with the best validation accuracy."""
+    curve = base.read_curve([run])
+    return run.read_round(curve.best if u is None else curve.nearest(u))
+
+
+def L3(run: RunDirectory, u: float | None = None) -> float:
+    """Locality index of layer 1; 1: as a fully connected layer."""
+    return locality_index(at(run, u).masks[0].W)
+
+
+def mean_width(run: RunDirectory, u: float) -> float:
+    """Mean RF width of all nodes of layer 1 that have one, in pixels (Redman Fig. 4A)."""
+    return layer_width(at(run, u).masks[0].W).mean_converged
+
+
+def best_accuracy(run: RunDirectory) -> float:
+    return float(np.nanmax(base.read_curve([run]).accuracy))
+
+
+def gain(run: RunDirectory) -> float:
+    """The best validation accuracy of all rounds, less that of the dense round."""
+    return float(np.nanmax(base.read_curve([run]).gain))
+
+
+def accuracy_without(run: RunDirectory, order: str) -> float:
+    """Relative accuracy of the best round without half of the nodes of layer 1, removed in that order."""
+    result = at(run)
+    nodes = removal_order(input_connections(result.masks[0].W), order)
+    images = base.load_images(run, base.Options())
+    return float(removal_curve(result, images, nodes, [len(nodes) // 2], normalise="batch").relative[0])
+
+
+def colour_ratio(mask: np.ndarray) -> float:
+    """S_sc over S_dc, per pair of channels, at the displacements 1 <= |d| <= 3."""
+    maps = displacement_maps(mask)
+    size = len(maps.same) // 2
+    d = np.hypot(*np.mgrid[-size : size + 1, -size : size + 1])
+    near = (d >= 1) & (d <= 3)
+    return float((maps.same[near].sum() / 3) / (maps.different[near].sum() / 6))
+
+
+def centre_ratio(run: RunDirectory, u: float) -> float:
+    """Connections of an input in the central 16 x 16 pixels, over those of one outside (of 32 x 32)."""
+    connections = np.count_nonzero(at(run, u).masks[0].W, axis=1)
+    size = base.first_layer_size(at(run, u).specs)
+    planes = connections.reshape(-1, size, size)
+    inside = np.zeros((size, size), bool)
+    inside[size // 4 : -size // 4, size // 4 : -size // 4] = True
+    return float(planes[:, inside].mean() / planes[:, ~inside].mean())
+
+
+def trend(values: Sequence[float]) -> float:
+    """Spearman's rank correlation of values with their places: 1 if they rise all the way."""
+    ranks = np.argsort(np.argsort(values))
+    return float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])
+
+
+def turned_angle(run: RunDirectory) -> float:
+    """The pair of perpendicular directions that S_sc prefers at the best round, degrees counter-clockwise."""
+    return anisotropy(displacement_maps(at(run).masks[0].W).same).preferred_angle
+
+
+def effective_L3(run: RunDirectory, u: float, layer: int) -> float:
+    """Locality index of the effective masks of a layer, counted from 1."""
+    masks = base.dense_masks(at(run, u))
+    return locality_index(layer_masks(masks[:layer], "effective")[-1])
+
+
+def last_good_density(run: RunDirectory) -> float:
+    """Layer by layer: the largest of the densities at which every hidden layer is still as good as dense."""
+    curve = base.read_curve([run])
+    chosen = pb_16.good_rounds(curve, pb_16.pruned_layer(curve))
+    hidden = range(len(curve.specs) - 1)
+    densities = [curve.layer_density[curve.rounds.index(chosen[n]), 0, n] for n in hidden if n in chosen]
+    return float(max(densities)) if len(densities) == len(hidden) else 1.0
+
+
+def component_ratio(run: RunDirectory) -> float:
+    """Median participation ratio of 64 principal components, over that of 64 independent ones."""
+    (arrays,) = redman.analysed([run], "components", base.Options())
+    pca, ica = (
+        np.median(participation_ratio(arrays[f"{name}_weights"].reshape(len(arrays[f"{name}_weights"]), -1).T))
+        for name in ("pca", "ica")
+    )
+    return float(pca / ica)
+
+
+def kurtosis(run: RunDirectory) -> np.ndarray:
+    """Mean over nodes and classes of the kurtosis where each round starts, float64 [rounds] (Redman Fig. 4B)."""
+    (found,) = redman.analysed([run], "kurtosis", base.Options())
+    return np.array([float(found[n]["mean_within_class"]) for n in sorted(found) if n <= 10])
+
+
+def cavity_order(run: RunDirectory) -> float:
+    """Of the rounds n = 0 to 9: in how many the weights that are pruned next score higher than all later ones do."""
+    (found,) = redman.analysed([run], "cavity", base.Options())
+    ahead = []
+    for n in sorted(found)[:10]:
+        mean, scored = found[n]["mean"], found[n]["scored"]
+        later = slice(n + 2, None)
+        if scored[n + 1] and scored[later].sum():
+            ahead.append(mean[n + 1] > np.nansum(mean[later] * scored[later]) / scored[later].sum())
+    return float(np.mean(ahead))
+
+
+def cavity_sign(run: RunDirectory) -> float:
+    """Of the rounds n = 0 to 9: in how many the weights that are pruned next have a positive mean score."""
+    (found,) = redman.analysed([run], "cavity", base.Options())
+    return float(np.mean([found[n]["mean"][n + 1] > 0 for n in sorted(found)[:10] if found[n]["scored"][n + 1]]))
+
+
+# --- the claims
+
+
+def _variants(*names: str) -> dict[str, str]:
+    return {name: f"{_PB}{name}.in" for name in names}
+
+
+_ACCURACY_VARIANTS = _variants("prune_ratio_0.2", "rewind_500", "rewind_100", "rewind_0", "steps_5e5", "imp_global")
+_MINIMISERS = _variants("sgd_0.5", "sgd_0.02", "adam_0.01")
+_SIZES = _variants("widths_3l256", "widths_3l512", "widths_3l2k", "depths_4l1k", "depths_5l1k")
+_FRACTIONS = _variants("fraction_02", "fraction_05", "fraction_10", "fraction_20", "fraction_30", "fraction_50")
+_TASKS = _variants("classes_semantic", "classes_random")
+
+CLAIMS: dict[str, Claim] = {
+    "pb-gain": Claim(
+        "P&B 3, Fig. 1a", "IMP improves the validation accuracy over the dense network",
+        "best accuracy of all rounds less the dense one", 0.02, {"imp": _IMP}, 4, lambda seed: gain(seed["imp"]),
+    ),
+    "pb-tail": Claim(
+        "P&B 4, Fig. 1b", "C_in has a long tail: a few nodes keep many connections",
+        "variance of C_in over the binomial one, u = 1 %", 3, {"imp": _IMP}, 4,
+        lambda seed: binomial_excess(input_connections(at(seed["imp"], 0.01).masks[0].W), 3072).variance_ratio,
+    ),
+    "pb-matter": Claim(
+        "P&B 4, Fig. 1c", "the most connected nodes matter most",
+        "relative accuracy without the least connected half less that without the most connected half, best round",
+        0.1, {"imp": _IMP}, 4,
+        lambda seed: accuracy_without(seed["imp"], "least") - accuracy_without(seed["imp"], "most"),
+    ),
+    "pb-local": Claim(
+        "P&B 4, Fig. 2", "inputs connected to the same node lie close together", "L3 of layer 1, u = 1 %",
+        1.5, {"imp": _IMP}, 4, lambda seed: L3(seed["imp"], 0.01),
+    ),
+    "pb-colour": Claim(
+        "P&B 4, Fig. 2", "S_sc is above S_dc", "S_sc / S_dc per pair of channels, 1 <= |d| <= 3, u = 1 %",
+        1.05, {"imp": _IMP}, 4, lambda seed: colour_ratio(at(seed["imp"], 0.01).masks[0].W),
+    ),
+    "pb-axes": Claim(
+        "P&B 4, Fig. 2", "horizontal and vertical displacements are preferred", "axis_ratio of S_sc, u = 1 %",
+        1.1, {"imp": _IMP}, 4,
+        lambda seed: anisotropy(displacement_maps(at(seed["imp"], 0.01).masks[0].W).same).axis_ratio,
+    ),
+    "pb-rotated": Claim(
+        "P&B C.4, Fig. 20", "the preferred directions turn with the images, by 20 degrees",
+        "- |preferred angle - 20|, degrees, best round", -8, _variants("rotated"), 1,
+        lambda seed: -abs(turned_angle(seed["rotated"]) - 20),
+    ),
+    "pb-effective": Claim(
+        "P&B 5, Fig. 12, 15", "nodes of layer 2 see local features, too", "L3 of effective layer-2 masks, u = 0.3 %",
+        1.2, {"imp": _IMP}, 4, lambda seed: effective_L3(seed["imp"], 0.003, 2),
+    ),
+    "pb-oneshot": Claim(
+        "P&B B.1, Fig. 4", "oneshot masks are less localised than IMP's",
+        "mean RF width of oneshot over IMP's, u = 1 %", 1.1, {"imp": _IMP, **_variants("oneshot")}, 1,
+        lambda seed: mean_width(seed["oneshot"], 0.01) / mean_width(seed["imp"], 0.01),
+    ),
+    "pb-effective-method": Claim(
+        "P&B B.1", "IMP is the most effective of the methods",
+        "best accuracy of IMP less the best of oneshot, SNIP and SynFlow (pruned levels)", 0.0,
+        {"imp": _IMP, **_variants("oneshot", "snip", "synflow")}, 1,
+        lambda seed: best_accuracy(seed["imp"])
+        - max(float(np.nanmax(base.read_curve([seed[name]]).accuracy[1:])) for name in ("oneshot", "snip", "synflow")),
+    ),
+    "pb-snip": Claim(
+        "P&B B.1, Fig. 14", "SNIP's masks are somewhat local", "L3 of SNIP, u = 1 %",
+        1.5, _variants("snip"), 1, lambda seed: L3(seed["snip"], 0.01),
+    ),
+    "pb-synflow": Claim(
+        "P&B B.1, Fig. 14", "SynFlow's masks are not local", "1 / L3 of SynFlow, u = 10 %",
+        1 / 1.2, _variants("synflow"), 1, lambda seed: 1 / L3(seed["synflow"], 0.1),
+    ),
+    "pb-random-masks": Claim(
+        "P&B 4, Fig. 9", "randomly pruned nodes are not local", "1 / L3 of random masks, u = 1 %",
+        1 / 1.1, _variants("random"), 1, lambda seed: 1 / L3(seed["random"], 0.01),
+    ),
+    "pb-task": Claim(
+        "P&B 4, C.1, Fig. 5, 17", "local features need a task with structure",
+        "L3 of the semantic task over that of the random one, u = 0.7 %", 1.5, _TASKS, 2,
+        lambda seed: L3(seed["classes_semantic"], 0.007) / L3(seed["classes_random"], 0.007),
+    ),
+    "pb-task-gain": Claim(
+        "P&B C.1, Fig. 17b", "pruning gains more on the semantic task than on the random one",
+        "gain on the semantic task less that on the random one", 0.01, _TASKS, 2,
+        lambda seed: gain(seed["classes_semantic"]) - gain(seed["classes_random"]),
+    ),
+    "pb-data-gain": Claim(
+        "P&B C.3, Fig. 19b", "the smaller the training set, the smaller the gain",
+        "rank correlation of gain and size, 2 to 100 % of the images", 0.8, {**_FRACTIONS, "imp": _IMP}, 2,
+        lambda seed: trend([gain(run) for run in seed.values()]),
+    ),
+    "pb-data-local": Claim(
+        "P&B C.3, Fig. 19d", "the smaller the training set, the less local the masks",
+        "rank correlation of L3 and size, u = 0.5 %", 0.8, {**_FRACTIONS, "imp": _IMP}, 2,
+        lambda seed: trend([L3(run, 0.005) for run in seed.values()]),
+    ),
+    "pb-minimisers": Claim(
+        "P&B A, Fig. 6", "minimiser and learning rate do not decide whether masks are local",
+        "smallest L3 of SGD 0.5, SGD 0.02, Adam 0.01, u = 1 %", 1.5, _MINIMISERS, 1,
+        lambda seed: min(L3(run, 0.01) for run in seed.values()),
+    ),
+    "pb-sizes": Claim(
+        "P&B A, Fig. 7", "masks are local in networks of any width and depth",
+        "smallest L3 of widths 256, 512, 2k and depths 4, 5, u = 1 %", 1.5, _SIZES, 1,
+        lambda seed: min(L3(run, 0.01) for run in seed.values()),
+    ),
+    "pb-settings": Claim(
+        "P&B A, Fig. 8", "most settings of the pruning lead to the same best accuracy",
+        "share of 6 variants whose best accuracy is within 2 points of the standard one", 2 / 3,
+        {"imp": _IMP, **_ACCURACY_VARIANTS}, 1,
+        lambda seed: float(
+            np.mean(
+                [
+                    abs(best_accuracy(seed[name]) - best_accuracy(seed["imp"])) <= 0.02
+                    for name in _ACCURACY_VARIANTS
+                ]
+            )
+        ),
+    ),
+    "pb-layers": Claim(
+        "P&B 5, Fig. 16", "each layer of a deep network can be pruned below 1 % without loss",
+        "- the largest u of a hidden layer where it is last as good as dense", -0.01, _variants("layer_by_layer"), 1,
+        lambda seed: -last_good_density(seed["layer_by_layer"]),
+    ),
+    "pb-centre": Claim(
+        "P&B A, Fig. 10", "networks that perform well look at the centre of the image",
+        "connections of a central input over those of an outer one, u = 1 %", 1.2, {"imp": _IMP}, 4,
+        lambda seed: centre_ratio(seed["imp"], 0.01),
+    ),
+    "pb-64": Claim(
+        "P&B C.5, Fig. 21", "masks are local on images of 64 x 64 pixels, too", "L3 of layer 1, u = 0.3 %",
+        1.5, _variants("imagenet64"), 1, lambda seed: L3(seed["imagenet64"], 0.003),
+    ),
+    "pb-translated": Claim(
+        "P&B C.6, Fig. 22", "features emerge on randomly translated images, too", "L3 of layer 1, u = 8 %",
+        1.2, _variants("translated"), 1, lambda seed: L3(seed["translated"], 0.08),
+    ),
+    "redman-oneshot": Claim(
+        "Redman Fig. 1, 4A", "oneshot's receptive fields are wider than IMP's",
+        "mean RF width of oneshot over IMP's, s = 97.2 %", 1.1,
+        {"imp": f"{_REDMAN}imp.in", "oneshot": f"{_REDMAN}oneshot.in"}, 3,
+        lambda seed: mean_width(seed["oneshot"], TEN) / mean_width(seed["imp"], TEN),
+    ),
+    "redman-random": Claim(
+        "Redman Fig. 4A", "randomly pruned nodes have no small receptive fields",
+        "mean RF width of random pruning over IMP's, s = 97.2 %", 1.5,
+        {"imp": f"{_REDMAN}imp.in", "random": f"{_REDMAN}random.in"}, 3,
+        lambda seed: mean_width(seed["random"], TEN) / mean_width(seed["imp"], TEN),
+    ),
+    "redman-components": Claim(
+        "Redman Fig. 2", "independent components are local, principal ones are not",
+        "median participation ratio of PCA over that of ICA", 1.5, {"imp": f"{_REDMAN}imp.in"}, 1,
+        lambda seed: component_ratio(seed["imp"]),
+    ),
+    "redman-clone": Claim(
+        "Redman Fig. 3C", "no local receptive fields on the Gaussian clone",
+        "mean RF width on the clone over that on images, s = 97.2 %", 1.5,
+        {"imp": f"{_REDMAN}imp.in", "clone": f"{_REDMAN}imp_clone.in"}, 3,
+        lambda seed: mean_width(seed["clone"], TEN) / mean_width(seed["imp"], TEN),
+    ),
+    "redman-kurtosis": Claim(
+        "Redman Fig. 4B", "IMP increases the kurtosis of the preactivations",
+        "kurtosis after ten prunings less that of the dense network", 0.05, {"imp": f"{_REDMAN}imp.in"}, 3,
+        lambda seed: kurtosis(seed["imp"])[-1] - kurtosis(seed["imp"])[0],
+    ),
+    "redman-non-gaussian": Claim(
+        "Redman Fig. 4B", "IMP leads away from Gaussian preactivations, of either sign, and further than oneshot",
+        "|3 - kurtosis| of IMP less that of oneshot, s = 97.2 %", 0.01,
+        {"imp": f"{_REDMAN}imp.in", "oneshot": f"{_REDMAN}oneshot.in"}, 3,
+        lambda seed: abs(3 - kurtosis(seed["imp"])[-1]) - abs(3 - kurtosis(seed["oneshot"])[-1]),
+    ),
+    "redman-cavity-sign": Claim(
+        "Redman Fig. 5", "weights are pruned when their removal makes the preactivations less Gaussian",
+        "share of rounds where the weights pruned next have a positive mean cavity score", 0.8,
+        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_sign(seed["imp"]),
+    ),
+    "redman-cavity-order": Claim(
+        "Redman Fig. 5", "weights are pruned in the order of their cavity scores",
+        "share of rounds where the weights pruned next score higher than all that outlive them", 0.8,
+        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_order(seed["imp"]),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What runs say of a claim.
+
+    Attributes:
+        name: of the claim.
+        effects: float64 [seeds].
+        seeds: their numbers.
+    """
+
+    name: str
+    effects: np.ndarray
+    seeds: tuple[int, ...]
+
+    @property
+    def holds(self) -> bool:
+        return CLAIMS[self.name].holds(self.effects)
+
+    @property
+    def effect_text(self) -> str:
+        """The mean, and the range of several seeds."""
+        mean = f"{np.mean(self.effects):.3g}"
+        return f"{mean} [{self.effects.min():.3g}, {self.effects.max():.3g}]" if len(self.seeds) > 1 else mean
+
+    def line(self) -> str:
+        claim = CLAIMS[self.name]
+        answer = "yes" if self.holds else "no"
+        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
+        return (
+            f"{self.name}: {answer}. {claim.says} ({claim.source}).\n"
+            f"  {claim.statistic}: {self.effect_text} in {seeds}, threshold {claim.threshold:.3g}"
+        )
+
+    def row(self) -> str:
+        """Of the table in docs/claims.md."""
+        claim = CLAIMS[self.name]
+        cells = (
+            f"`{self.name}`",
+            f"{claim.says} ({claim.source})",
+            claim.statistic.replace("|", "\\|"),
+            f"{claim.threshold:.3g}",
+            self.effect_text,
+            str(len(self.seeds)),
+            "yes" if self.holds else "**no**",
+        )
+        return f"| {' | '.join(cells)} |"
+
+
+TABLE_HEAD = (
+    "| claim | says | statistic | at least | effect: mean [range] | seeds | holds |\n|---|---|---|---|---|---|---|"
+)
+
+
+def runs_of_claim(
+    claim: Claim, scale: str, seeds: Sequence[int] | None = None, assignments: Sequence[str] = ()
+) -> dict[str, list[NeededRun]]:
+    """The runs of each role, in the order of the seeds: 1, 2, ... unless they are named."""
+    return needed_runs(claim.roles, scale, seeds or range(1, claim.seeds + 1), assignments)
+
+
+def judge(name: str, needed: Mapping[str, Sequence[NeededRun]]) -> Verdict:
+    """The effect of every seed, from runs that are finished."""
+    runs = {role: [run.directory for run in group] for role, group in needed.items()}
+    return Verdict(name, CLAIMS[name].effects(runs), tuple(run.seed for run in next(iter(needed.values()))))
+
+
+def _claims_command(options: argparse.Namespace) -> None:
+    if options.list:
+        print("\n".join(f"{name}: {claim.says} ({claim.source})" for name, claim in CLAIMS.items()))
+        return
+    names = options.name or list(CLAIMS)
+    for name in names:
+        if name not in CLAIMS:
+            raise InputError(f"{name!r} is not a claim; accepted: {', '.join(CLAIMS)}")
+    needed = {name: runs_of_claim(CLAIMS[name], options.scale, None, options.set) for name in names}
+    if not complete(needed.values(), options.scale, options.dry_run):
+        return
+    verdicts = []
+    for name in names:
+        verdicts.append(judge(name, needed[name]))
+        print(verdicts[-1].line(), flush=True)
+    print(f"{sum(verdict.holds for verdict in verdicts)} of {len(verdicts)} claims hold")
+    if options.table is not None:
+        text = "\n".join([TABLE_HEAD, *(verdict.row() for verdict in verdicts)])
+        with output_file(options.table) as file:
+            file.write(f"{text}\n".encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m postprocess.claims", description="Check claims of both papers against runs, made if missing."
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help="default: all; --list shows them")
+    parser.add_argument("--scale", choices=base.SCALES, default="full", help="as of postprocess.reproduce")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="also write the rows of docs/claims.md")
+    parser.add_argument("--dry_run", action="store_true", help="show the runs only")
+    parser.add_argument("--list", action="store_true", help="all claims")
+    return run_command(_claims_command, parser, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

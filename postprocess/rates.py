@@ -1,0 +1,117 @@
+"""How long experiments will take, from the rate at which others trained."""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
+
+from sifting import datasets
+from sifting.architecture import LayerSpec, build_specs
+from sifting.datasets.image_set import ImageSet
+from sifting.dry_run import expected_rounds
+from sifting.inputs import Experiment
+from sifting.methods import LayerByLayer
+from sifting.quiet import native_messages_hidden
+
+_MEASURED_STEPS, _MEASURED_IMAGES = 3, 2000
+_FAR = 4  # steps of this many times the work of all measured ones are not extrapolated to
+
+
+class Rate(NamedTuple):
+    """Seconds of one training step of a measured experiment.
+
+    Attributes:
+        work: of a step, as `step_work` counts it.
+        seconds: of a step.
+    """
+
+    work: float
+    seconds: float
+
+
+def layers_of(experiment: Experiment) -> tuple[LayerSpec, ...]:
+    """The architecture. Raises InputError or DataError: as datasets.check."""
+    data = datasets.check(experiment)
+    return build_specs(experiment.network.arch, experiment.method.prune, data.shape, data.classes)
+
+
+def step_work(experiment: Experiment) -> float:
+    """Multiplications of one step, up to a factor: batch size times weights."""
+    return float(experiment.network.batch_size * sum(spec.parameters for spec in layers_of(experiment)))
+
+
+def estimated_rounds(experiment: Experiment) -> int:
+    """How many rounds the experiment will have.
+
+    Where they are not known beforehand, because pruning goes on until most nodes are disconnected: until a node of the
+    narrowest pruned layer keeps one connection on average, n_in (1 - prune_ratio)^rounds = 1. [LayerByLayer] does that
+    in one layer after the other.
+    """
+    known = expected_rounds(experiment)
+    if known is not None:
+        return known
+    inputs = [math.prod(spec.weight_shape[:-1]) for spec in layers_of(experiment) if spec.prunable]
+    per_prune = -math.log(1 - experiment.method.prune_ratio)
+    needed = [math.ceil(math.log(max(n, 2)) / per_prune) for n in inputs]
+    rounds = 1 + (sum(needed) if isinstance(experiment.method, LayerByLayer) else min(needed))
+    return min(rounds, getattr(experiment.method, "max_iterations", rounds))
+
+
+def recorded_rate(experiment: Experiment, record: dict) -> Rate | None:
+    """The median rate of a run's rounds, from its run.json; None: no round was timed."""
+    rates = [entry["steps_per_second"] for entry in record.get("rounds", {}).values() if "steps_per_second" in entry]
+    return Rate(step_work(experiment), 1 / float(np.median(rates))) if rates else None
+
+
+def measured_rate(experiment: Experiment) -> Rate:
+    """Train the network of an experiment for a few steps on random pixels. Takes seconds, most of them to compile."""
+    with native_messages_hidden():
+        from sifting.network import NetworkState, build_model, initial_parameters
+        from sifting.session import configure_tensorflow
+        from sifting.training import Trainer, build_optimizer
+    configure_tensorflow(experiment)
+    network, data, specs = experiment.network, datasets.check(experiment), layers_of(experiment)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (_MEASURED_IMAGES, math.prod(data.shape)), np.uint8)
+    labels = rng.integers(0, data.classes, _MEASURED_IMAGES).astype(np.int32)
+    mean = np.full(pixels.shape[1], 127.5, np.float32)
+    images = ImageSet(pixels, labels, pixels, labels, mean, data.shape, data.classes, "random pixels")
+    model = build_model(specs, data.shape)
+    NetworkState(model, specs).set_parameters(initial_parameters(specs, seed=0))
+    optimizer = build_optimizer(network.minimizer, network.learning_rate)
+    trainer = Trainer(model, optimizer, images, network.batch_size, jit_compile=network.jit_compile)
+    trainer.train(0, 0, _MEASURED_STEPS)  # compiles
+    began = time.perf_counter()
+    trainer.train(0, _MEASURED_STEPS, 2 * _MEASURED_STEPS)
+    return Rate(step_work(experiment), (time.perf_counter() - began) / _MEASURED_STEPS)
+
+
+def must_be_measured(rates: Sequence[Rate], experiments: Iterable[Experiment]) -> list[Experiment]:
+    """Experiments whose rate has to be measured before those of all can be told: the one with the most work in a step
+    and, where nothing is known at all, also the one with the least."""
+    ordered = sorted(experiments, key=step_work)
+    if not ordered or (rates and step_work(ordered[-1]) <= _FAR * max(rate.work for rate in rates)):
+        return []
+    return [ordered[-1]] if rates or step_work(ordered[0]) == step_work(ordered[-1]) else [ordered[0], ordered[-1]]
+
+
+def step_seconds(rates: Sequence[Rate], work: float) -> float:
+    """Seconds of a step: a + b work with a, b >= 0, fitted to the relative deviations of all rates by least squares.
+
+    Raises:
+        ValueError: there are no rates.
+    """
+    works, seconds = np.array(rates, float).reshape(-1, 2).T
+    if not works.size:
+        raise ValueError("no rates")
+    design = np.stack([np.ones_like(works), works / works.max()], axis=1) / seconds[:, None]
+    (overhead, slope), _ = nnls(design, np.ones_like(works))
+    return float(overhead + slope * work / works.max())
+
+
+def training_seconds(experiment: Experiment, rates: Sequence[Rate], rounds: int) -> float:
+    """Seconds that `rounds` rounds of an experiment take, without those of loading and validation."""
+    return rounds * experiment.network.steps * step_seconds(rates, step_work(experiment))

@@ -1,0 +1,304 @@
+"""`python -m postprocess.reproduce NAME [NAME ...]` runs what figures of the papers need, and draws them.
+
+A figure names the input files of its roles and how many seeds the paper shows. Every (input file, seed) is one run,
+trained and stored as `python -m sifting.run INPUT ... --seeds N` does it: what is finished is not run again, and what
+was interrupted continues. At `--scale small` inputs/small.in stands behind every input file, and behind that the
+small.in of the input file's own folder, if there is one.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from postprocess.command_line import Parser, run_command
+from postprocess.figures import FIGURES, base, figure_module, title
+from postprocess.figures.__main__ import draw_figure, picture_format
+from postprocess.rates import (
+    Rate,
+    estimated_rounds,
+    measured_rate,
+    must_be_measured,
+    recorded_rate,
+    training_seconds,
+)
+from sifting import launch
+from sifting.errors import DataError, InputError
+from sifting.inputs import Experiment, read_experiment
+from sifting.run_directory import RunDirectory
+from sifting.screen import duration
+from sifting.signals import Signals
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class NeededRun:
+    """One experiment of one seed.
+
+    Attributes:
+        files: input files, as `python -m sifting.run` takes them.
+        seed: its seed; the run is in save_dir/seed_N.
+        assignments: of --set.
+    """
+
+    files: tuple[str, ...]
+    seed: int
+    assignments: tuple[str, ...] = ()
+
+    @property
+    def experiment(self) -> Experiment:
+        """Raises InputError: a file or value that cannot be accepted."""
+        experiment = read_experiment([str(base.INPUTS / name) for name in self.files], self.assignments)
+        folder = str(Path(experiment.io.save_dir) / f"seed_{self.seed}")
+        return experiment.replace("IO", save_dir=folder).replace("Network", seed=self.seed)
+
+    @property
+    def directory(self) -> RunDirectory:
+        return launch.directory_of(self.experiment)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a needed run is.
+
+    Attributes:
+        done: rounds that are stored.
+        finished: whether it has ended.
+        rounds: how many there are, or probably will be.
+        rate: of its training; None: not known.
+    """
+
+    done: int
+    finished: bool
+    rounds: int
+    rate: Rate | None
+
+    @property
+    def state(self) -> str:
+        return "finished" if self.finished else f"{self.done} of about {self.rounds} rounds" if self.done else "missing"
+
+
+def runs_of(
+    figure: str, scale: str, seeds: Sequence[int] | None = None, assignments: Sequence[str] = ()
+) -> dict[str, list[NeededRun]]:
+    """The runs of each role of a figure.
+
+    Args:
+        scale: "full" or "small".
+        seeds: in place of 1, 2, ..., as many as the figure shows.
+
+    Raises:
+        InputError: there is no such figure.
+    """
+    module = figure_module(figure)
+    if seeds is None:
+        shown = getattr(module, "SEEDS", 1)
+        seeds = range(1, 1 + (shown if scale == "full" else getattr(module, "SMALL_SEEDS", shown)))
+    return needed_runs(module.ROLES, scale, seeds, assignments)
+
+
+def needed_runs(
+    roles: Mapping[str, str], scale: str, seeds: Sequence[int], assignments: Sequence[str] = ()
+) -> dict[str, list[NeededRun]]:
+    """One run for each seed of each role."""
+    return {
+        role: [NeededRun(tuple(base.layered(name, scale)), seed, tuple(assignments)) for seed in seeds]
+        for role, name in roles.items()
+    }
+
+
+def progress_of(run: NeededRun) -> Progress:
+    """How far a run is.
+
+    Raises:
+        RunDirectoryError: there is another experiment in its place, or a damaged one.
+    """
+    directory, experiment = run.directory, run.experiment
+    done = len(directory.rounds())
+    record = directory.read_record()
+    if done:
+        launch.settle(directory, experiment)
+    finished = done > 0 and bool(record.get("finished"))
+    rounds = done if finished else max(estimated_rounds(experiment), done)
+    return Progress(done, finished, rounds, recorded_rate(experiment, record))
+
+
+def estimate(
+    progress: dict[NeededRun, Progress], known: Sequence[Rate] = (), report: Callable[[str], None] = print
+) -> tuple[dict[NeededRun, float], list[Rate]]:
+    """Seconds of training that every run still needs.
+
+    Args:
+        known: rates beside those of the runs themselves.
+        report: called with one line if a rate has to be measured first.
+
+    Returns:
+        The seconds, 0 for finished runs; the rates that they follow from.
+    """
+    rates = [*known, *(one.rate for one in progress.values() if one.rate is not None)]
+    open_runs = {run.files: run.experiment for run, one in progress.items() if not one.finished}
+    for experiment in must_be_measured(rates, open_runs.values()):
+        report(
+            f"measuring the rate of {':'.join(map(str, experiment.network.arch))} "
+            f"at batches of {experiment.network.batch_size} ..."
+        )
+        rates.append(measured_rate(experiment))
+    return {
+        run: 0.0 if one.finished else training_seconds(run.experiment, rates, one.rounds - one.done)
+        for run, one in progress.items()
+    }, rates
+
+
+def plan_lines(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> list[str]:
+    """A table of runs, their states and the time they still need, and a line of totals."""
+    rows = [
+        (" ".join(run.files), str(run.seed), one.state, "" if one.finished else rough_duration(seconds[run]))
+        for run, one in progress.items()
+    ]
+    rows = [("input files", "seed", "state", "training"), *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*lines, totals(progress, seconds)]
+
+
+def totals(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
+    missing = sum(not one.finished for one in progress.values())
+    if not missing:
+        return f"all of {len(progress)} finished"
+    time_left = rough_duration(sum(seconds.values()))
+    return f"{len(progress) - missing} of {len(progress)} finished, {missing} to run: about {time_left} of training"
+
+
+def rough_duration(seconds: float) -> str:
+    """Two digits at most: 40 s, 12 min, 3.5 h, 12 days."""
+    for unit, size, least in (("days", 86400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
+        if seconds >= least * size:
+            value = seconds / size
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def list_lines(assignments: Sequence[str] = ()) -> list[str]:
+    """All figures with their runs and what is still to be trained, at full scale and small."""
+    columns = {}
+    for scale in base.SCALES:
+        needed = {name: _distinct([runs_of(name, scale, None, assignments)]) for name in FIGURES}
+        progress = {run: progress_of(run) for runs in needed.values() for run in runs}
+        seconds, _ = estimate(progress, report=lambda line: print(line, file=sys.stderr))
+        columns[scale] = [*(_cost(needed[name], progress, seconds) for name in FIGURES)]
+        columns[scale].append(_cost(list(progress), progress, seconds))
+    names = [*FIGURES, "all figures"]
+    titles = [*(title(figure_module(name)) for name in FIGURES), "(runs that figures share are counted once)"]
+    rows = [("figure", *base.SCALES, "shows"), *zip(names, *columns.values(), titles, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _cost(runs: Sequence[NeededRun], progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
+    missing = [run for run in runs if not progress[run].finished]
+    if not missing:
+        return f"{len(runs)} runs, finished" if runs else "no run"
+    return f"{len(missing)} of {len(runs)} runs, {rough_duration(sum(seconds[run] for run in missing))}"
+
+
+def _distinct(groups: Iterable[Mapping[str, Sequence[NeededRun]]]) -> list[NeededRun]:
+    """The runs of several figures, each once."""
+    return list(dict.fromkeys(run for roles in groups for runs in roles.values() for run in runs))
+
+
+def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dry_run: bool = False) -> bool:
+    """Show what is needed and how long it takes, and run what is missing.
+
+    Args:
+        groups: runs by role, as of needed_runs; each is run once.
+        dry_run: show only.
+
+    Returns:
+        Whether all runs are finished.
+
+    Raises:
+        SiftingError: refused input, or a run that failed. Interrupted: a signal came; the same call goes on.
+    """
+    progress = {run: progress_of(run) for run in _distinct(groups)}
+    for run in progress:
+        launch.check(run.experiment)
+    seconds, _ = estimate(progress)
+    print("\n".join(plan_lines(progress, seconds)), flush=True)
+    missing = [run for run, one in progress.items() if not one.finished]
+    if dry_run:
+        return not missing
+    began = time.monotonic()
+    for number, run in enumerate(missing, 1):
+        left = rough_duration(sum(seconds[later] for later in missing[number - 1 :]))
+        print(
+            f"\nrun {number} of {len(missing)}, about {left} left: {' '.join(run.files)}, seed {run.seed}", flush=True
+        )
+        try:
+            with Signals().handled() as signals:
+                launch.run(run.experiment, signals)
+        except DataError as error:
+            raise DataError(f"{error}{'; or use --scale small here' if scale == 'full' else ''}") from None
+        gc.collect()  # traced functions refer to themselves, and to the images on the device
+    if missing:
+        print(f"\n{len(missing)} runs in {duration(time.monotonic() - began)}")
+    return True
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    if options.list:
+        print("\n".join(list_lines(options.set)))
+        return
+    names = list(FIGURES) if options.name == [ALL] else options.name
+    if not names:
+        raise InputError(f"no figure named; accepted: {', '.join(FIGURES)}, {ALL}")
+    if options.output is not None and len(names) > 1:
+        raise InputError(f"--output {options.output}: accepted with one figure; several go to their default places")
+    needed = {name: runs_of(name, options.scale, _seeds(options.seeds), options.set) for name in names}
+    if not complete(needed.values(), options.scale, options.dry_run) or options.dry_run:
+        return
+    for name, roles in needed.items():
+        runs = {role: [run.directory for run in group] for role, group in roles.items()}
+        output = options.output or default_output(name, options.scale)
+        for path in draw_figure(name, runs, base.Options(None, options.set, print), output):
+            print(path, flush=True)
+
+
+def default_output(name: str, scale: str) -> Path:
+    """figures/SCALE/NAME.png, or the ending of a movie."""
+    return Path("figures", scale, f"{name}.{picture_format(getattr(figure_module(name), 'MOVIE', False), None, print)}")
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    seeds = text.split(",")
+    if not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds {text}: accepted: different whole numbers >= 0, such as 1,2,3")
+    return [int(seed) for seed in seeds]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m postprocess.reproduce",
+        description="Run what figures of the papers need, unless it is finished, and draw them.",
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help=f"such as pb-1; {ALL}: all figures")
+    parser.add_argument(
+        "--scale", choices=base.SCALES, default="full", help="full: as in the paper (default); small: embedded images"
+    )
+    parser.add_argument("--seeds", metavar="N,N,...", help="default: 1, 2, ..., as many as the paper shows")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs, as of sifting.run"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: figures/SCALE/NAME.png")
+    parser.add_argument("--dry_run", action="store_true", help="show the plan only")
+    parser.add_argument("--list", action="store_true", help="all figures, with what they still cost")
+    return run_command(_reproduce, parser, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
