@@ -70,9 +70,9 @@ size() { buildah "${storage[@]}" images --format '{{.Size}}' "$1"; }
 run() {
     local container=$1 user=$2 entrypoint
     shift 2
-    mapfile -t entrypoint < <(
-        buildah "${storage[@]}" inspect --format '{{join .OCIv1.Config.Entrypoint "\n"}}' "$container"
-    )
+    entrypoint=$(buildah "${storage[@]}" inspect \
+        --format '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' "$container")
+    mapfile -t entrypoint <<< "$entrypoint"
     buildah "${storage[@]}" run --isolation chroot --user "$user" --volume "$work/runs:/sifting/runs" "$container" -- \
         "${entrypoint[@]}" "$@"
 }
