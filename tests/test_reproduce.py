@@ -1,0 +1,190 @@
+"""reproduce: it needs the runs that the papers show, trains what is missing and nothing else, and says how long."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from postprocess import rates, reproduce
+from postprocess.figures import FIGURES, figure_module
+from postprocess.rates import Rate, estimated_rounds, must_be_measured, step_seconds, step_work
+from postprocess.reproduce import NeededRun, Progress, main, rough_duration, runs_of
+from sifting import launch
+from sifting.errors import Interrupted
+from sifting.run_directory import RunDirectory
+
+TINY = [
+    "Scale.width=0.01",
+    "Scale.steps=0.0002",
+    "Scale.images=0.01",
+    "Network.validate_step=10",
+    "IMP.max_iterations=3",
+]
+SETS = [word for assignment in TINY for word in ("--set", assignment)]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Runs and figures go below the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def no_measurement(monkeypatch):
+    """Machines differ; here a step takes a microsecond per thousand multiplications."""
+    monkeypatch.setattr(reproduce, "measured_rate", lambda experiment: Rate(work := step_work(experiment), work * 1e-9))
+
+
+def test_a_figure_needs_the_seeds_that_the_paper_shows():
+    runs = runs_of("redman-4", "small")
+    assert list(runs) == ["imp", "oneshot", "random"]
+    assert [run.seed for run in runs["oneshot"]] == [1, 2, 3]
+    assert runs["imp"][0].files == ("inputs/redman/imp.in", "inputs/small.in", "inputs/redman/small.in")
+    assert str(runs["imp"][1].directory) == str(RunDirectory("runs/redman/imp/seed_2", "small"))
+    assert runs_of("pb-2", "full")["imp"] == [NeededRun(("inputs/imp_3l1k.in",), 1)]
+    assert [run.seed for run in runs_of("pb-1", "full", [7, 9])["imp"]] == [7, 9]
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES])
+@pytest.mark.parametrize("scale", ["full", "small"])
+def test_all_runs_of_every_figure_are_accepted(name, scale):
+    for runs in runs_of(name, scale).values():
+        assert runs, f"{name} has a role without runs"
+        for run in runs:
+            launch.check(run.experiment)
+            assert run.experiment.network.seed == run.seed
+
+
+def test_a_finished_run_is_not_trained_again(monkeypatch, capsys, no_measurement):
+    command = ["pb-2", "--scale", "small", *SETS]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert "missing" in first and "0 of 1 finished" in first
+    picture = Path("figures/small/pb-2.png")
+    assert picture.exists() and json.loads(picture.with_suffix(".json").read_text())["figure"] == "pb-2"
+    assert RunDirectory("runs/imp_3l1k/seed_1", "small").rounds() == [0, 1, 2]
+
+    monkeypatch.setattr(launch, "run", None)
+    picture.unlink()
+    assert main(command) == 0
+    assert "all of 1 finished" in capsys.readouterr().out
+    assert picture.exists()
+
+
+def test_what_was_interrupted_continues(monkeypatch, capsys, no_measurement):
+    """The second of two runs is stopped; the same command finds the first one finished."""
+    trained = []
+    really = launch.run
+
+    def run(experiment, signals):
+        trained.append(experiment.network.seed)
+        if trained == [1, 2]:
+            raise Interrupted("SIGINT: everything finished is saved", 2)
+        return really(experiment, signals)
+
+    monkeypatch.setattr(launch, "run", run)
+    command = ["pb-2", "--scale", "small", "--seeds", "1,2", *SETS]
+    assert main(command) == 130
+    assert "everything finished is saved" in capsys.readouterr().err
+    assert not Path("figures").exists()
+    assert main(command) == 0
+    assert trained == [1, 2, 2]
+    assert "1 of 2 finished, 1 to run" in capsys.readouterr().out
+
+
+def test_another_experiment_in_the_place_of_a_run_is_refused(capsys, no_measurement):
+    assert main(["pb-2", "--scale", "small", *SETS]) == 0
+    capsys.readouterr()
+    assert main(["pb-2", "--scale", "small", *SETS, "--set", "Network.learning_rate=0.3"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "runs/imp_3l1k/seed_1/small: holds another experiment" in error and "learning_rate" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "no figure named"),
+        (["pb-99"], "'pb-99' is not a figure"),
+        (["pb-2", "--seeds", "1,1"], "--seeds 1,1: accepted"),
+        (["pb-2", "pb-3", "--output", "a.png"], "--output a.png"),
+        (["pb-2", "--set", "IMP.prune_ratio=2"], "[IMP] prune_ratio"),
+    ],
+)
+def test_refusals_are_one_line(arguments, problem, capsys, no_measurement):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert problem in error and error.count("\n") == 1
+
+
+def test_images_that_are_missing_lead_to_the_small_scale(capsys, no_measurement):
+    assert main(["pb-2"]) == 2
+    assert "--scale small" in capsys.readouterr().err
+
+
+def test_a_dry_run_trains_nothing(capsys, no_measurement, monkeypatch):
+    monkeypatch.setattr(launch, "run", None)
+    assert main(["pb-1", "--scale", "small", "--dry_run"]) == 0
+    assert "0 of 4 finished, 4 to run: about " in capsys.readouterr().out
+    assert not Path("runs").exists()
+
+
+def test_the_list_counts_shared_runs_once(no_measurement):
+    lines = reproduce.list_lines()
+    assert len(lines) == len(FIGURES) + 2
+    total = len({run for name in FIGURES for runs in runs_of(name, "small").values() for run in runs})
+    assert f"{total} of {total} runs, " in lines[-1]
+    assert lines[1 + list(FIGURES).index("pb-9")].split()[:3] == ["pb-9", "no", "run"]
+
+
+def test_the_number_of_rounds_is_that_of_real_runs():
+    """imp_3l1k.in small: 15 rounds (seeds 1 to 4); of a list of levels, as many as there are."""
+    assert estimated_rounds(runs_of("pb-1", "small")["imp"][0].experiment) == 15
+    assert estimated_rounds(runs_of("redman-4", "small")["random"][0].experiment) == 11
+
+
+def test_rates_are_fitted_and_told_apart():
+    """Seconds of a step are a + b work; far beyond what was measured they have to be measured first."""
+    found = [Rate(work, 2e-3 + 3e-9 * work) for work in (1e4, 1e6, 1e8)]
+    for work in (1e5, 1e9):
+        assert step_seconds(found, work) == pytest.approx(2e-3 + 3e-9 * work)
+    with pytest.raises(ValueError, match="no rates"):
+        step_seconds([], 1.0)
+    small, large = (runs_of("pb-2", scale)["imp"][0].experiment for scale in ("small", "full"))
+    assert must_be_measured([], [large, small]) == [small, large]
+    assert must_be_measured([Rate(step_work(small), 1e-3)], [small]) == []
+    assert must_be_measured([Rate(step_work(small), 1e-3)], [small, large]) == [large]
+
+
+def test_the_plan_adds_up():
+    """A run with 6 of 15 rounds needs 9 more: 9 rounds of 1500 steps at the measured 4 ms."""
+    (run,) = runs_of("pb-2", "small")["imp"]
+    rate = Rate(step_work(run.experiment), 4e-3)
+    progress = {run: Progress(6, False, 15, rate)}
+    seconds, _ = reproduce.estimate(progress)
+    assert seconds[run] == pytest.approx(9 * 1500 * 4e-3)
+    table = reproduce.plan_lines(progress, seconds)
+    assert "6 of about 15 rounds" in table[1] and "54 s" in table[1]
+
+
+def test_a_network_is_really_measured(monkeypatch):
+    monkeypatch.setattr(rates, "_MEASURED_IMAGES", 50)
+    experiment = runs_of("pb-2", "small", None, TINY)["imp"][0].experiment
+    rate = rates.measured_rate(experiment)
+    assert rate.work == step_work(experiment) and 0 < rate.seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "1.5 min"), (1500, "25 min"), (7200, "2.0 h"), (86400 * 13, "13 days")],
+)
+def test_rough_durations(seconds, text):
+    assert rough_duration(seconds) == text
+
+
+def test_every_figure_says_how_many_seeds():
+    """Those whose captions do; the others show one."""
+    several = {name: figure_module(name).SEEDS for name in FIGURES if hasattr(figure_module(name), "SEEDS")}
+    assert several == {"pb-1": 4, "pb-17": 4, "pb-18": 4, "pb-19": 4, "redman-3": 3, "redman-4": 3, "redman-5": 3}
