@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-all bench clean
+.PHONY: quickstart test test-all bench image clean
 
 # Two runs of a minute each, and one figure.
 quickstart: .venv/ready
@@ -20,6 +20,10 @@ test-all: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/step_time.py
 	$(BIN)/python benchmarks/postprocess.py
+
+# The Docker image without CUDA, built and tried without Docker; see docker/build_without_docker.sh for what it takes.
+image:
+	docker/build_without_docker.sh cpu
 
 # The environment is made anew when what it must hold has changed.
 .venv/ready: setup.cfg pyproject.toml

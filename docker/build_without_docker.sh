@@ -6,8 +6,8 @@
 #     apt-get install buildah debootstrap
 #     docker/build_without_docker.sh [cpu] [gpu] > docker/RESULT.md        # cpu where nothing is given
 #
-# WORK (default: sifting-image in the folder of temporary files) keeps base and downloads for the next time; it takes
-# 6 GB of disk for cpu, and 25 GB for gpu. SUITE (bookworm) and MIRROR are debootstrap's. The pip settings of this
+# WORK (default: sifting-image in the folder of temporary files) keeps images and downloads for the next time; it needs
+# 10 GB of disk for cpu, and 25 GB for gpu. SUITE (bookworm) and MIRROR are debootstrap's. The pip settings of this
 # machine (`pip config list`) are lent to the build, and are not in the image.
 #
 # What is built is the last commit. The report on stdout is Markdown; what the tools say goes to stderr.
@@ -24,12 +24,15 @@ trap 'buildah "${storage[@]}" rm --all > /dev/null' EXIT
 
 base() {
     buildah "${storage[@]}" inspect --type image sifting-base > /dev/null 2>&1 && return
+    local start=$SECONDS
+    rm -rf "$work/root"
     debootstrap --variant=minbase --include=ca-certificates,python3-venv "$suite" "$work/root" ${MIRROR:+"$MIRROR"} >&2
     local container
     container=$(buildah "${storage[@]}" from scratch)
     buildah "${storage[@]}" add "$container" "$work/root" / >&2
     buildah "${storage[@]}" commit --rm "$container" sifting-base >&2
     rm -r "$work/root"
+    printf 'The base took %d s.\n' $((SECONDS - start))
 }
 
 # Writes pip's settings as a file, and prints a --volume for each certificate of this machine that they name. Folders
@@ -62,6 +65,7 @@ build() {
     buildah "${storage[@]}" build --isolation chroot --file "$work/context/docker/Dockerfile" --tag "sifting:$1" \
         --build-arg BASE=localhost/sifting-base --build-arg VARIANT="$1" --build-arg REVISION="$revision" \
         --secret id=pip,src="$work/pip.conf" "${volumes[@]}" "$work/context" >&2
+    rm "$work/pip.conf"
 }
 
 size() { buildah "${storage[@]}" images --format '{{.Size}}' "$1"; }
@@ -91,14 +95,14 @@ printf '# Images built and run without Docker\n\n'
 printf 'By `docker/build_without_docker.sh %s` on %s: %s, Debian %s, revision %s, %d cores, %s GPU.\n' "$*" \
     "$(date -u +%F)" "$(buildah --version | cut -d' ' -f1-3)" "$suite" "$revision" "$(nproc)" \
     "$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' | grep -c . || true)"
-start=$SECONDS
 base
-printf 'The base took %d s.\n' $((SECONDS - start))
 
 for variant in "${@:-cpu}"; do
     start=$SECONDS
     build "$variant"
     container=$(buildah "${storage[@]}" from "sifting:$variant")
+    # buildah 1.28 mounts the image's volumes and those of `run --volume` in any order, and one may hide the other.
+    buildah "${storage[@]}" config --volume /sifting/runs- "$container"
     rm -rf "$work/runs" && install --directory --mode 1777 "$work/runs"
     printf '\n## sifting:%s\n\nBuilt in %d s; %s on disk, of which the base is %s.\n' "$variant" $((SECONDS - start)) \
         "$(size "sifting:$variant")" "$(size sifting-base)"
