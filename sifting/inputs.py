@@ -8,12 +8,12 @@ import configparser
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sifting import architecture
+from sifting import architecture, extensions, input_files
 from sifting.errors import InputError
 from sifting.keys import (
     FRACTION,
@@ -91,6 +91,20 @@ def _parse_deviation(value: str) -> str | float:
 DEVIATION = Kind(_parse_deviation, "layer, common, or a number > 0")
 
 
+DATASETS = ("ImageNet32", "ImageNet64", "CIFAR10", "EdgeCollage32", "npz", "folder")
+
+
+def _parse_dataset(value: str) -> str:
+    from sifting import datasets  # which imports this module, and also knows the data sets of extensions
+
+    if value not in datasets.DATASETS:
+        raise ValueError
+    return value
+
+
+DATASET = Kind(_parse_dataset, " or ".join(DATASETS))
+
+
 def _same_order(recorded: str, new: str) -> bool:
     """Files may move between two parts of a run, but TensorFlow Datasets has the images in another order."""
     return (recorded.partition(":")[0] == "tfds") == (new.partition(":")[0] == "tfds")
@@ -125,7 +139,7 @@ class Data:
 
     dataset: str = key(
         "ImageNet32",
-        choice("ImageNet32", "ImageNet64", "CIFAR10", "EdgeCollage32", "npz", "folder"),
+        DATASET,
         "the images; EdgeCollage32 is made on the spot and needs no files; npz, folder: your own",
     )
     dataloc: str = key(
@@ -317,16 +331,19 @@ def refusal(source: str, section: str, name: str, value: str, accepted: str) -> 
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def read_experiment(paths: Iterable[str], assignments: Iterable[str] = ()) -> Experiment:
+def read_experiment(paths: Sequence[str], assignments: Iterable[str] = (), source: str = COMMAND_LINE) -> Experiment:
     """Merge input files, later ones overriding earlier ones key by key, and check the result.
 
     Args:
         paths: input files.
-        assignments: "Section.key=value" from the command line, stronger than every file.
+        assignments: "Section.key=value", stronger than every file.
+        source: where the assignments come from, for error messages.
 
     Raises:
         InputError: one line that names file, section, key, value and what is accepted.
     """
+    extensions.load()
+    SECTIONS.update(METHODS)
     values: dict[tuple[str, str], tuple[str, str]] = {}  # (section, key): (text, source)
     sections: dict[str, str] = {}  # section: first source
     for path in paths:
@@ -337,10 +354,10 @@ def read_experiment(paths: Iterable[str], assignments: Iterable[str] = ()) -> Ex
         target, separator, value = assignment.partition("=")
         section, _, name = target.strip().partition(".")
         if not (separator and section.strip() and name.strip()):
-            raise InputError(f"{COMMAND_LINE} '{assignment}': accepted: Section.key=value, such as Network.steps=1e4")
-        sections.setdefault(section, COMMAND_LINE)
-        _collect(values, section, {name.strip().lower(): value.strip()}, COMMAND_LINE)
-    return _resolve(values, sections, ", ".join(paths))
+            raise InputError(f"{source} '{assignment}': accepted: Section.key=value, such as Network.steps=1e4")
+        sections.setdefault(section, source)
+        _collect(values, section, {name.strip().lower(): value.strip()}, source)
+    return _resolve(values, sections, ", ".join(paths) or source)
 
 
 def _read_file(path: str) -> dict[str, dict[str, str]]:
@@ -348,7 +365,7 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), default_section="")
     parser.SECTCRE = re.compile(r"\[(?P<header>[^]]+)\]$")  # by default, what follows ] would be ignored
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(input_files.find(path), encoding="utf-8-sig") as file:
             parser.read_file(file, source=path)
     except OSError as error:
         raise InputError(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
@@ -268,3 +269,22 @@ class MaskedConv2D(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "stride": self.stride,
         }
+
+
+@keras.saving.register_keras_serializable(package="sifting")
+class PixelInput(keras.layers.Layer):
+    """From pixels to what the networks see: (pixel - mean) * (1/255), [batch, n], pixels of any number type, 0 to 255.
+
+    Weights:
+        mean [n], not trainable: the mean training image.
+    """
+
+    def build(self, input_shape: Shape) -> None:
+        self.mean = self.add_weight(name="mean", shape=(input_shape[1],), initializer="zeros", trainable=False)
+        self.built = True
+
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        return (tf.cast(pixels, tf.float32) - self.mean) * np.float32(1 / 255)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape

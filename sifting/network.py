@@ -11,6 +11,11 @@ from sifting.random_streams import Stream, generator
 from sifting.rounds import Mask, Moments, Parameters, present
 
 
+def layer_name(index: int) -> str:
+    """That of layer `index` of the architecture in its model: layer_1, layer_2, ..., as users count them."""
+    return f"layer_{index + 1}"
+
+
 def build_model(
     specs: Sequence[LayerSpec], image_shape: tuple[int, int, int], decay: float = 0.99, centring: str = "reference"
 ) -> keras.Model:
@@ -23,7 +28,7 @@ def build_model(
 
     Returns:
         A model from float32 [batch, channels*height*width], channel-major, to logits [batch, classes]. Layer i of
-        the architecture is `model.get_layer(f"layer_{i}")`.
+        the architecture, i = 0, 1, ..., is `model.get_layer(layer_name(i))`.
     """
     channels, height, width = image_shape
     layers = [keras.Input((channels * height * width,), dtype="float32")]
@@ -31,7 +36,7 @@ def build_model(
     if spatial:
         layers += [keras.layers.Reshape(image_shape), keras.layers.Permute((2, 3, 1))]
     for index, spec in enumerate(specs):
-        name = f"layer_{index}"
+        name = layer_name(index)
         if spec.is_dense and spatial:
             layers.append(keras.layers.Permute((3, 1, 2)))  # flat inputs are channel-major everywhere
             spatial = False
@@ -101,7 +106,7 @@ class NetworkState:
     """Reads and sets the values of a model's layers, one entry a layer of the architecture."""
 
     def __init__(self, model: keras.Model, specs: Sequence[LayerSpec]):
-        self._layers = [model.get_layer(f"layer_{index}") for index in range(len(specs))]
+        self._layers = [model.get_layer(layer_name(index)) for index in range(len(specs))]
         self._specs = tuple(specs)
 
     def _variables(
@@ -141,6 +146,15 @@ class NetworkState:
             Moments(layer.running_mean.numpy(), layer.running_variance.numpy()) if spec.is_dense else None
             for layer, spec in zip(self._layers, self._specs, strict=True)
         )
+
+    def set_moments(self, values: Sequence[Moments | None], started: bool) -> None:
+        """Set the running moments. `started`: whether the next training batch is averaged into them, as after the
+        first step, or replaces them."""
+        for layer, moments in zip(self._layers, values, strict=True):
+            if moments is not None:
+                layer.running_mean.assign(moments.mean)
+                layer.running_variance.assign(moments.variance)
+                layer.started.assign(float(started))
 
     def reset_moments(self) -> None:
         for layer, spec in zip(self._layers, self._specs, strict=True):

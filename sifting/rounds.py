@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.architecture import LayerSpec
+from sifting.errors import DataError
 
 _T = TypeVar("_T")
 
@@ -101,6 +102,18 @@ class Round:
             if checkpoint.step == step:
                 return checkpoint
         raise KeyError(f"round {self.number} stored no checkpoint at step {step}")
+
+
+def stored_checkpoint(result: Round, step: int | None = None) -> Checkpoint:
+    """The checkpoint of `step`, or the last one for None. Raises DataError if there is none."""
+    if step is None and result.checkpoints:
+        return result.checkpoints[-1]
+    for checkpoint in result.checkpoints:
+        if checkpoint.step == step:
+            return checkpoint
+    accepted = ", ".join(str(checkpoint.step) for checkpoint in result.checkpoints) or "a round with stored weights"
+    where = "" if step is None else f" at step {step}"
+    raise DataError(f"round {result.number} stored no checkpoint{where}; accepted: {accepted}")
 
 
 class LayerCount(NamedTuple):

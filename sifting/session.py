@@ -15,7 +15,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
 from sifting.forward import MaskedNetwork
 from sifting.inputs import Experiment
-from sifting.network import NetworkState, build_model, initial_masks, initial_parameters
+from sifting.network import NetworkState, build_model, initial_masks, initial_parameters, layer_name
 from sifting.random_streams import Stream, device_key, generator
 from sifting.rounds import Checkpoint, LayerCount, Mask, Parameters, Round, layer_counts
 from sifting.run_directory import Progress, RunDirectory, log_line, log_lines, log_summary
@@ -173,7 +173,7 @@ class Session:
             self._network.set_masks(masks)
             self._network.reset_moments()
             self._trainer.reset_optimizer()
-        self._trainer.freeze([f"layer_{layer}" for layer in frozen])
+        self._trainer.freeze([layer_name(layer) for layer in frozen])
         with self._signals.deferred():
             result, seconds = self._train_steps(progress)
             steps_per_second = (self.experiment.network.steps + 1) / seconds

@@ -137,8 +137,8 @@ def keras_logits(result: Round, masks, image_set: ImageSet, step: int) -> np.nda
     state.set_masks(masks)
     for layer, values in enumerate(checkpoint.moments):
         if values is not None:
-            model.get_layer(f"layer_{layer}").running_mean.assign(values.mean)
-            model.get_layer(f"layer_{layer}").running_variance.assign(values.variance)
+            model.get_layer(f"layer_{layer + 1}").running_mean.assign(values.mean)
+            model.get_layer(f"layer_{layer + 1}").running_variance.assign(values.variance)
     x = (image_set.val_images.astype(np.float32) - image_set.mean) * np.float32(1 / 255)
     return model(x, training=False).numpy()
 

@@ -57,8 +57,8 @@ def test_forward_is_the_keras_model_in_validation_mode(arch):
     state.set_masks(network.masks)
     for layer, values in enumerate(moments):
         if values is not None:
-            model.get_layer(f"layer_{layer}").running_mean.assign(values.mean)
-            model.get_layer(f"layer_{layer}").running_variance.assign(values.variance)
+            model.get_layer(f"layer_{layer + 1}").running_mean.assign(values.mean)
+            model.get_layer(f"layer_{layer + 1}").running_variance.assign(values.variance)
     x = images_of(network, 11)
     keras_logits = model(x, training=False).numpy()
     logits, precise = (forward(network, tf.constant(x, dtype), moments) for dtype in (tf.float32, tf.float64))

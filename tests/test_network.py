@@ -209,7 +209,7 @@ def test_parameters_and_masks_round_trip():
     assert_same(state.parameters(), parameters)
     for index, mask in enumerate(masks):
         if mask is not None:
-            layer = model.get_layer(f"layer_{index}")
+            layer = model.get_layer(f"layer_{index + 1}")
             np.testing.assert_array_equal(layer.mask_W, mask.W)
             if mask.b is not None:
                 np.testing.assert_array_equal(layer.mask_b, mask.b)
@@ -245,7 +245,7 @@ def test_moments_are_read_and_reset():
     model(x, training=True)
     convolution, first, _ = state.moments()
     assert convolution is None
-    features = np.maximum(np.asarray(model.get_layer("layer_0")(x.reshape(50, 3, 8, 8).transpose(0, 2, 3, 1))), 0)
+    features = np.maximum(np.asarray(model.get_layer("layer_1")(x.reshape(50, 3, 8, 8).transpose(0, 2, 3, 1))), 0)
     features = features.transpose(0, 3, 1, 2).reshape(50, -1)
     np.testing.assert_allclose(first.mean, features.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(first.variance, features.var(axis=0), rtol=1e-4, atol=1e-4)
@@ -257,5 +257,5 @@ def test_moments_are_read_and_reset():
 def test_decay_and_centring_reach_every_dense_layer():
     model = build_model(specs_of("c3,4:f6:x"), SHAPE, decay=0.5, centring="exact")
     for index in (1, 2):
-        layer = model.get_layer(f"layer_{index}")
+        layer = model.get_layer(f"layer_{index + 1}")
         assert (layer.decay, layer.centring) == (0.5, "exact")

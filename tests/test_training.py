@@ -386,14 +386,14 @@ def test_resident_images_reach_rows_beyond_two_gigabytes(jit, tmp_path):
 def test_frozen_layers_do_not_move_by_a_bit_and_others_train(minimizer, jit):
     """W, b, gamma and beta, that is; their running moments follow the data. Freezing can change from round to round."""
     trainer, _ = trainer_of(arch="f8:f6:x", minimizer=minimizer, jit_compile=jit)
-    layers = [trainer.model.get_layer(f"layer_{index}") for index in range(3)]
+    layers = [trainer.model.get_layer(f"layer_{index + 1}") for index in range(3)]
 
     def values():
         return [[variable.numpy() for variable in layer.trainable_variables] for layer in layers]
 
     before = values()
     for frozen in ((), (0,), (1, 2)):
-        trainer.freeze([f"layer_{index}" for index in frozen])
+        trainer.freeze([f"layer_{index + 1}" for index in frozen])
         moments = layers[0].running_mean.numpy()
         trainer.train(5, 0, 6)
         after = values()
@@ -411,20 +411,20 @@ def test_freezing_nothing_traces_nothing_anew():
     kept = trainer._train
     trainer.freeze([])
     assert trainer._train is kept
-    trainer.freeze(["layer_0"])
+    trainer.freeze(["layer_1"])
     frozen = trainer._train
-    trainer.freeze(["layer_0"])
+    trainer.freeze(["layer_1"])
     assert trainer._train is frozen and frozen is not kept
 
 
 def test_a_frozen_layer_passes_gradients_on():
     """Plain SGD: the layers that are trained take the same first step as without freezing."""
     free, frozen = (trainer_of(arch="f8:f6:x", jit_compile=False)[0] for _ in range(2))
-    frozen.freeze(["layer_1"])
+    frozen.freeze(["layer_2"])
     for trainer in (free, frozen):
         trainer.train(5, 0, 1)
     for index in (0, 2):
-        one, other = (trainer.model.get_layer(f"layer_{index}") for trainer in (free, frozen))
+        one, other = (trainer.model.get_layer(f"layer_{index + 1}") for trainer in (free, frozen))
         for a, b in zip(one.trainable_variables, other.trainable_variables, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy())
 
@@ -455,7 +455,7 @@ def test_masked_weights_and_biases_do_not_move_by_a_bit(arch, minimizer, jit):
     state.set_parameters(moved)
     trainer.train(5, 0, 20)
     for index, (before, after) in enumerate(zip(moved, state.parameters(), strict=True)):
-        layer = trainer.model.get_layer(f"layer_{index}")
+        layer = trainer.model.get_layer(f"layer_{index + 1}")
         pairs = [(before.W, after.W, layer.mask_W)]
         pairs += [(before.b, after.b, layer.mask_b)] if before.b is not None else []
         for old, new, mask in pairs:

@@ -70,7 +70,7 @@ class Watched(Session):
     def _train_steps(self, progress):
         masks = []
         for index, spec in enumerate(self.specs):
-            layer = self._trainer.model.get_layer(f"layer_{index}")
+            layer = self._trainer.model.get_layer(f"layer_{index + 1}")
             values = (layer.mask_W, layer.mask_b) if spec.is_dense else (layer.mask_W,) if spec.has_weights else None
             masks.append(values and Mask(*(value.numpy() for value in values)))
         optimizer = [variable.numpy() for variable in self._trainer.optimizer.variables]

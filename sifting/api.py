@@ -1,0 +1,153 @@
+"""Experiments from Python, such as from a notebook: the names that `sifting` itself offers.
+
+    import sifting
+
+    experiment = sifting.load_experiment("inputs/quickstart.in", changes={"Network.seed": 3})
+    run = sifting.run_experiment(experiment)  # as `python -m sifting.run`; the same call again continues
+    for result in sifting.open_run("runs/quickstart"):
+        print(result.number, result.best_validation_error, result.masks[0].W.mean())
+
+Problems raise errors.SiftingError, whose message is the command's one line.
+"""
+
+import contextlib
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sifting import datasets, history, launch
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import RunDirectoryError
+from sifting.inputs import Experiment, read_experiment
+from sifting.rounds import Round
+from sifting.run_directory import RunDirectory, find_runs
+from sifting.signals import Signals
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Run:
+    """The rounds of a run, read from its directory whenever they are asked for; one in memory at a time.
+
+    `for result in run` gives every rounds.Round in order, `run[3]` round 3, `run[-1]` the last one, len(run) their
+    number. A round holds all that was stored of it: masks, checkpoints (weights and moments), errors.
+
+    Attributes:
+        directory: the files, see run_directory.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    def __repr__(self) -> str:
+        return f"<run {self.directory}: {len(self)} rounds>"
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the stored rounds, in order; they need not begin with 0."""
+        return self.directory.rounds()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Round]:
+        return map(self.directory.read_round, self.numbers)
+
+    def __getitem__(self, number: int) -> Round:
+        """Round `number`; -1, -2, ...: from the end. Raises RunDirectoryError if there is none, DataError if it is
+        damaged."""
+        numbers = self.numbers
+        if -len(numbers) <= number < 0:
+            number = numbers[number]
+        if number not in numbers:
+            accepted = f"one of {', '.join(map(str, numbers))}" if numbers else "a run with rounds"
+            raise RunDirectoryError(f"{self.directory}: has no round {number}; accepted: {accepted}")
+        return self.directory.read_round(number)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment as it was run, seed included. Raises RunDirectoryError if none is recorded, as for runs of
+        the TF1 code."""
+        path = self.directory.path("input.in")
+        if not path.exists():
+            raise RunDirectoryError(f"{path}: is not there; accepted: a run with its input file")
+        return read_experiment([str(path)])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """run.json: versions, device, seconds of each round; {} if there is none."""
+        return self.directory.read_record()
+
+    def history(self) -> history.Columns:
+        """The columns of PREFIX_history.csv by name, [validations of all rounds] each."""
+        return history.history(self)
+
+    def images(self, report: Callable[[str], None] = print) -> ImageSet:
+        """The images that it was trained on. Raises DataError if they are not there any more."""
+        return datasets.load(self.experiment, report)
+
+    def model(self, number: int = -1, step: int | None = None, pixels: bool = False) -> "keras.Model":
+        """The network of a round as a Keras model, see export.build: what OUT.keras holds."""
+        from sifting import export
+
+        return export.build(self, self[number], step, pixels)
+
+
+def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object] | None = None) -> Experiment:
+    """Read input files; later ones override earlier ones key by key, and `changes` all of them.
+
+    Args:
+        changes: "Section.key" to a value: text as in an input file, or a number, a boolean, a sequence of numbers, a
+            path; None: as an empty value there.
+
+    Raises:
+        InputError: one line that names file, section, key, value and what is accepted.
+    """
+    assignments = [f"{name}={_text(value)}" for name, value in (changes or {}).items()]
+    return read_experiment(list(map(os.fspath, paths)), assignments, "changes")
+
+
+def _text(value: object) -> str:
+    """A value as an input file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def run_experiment(experiment: Experiment, overwrite: bool = False, quiet: bool = False) -> Run:
+    """Run an experiment into its save_dir, or continue it: what `python -m sifting.run` does.
+
+    Args:
+        overwrite: delete the rounds that are in the way, and start anew.
+        quiet: show no progress.
+
+    Raises:
+        SiftingError: as the command refuses; TrainingDiverged and the like.
+        Interrupted: an interrupt, such as Jupyter's; everything was saved, and the same call continues.
+    """
+    launch.check(experiment, overwrite)
+    signals = Signals()
+    # Python hands signals to the main thread alone; elsewhere the run goes on until it has ended.
+    main = threading.current_thread() is threading.main_thread()
+    with signals.handled() if main else contextlib.nullcontext():
+        return Run(launch.run(experiment, signals, overwrite, io.StringIO() if quiet else None))
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """The run in a directory, ours or the TF1 code's.
+
+    Args:
+        path: save_dir; DIR/PREFIX where several runs share a folder; DIR/seed_N of a run over several seeds.
+
+    Raises:
+        RunDirectoryError: there is none, or several.
+    """
+    runs = find_runs([path])
+    if len(runs) > 1:
+        raise RunDirectoryError(f"{path}: holds {len(runs)} runs; accepted: one of them, such as {runs[0]}")
+    return Run(runs[0])

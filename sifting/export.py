@@ -1,0 +1,208 @@
+"""A trained network for other programs: `python -m sifting.export RUN_DIR --round N OUT`.
+
+    OUT.keras   a Keras model with its masks; `import sifting` lets keras.models.load_model load it
+    OUT.npz     the arrays, and beside it OUT_layer_L.npz, the masked weights of layer L = 1, 2, ... as scipy.sparse CSR
+    OUT         (no ending) a TensorFlow SavedModel; needs no sifting
+
+The network is what validation saw: the weights of the last stored step, or of --step, under the masks of the round,
+normalised with the running moments stored beside them. Its inputs are those of the experiment, float32 [n, 3*S*S],
+channel-major (c*S*S + y*S + x): (pixel - mean) * (1/255) with the mean training image. With --pixels it takes the
+pixels, 0 to 255, and has the mean in it; for that the images of the run must be there. It returns logits [n, classes].
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sifting import datasets
+from sifting.api import Run, open_run
+from sifting.architecture import LayerSpec
+from sifting.command_line import Parser, output_file, run_command
+from sifting.errors import RunDirectoryError
+from sifting.files import sync
+from sifting.quiet import native_messages_hidden
+from sifting.rounds import Mask, Parameters, Round, present, stored_checkpoint
+
+if TYPE_CHECKING:
+    import keras
+    from scipy import sparse
+
+ACCEPTED = "a name that ends in .keras or .npz, or the name of a new folder, without an ending, for a SavedModel"
+
+
+# --- the network ---------------------------------------------------------------------------------------------------
+
+
+def build(run: Run, result: Round, step: int | None = None, pixels: bool = False) -> "keras.Model":
+    """The network of one checkpoint as a Keras model from inputs (or pixels) to logits; see the module.
+
+    Layer L = 1, 2, ... of the architecture is model.get_layer("layer_L"), a MaskedDense, MaskedConv2D or max-pool.
+    It can be trained on: masks stay, running moments go on.
+
+    Args:
+        result: a round of the run.
+        step: of the checkpoint; None: the last one stored.
+        pixels: the model takes pixels, 0 to 255, and subtracts the mean itself.
+
+    Raises:
+        DataError: no such checkpoint; pixels: the images are not there.
+        RunDirectoryError: the run has no input file, which pixels and convolutions need.
+    """
+    checkpoint = stored_checkpoint(result, step)
+    settings = {}
+    if run.directory.path("input.in").exists():
+        network = run.experiment.network
+        settings = {"decay": network.batch_norm_beta, "centring": network.centring}
+    shape = _image_shape(run, result.specs)
+    mean = run.images(lambda line: print(line, file=sys.stderr)).mean if pixels else None
+    with native_messages_hidden():
+        import keras
+
+        from sifting.layers import PixelInput
+        from sifting.network import NetworkState, build_model
+    model = build_model(result.specs, shape, **settings)
+    state = NetworkState(model, result.specs)
+    state.set_parameters(checkpoint.parameters)
+    state.set_masks(result.masks)
+    state.set_moments(checkpoint.moments, started=checkpoint.step > 0)
+    if mean is None:
+        return model
+    model = keras.Sequential([keras.Input((len(mean),), dtype="float32"), PixelInput(name="pixels"), *model.layers])
+    model.get_layer("pixels").mean.assign(mean)
+    return model
+
+
+def _image_shape(run: Run, specs: Sequence[LayerSpec]) -> tuple[int, int, int]:
+    """(channels, height, width) of the inputs. A dense first layer takes them as they come."""
+    if specs[0].is_dense:
+        return specs[0].shape[0], 1, 1
+    return datasets.facts(run.experiment.data).shape
+
+
+# --- arrays --------------------------------------------------------------------------------------------------------
+
+
+def arrays(result: Round, step: int | None = None) -> dict[str, npt.NDArray[Any]]:
+    """All values of one checkpoint by name, for L = 1, 2, ...: layer_L_W, _b, _gamma, _beta, _mean, _variance, _mask_W
+    and _mask_b, float32, shaped as in rounds.Parameters, Moments and Mask. What a layer does not have is absent; W is
+    not masked. Also `round` and `step`, int64.
+
+    Raises:
+        DataError: no such checkpoint.
+    """
+    checkpoint = stored_checkpoint(result, step)
+    found: dict[str, npt.NDArray[Any]] = {"round": np.array(result.number), "step": np.array(checkpoint.step)}
+    for kinds, prefix in ((checkpoint.parameters, ""), (checkpoint.moments, ""), (result.masks, "mask_")):
+        for layer, values in enumerate(kinds, 1):
+            named = {} if values is None else values._asdict()
+            found |= {f"layer_{layer}_{prefix}{name}": value for name, value in named.items() if value is not None}
+    return found
+
+
+def masked_weights(parameters: Parameters, mask: Mask) -> "sparse.csr_array":
+    """W under its mask, float32 [n_in, n_out] as compressed sparse rows; a convolution's as [K*K*c_in, c_out].
+
+    What the mask keeps is stored, be it zero; what it prunes is not.
+    """
+    from scipy import sparse
+
+    kept = mask.W.reshape(-1, mask.W.shape[-1])
+    places = np.nonzero(kept)
+    return sparse.csr_array((parameters.W.reshape(kept.shape)[places], places), shape=kept.shape)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def write_keras(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
+    model = build(run, result, step, pixels)
+    return _replace(path, path.with_name(f"unfinished.{path.name}"), lambda part: model.save(part))
+
+
+def write_saved_model(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
+    if path.exists():
+        raise RunDirectoryError(f"{path}: is there already; accepted for a SavedModel: a name that is not taken")
+    model = build(run, result, step, pixels)
+    return _replace(
+        path,
+        path.with_name(f"unfinished.{path.name}"),
+        lambda part: model.export(part, "tf_saved_model", verbose=False),
+    )
+
+
+def write_arrays(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
+    from scipy import sparse
+
+    checkpoint = stored_checkpoint(result, step)
+    found = arrays(result, step)
+    if pixels:
+        found["mean"] = run.images(lambda line: print(line, file=sys.stderr)).mean
+    written = []
+    for layer, mask in enumerate(result.masks):
+        if mask is not None:
+            written.append(path.with_name(f"{path.stem}_layer_{layer + 1}.npz"))
+            with output_file(written[-1]) as file:
+                sparse.save_npz(file, masked_weights(present(checkpoint.parameters[layer]), mask))
+    with output_file(path) as file:
+        np.savez_compressed(file, **found)
+    return [path, *written]
+
+
+def _replace(path: Path, part: Path, write: Callable[[str], object]) -> list[Path]:
+    """Write `part`, then give it its name. Raises RunDirectoryError if that cannot be done."""
+    import tensorflow as tf
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(str(part))
+        if part.is_file():
+            sync(part)
+        os.replace(part, path)
+        sync(path.parent)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise RunDirectoryError(
+            f"{path}: cannot be written ({reason}); accepted: a place in a writable folder with room"
+        ) from None
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        elif part.is_file():
+            part.unlink()
+    return [path]
+
+
+WRITERS = {".keras": write_keras, ".npz": write_arrays, "": write_saved_model}
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m sifting.export", description="A trained network for other programs.")
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="save_dir, or DIR/PREFIX")
+    parser.add_argument("output", type=Path, metavar="OUT", help=ACCEPTED)
+    parser.add_argument("--round", type=int, required=True, metavar="N", help="number of the round; -1: the last one")
+    parser.add_argument("--step", type=int, metavar="N", help="step whose weights are taken; default: the last stored")
+    parser.add_argument("--pixels", action="store_true", help="the network takes pixels, 0 to 255; .npz: add the mean")
+    return run_command(_export_command, parser, arguments)
+
+
+def _export_command(options: argparse.Namespace) -> None:
+    output = options.output
+    if output.suffix not in WRITERS:
+        raise RunDirectoryError(f"{output}: unknown format; accepted: {ACCEPTED}")
+    run = open_run(options.run_dir)
+    for path in WRITERS[output.suffix](output, run, run[options.round], options.step, options.pixels):
+        print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
