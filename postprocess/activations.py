@@ -20,14 +20,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.architecture import layer_outputs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Moments, Round
+from sifting.rounds import Checkpoint, Mask, Moments, Round, present
+from sifting.rounds import stored_checkpoint as stored_checkpoint
 from sifting.statistics import ImageBlocks, LayerInputs, input_moments
 
 if TYPE_CHECKING:  # TensorFlow is for deeper layers only, and takes seconds to import
+    import tensorflow as tf
+
     from sifting.forward import MaskedNetwork
 
 NORMALISATIONS = ("stored", "batch", "none")
@@ -66,12 +70,12 @@ class LayerBlocks:
             for rows in blocks(network, len(block)):
                 yield self._through_layers(network, tf.cast(block[rows], self.dtype)).numpy()
 
-    def _through_layers(self, network: "MaskedNetwork", x):
+    def _through_layers(self, network: "MaskedNetwork", x: "tf.Tensor") -> "tf.Tensor":
         from sifting.forward import apply_layer
 
         with _full_precision():
             for layer in range(self.layer):
-                x = apply_layer(network, layer, x, self.moments and self.moments[layer])
+                x = apply_layer(network, layer, x, self.moments[layer] if self.moments else None)
         return x
 
 
@@ -108,7 +112,7 @@ def masked_network(
 
     check_image_shape(result, image_shape)
     masks = result.masks if masks is None else masks
-    return MaskedNetwork(result.specs, tuple(image_shape), stored_checkpoint(result, step).parameters, tuple(masks))
+    return MaskedNetwork(result.specs, image_shape, stored_checkpoint(result, step).parameters, tuple(masks))
 
 
 def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
@@ -120,17 +124,6 @@ def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
                 f"images of shape {tuple(image_shape)} give layer {layer + 1} {size} inputs; accepted: images of the "
                 f"shape that the run was trained on, which give {spec.shape[0]}"
             )
-
-
-def stored_checkpoint(result: Round, step: int | None = None) -> Checkpoint:
-    """The checkpoint of `step`, or the last one for None. Raises DataError if there is none."""
-    if step is None:
-        return result.checkpoints[-1]
-    for checkpoint in result.checkpoints:
-        if checkpoint.step == step:
-            return checkpoint
-    accepted = ", ".join(str(checkpoint.step) for checkpoint in result.checkpoints)
-    raise DataError(f"round {result.number} stored no checkpoint at step {step}; accepted: {accepted}")
 
 
 def network_moments(
@@ -181,7 +174,7 @@ def layer_inputs(
     check_normalisation(normalise)
     _check_dense(checkpoint, layer)
     stored = input_moments(source) if normalise == "batch" else checkpoint.moments[layer]
-    return LayerInputs(source, checkpoint.parameters[layer], None if normalise == "none" else stored)
+    return LayerInputs(source, checkpoint.parameters_of(layer), None if normalise == "none" else stored)
 
 
 def _check_dense(checkpoint: Checkpoint, layer: int) -> None:
@@ -234,7 +227,10 @@ def layer_inputs_of_images(
 
 def _same_masks(own: Sequence[Mask | None], others: Sequence[Mask | None]) -> bool:
     return all(
-        a is b or all(np.array_equal(mine, other) for mine, other in zip(a, b, strict=True))
+        a is b
+        or all(
+            np.array_equal(np.asarray(mine), np.asarray(other)) for mine, other in zip(a or (), b or (), strict=True)
+        )
         for a, b in zip(own, others, strict=True)
     )
 
@@ -248,7 +244,7 @@ class TopImages(NamedTuple):
     rows: int64 [nodes, count], which images; values: [nodes, count], their preactivations, before ReLU.
     """
 
-    rows: np.ndarray
+    rows: NDArray[np.int64]
     values: np.ndarray
 
 
@@ -262,7 +258,9 @@ def top_rows(blocks: Iterable[np.ndarray], count: int) -> TopImages:
     Raises:
         ValueError: count is not that.
     """
-    rows, values, start = None, None, 0
+    rows: np.ndarray | None = None
+    values: np.ndarray | None = None
+    start = 0
     for block in blocks:
         here = np.broadcast_to(np.arange(start, start + len(block))[:, None], block.shape)
         start += len(block)
@@ -271,7 +269,7 @@ def top_rows(blocks: Iterable[np.ndarray], count: int) -> TopImages:
         # The best so far stand first, so that a stable order keeps equal values in the order of the rows.
         best = np.argsort(-values, axis=0, kind="stable")[:count]
         rows, values = (np.take_along_axis(array, best, axis=0) for array in (rows, values))
-    if not 1 <= count <= start:
+    if rows is None or values is None or not 1 <= count <= start:
         raise ValueError(f"count = {count}: accepted: 1 to {start}, the number of images")
     return TopImages(rows.T, values.T)
 
@@ -307,8 +305,8 @@ def most_activating(
     """
     source = ImageBlocks(image_set.val_images, image_set.mean)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, normalise=normalise)
-    mask, parameters = result.masks[layer], inputs.parameters
-    nodes = slice(None) if nodes is None else np.asarray(nodes)
-    W = (parameters.W * mask.W)[:, nodes].astype(np.float64)
-    b = (parameters.b * mask.b)[nodes].astype(np.float64)
+    mask, parameters = result.mask_of(layer), inputs.parameters
+    taken = slice(None) if nodes is None else np.asarray(nodes)
+    W = (parameters.W * mask.W)[:, taken].astype(np.float64)
+    b = (present(parameters.b) * present(mask.b))[taken].astype(np.float64)
     return top_rows((x @ W + b for x in inputs), count)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -44,7 +45,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.inputs import Experiment, read_experiment
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Round, connected_fraction, density
+from sifting.rounds import Round, connected_fraction, density, present
 from sifting.run_directory import RunDirectory, find_runs
 from sifting.statistics import ImageBlocks
 
@@ -54,7 +55,7 @@ REMOVAL_SIZES = 11
 COMPONENTS = 64  # Redman et al.
 SMALLEST_AMPLITUDE = 0.01  # of the fourfold harmonic, below which no preferred angle is shown
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Any]  # arrays, and numbers, which become arrays without dimensions in the files
 
 
 class NotDefined(Exception):
@@ -152,12 +153,13 @@ class Run:
     @cached_property
     def pruned_in(self) -> np.ndarray:
         """The round in which each first-layer weight is pruned, see postprocess.cavity.pruning_round."""
-        return pruning_round([self.round(number).masks[0].W for number in self.numbers])
+        return pruning_round([self.round(number).mask_of(0).W for number in self.numbers])
 
     @cached_property
     def image_set(self) -> ImageSet:
         with native_messages_hidden():
             import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
+        assert self.experiment is not None  # see why_not
         return datasets.load(self.experiment, self.report)
 
     def why_not(self, part: "Part") -> str:
@@ -188,7 +190,7 @@ def mask_arrays(run: Run, number: int) -> Arrays:
         "connected": connected_fraction(result.masks, result.specs),
         "best_accuracy": 1 - float(result.best_validation_error),
     }
-    masks = [mask.W for mask, spec in zip(result.masks, result.specs, strict=True) if spec.is_dense]
+    masks = [result.mask_of(layer).W for layer, spec in enumerate(result.specs) if spec.is_dense]
     first = next(layer for layer, spec in enumerate(result.specs, 1) if spec.is_dense)
     for layer, own in enumerate(layer_connections(layer_masks(masks, "own")), first):
         arrays |= {f"l{layer}_C_in": own.incoming, f"l{layer}_C_out": own.outgoing}
@@ -252,7 +254,9 @@ def kurtosis_arrays(run: Run, number: int) -> Arrays:
         "left_out": found.left_out,
         "left_out_within_class": found.left_out_within_class,
         "images_per_class": found.images,
-        "participation_ratio": participation_ratio(first.checkpoints[0].parameters[layer].W * masks[layer].W),
+        "participation_ratio": participation_ratio(
+            first.checkpoints[0].parameters_of(layer).W * present(masks[layer]).W
+        ),
     }
 
 
@@ -262,7 +266,7 @@ def cavity_arrays(run: Run, number: int) -> Arrays:
     rows = first_of_each_class(run.image_set.labels, run.options.images_per_class or None)
     source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
     inputs = layer_inputs(rewind, source, normalise=run.options.normalise or "stored")
-    mask, W = run.round(number).masks[0].W, rewind.parameters[0].W
+    mask, W = run.round(number).mask_of(0).W, rewind.parameters_of(0).W
     mean, scored, left_out, weights_left = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
     return {
         "mean": mean,
@@ -276,7 +280,7 @@ def cavity_arrays(run: Run, number: int) -> Arrays:
 
 def removal_arrays(run: Run) -> Arrays:
     result = run.round(run.shown)
-    connections = input_connections(result.masks[0].W)
+    connections = input_connections(result.mask_of(0).W)
     sizes = np.linspace(0, len(connections), REMOVAL_SIZES).astype(int)
     arrays: Arrays = {"round": run.shown, "sizes": sizes}
     for order in ORDERS:
@@ -291,7 +295,7 @@ def activation_arrays(run: Run) -> Arrays:
     arrays: Arrays = {"round": run.shown}
     for layer, spec in enumerate(result.specs[:-1]):
         if spec.is_dense:
-            nodes = most_connected(input_connections(result.masks[layer].W))[:TOP_NODES]
+            nodes = most_connected(input_connections(result.mask_of(layer).W))[:TOP_NODES]
             found = most_activating(result, run.image_set, layer, nodes, min(TOP_IMAGES, len(run.image_set.val_labels)))
             names = {"nodes": nodes, "images": found.rows, "preactivations": found.values}
             arrays |= {f"l{layer + 1}_{name}": values for name, values in names.items()}
@@ -345,7 +349,7 @@ PARTS: dict[str, Part] = {
 # --- a whole run ---------------------------------------------------------------------------------------------------
 
 
-def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | None = None) -> dict[str, dict]:
+def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | None = None) -> dict[str, dict[Any, Any]]:
     """Compute, or find stored, what the run allows.
 
     Returns:
@@ -356,7 +360,7 @@ def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | No
             exist, or no room for the results.
     """
     _ = run.layer, run.options.round is None or run.shown  # refused now, if they do not exist
-    found = {}
+    found: dict[str, dict[Any, Any]] = {}
     for name in parts:
         part = PARTS[name]
         reason = run.why_not(part)
@@ -378,7 +382,9 @@ def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | No
 
 def _compute(run: Run, name: str, console: Console) -> tuple[dict[int | None, Arrays], int]:
     """The arrays of a part by round, or under None; and how many of them were stored."""
-    tasks, results, stored = run.numbers if PARTS[name].each_round else [None], {}, 0
+    tasks: Sequence[int | None] = run.numbers if PARTS[name].each_round else [None]
+    results: dict[int | None, Arrays] = {}
+    stored = 0
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for number in progress.track(tasks, description=name):
             results[number], was_stored = _task(run, name, PARTS[name], number)
@@ -400,26 +406,28 @@ def _task(run: Run, name: str, part: Part, number: int | None) -> tuple[Arrays, 
 
 def _images_of(run: Run, name: str) -> str:
     """The input file as far as a part depends on it; components depend on the images alone."""
+    assert run.experiment is not None  # see why_not
     if name == "components":
         return f"{run.experiment.data}, {run.experiment.network.val_size}"
     return run.experiment.to_text()
 
 
-def _options_of(run: Run, name: str) -> list:
+def _options_of(run: Run, name: str) -> list[Any]:
     """The options that a part depends on."""
     options = run.options
-    return {
+    chosen: dict[str, list[Any]] = {
         "kurtosis": [run.layer, run.normalise, options.images_per_class],
         "cavity": [options.normalise, options.images_per_class],
         "removal": [options.round],
         "activations": [options.round],
-    }.get(name, [])
+    }
+    return chosen.get(name, [])
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-def format_tables(run: Run, found: Mapping[str, dict]) -> str:
+def format_tables(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
     """Masks and accuracy of every round; then what the images say of its start."""
     tables = [_mask_table(run, found)] if "masks" in found else []
     if "kurtosis" in found:
@@ -427,7 +435,7 @@ def format_tables(run: Run, found: Mapping[str, dict]) -> str:
     return "\n\n".join(tables)
 
 
-def _mask_table(run: Run, found: Mapping[str, dict]) -> str:
+def _mask_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
     title = f"of layer {run.layer}"
     rows = [
         ["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]
@@ -461,7 +469,7 @@ def _mask_table(run: Run, found: Mapping[str, dict]) -> str:
 _OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
 
 
-def _kurtosis_table(run: Run, found: Mapping[str, dict]) -> str:
+def _kurtosis_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
     cavity = found.get("cavity", {})
     rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
     for number, arrays in found["kurtosis"].items():

@@ -34,11 +34,12 @@ def cached(
         return found, True
     arrays = {name: np.asarray(values) for name, values in compute().items()}
     with output_file(path) as file:
-        np.savez(file, **arrays, **{_DEPENDS: np.array(key)})
+        everything: dict[str, Any] = {**arrays, _DEPENDS: np.array(key)}
+        np.savez(file, **everything)
     return arrays, False
 
 
-def signature(path: Path) -> list:
+def signature(path: Path) -> list[Any]:
     """Name, size and time of a file: what tells one content from another without reading it."""
     status = path.stat()
     return [path.name, status.st_size, status.st_mtime_ns]

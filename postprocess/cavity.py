@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.activations import layer_inputs
 from postprocess.kurtosis import rewind_point
@@ -31,15 +32,16 @@ class CavityTable:
         weights_left: int64 [N + 1], N_W(n), counted.
     """
 
-    mean: np.ndarray
-    scored: np.ndarray
-    left_out: np.ndarray
-    weights_left: np.ndarray
+    mean: NDArray[np.float64]
+    scored: NDArray[np.int64]
+    left_out: NDArray[np.int64]
+    weights_left: NDArray[np.int64]
 
     @property
-    def scaled(self) -> np.ndarray:
+    def scaled(self) -> NDArray[np.float64]:
         """N_W(n) * mean, float64 [N + 1, N + 2]: Fig. 5C, one curve a row. The first row of `mean` is Fig. 5B."""
-        return self.weights_left[:, None] * self.mean
+        scaled: NDArray[np.float64] = self.weights_left[:, None] * self.mean
+        return scaled
 
 
 def pruning_round(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -133,8 +135,8 @@ def rewind_cavity_table(
         if result.number != number:
             raise DataError(f"round {result.number} stands where round {number} belongs; accepted: 0, 1, 2, ...")
         rewind = rewind or rewind_point(result)
-        masks.append(result.masks[0].W)
+        masks.append(result.mask_of(0).W)
     if rewind is None:
         raise DataError("there is no round to take the rewind point from")
     inputs = layer_inputs(rewind, source, normalise=normalise)
-    return cavity_table(inputs, rewind.parameters[0].W, masks)
+    return cavity_table(inputs, rewind.parameters_of(0).W, masks)

@@ -10,13 +10,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from postprocess.command_line import Parser, output_file, run_command
 from postprocess.connectivity import connection_histogram
 from postprocess.locality import radial_profile
-from postprocess.summary import COLUMNS, Summary, aligned, summarise
+from postprocess.summary import COLUMNS, Column, Summary, aligned, summarise
 from sifting.run_directory import find_runs
 
 SAME_DENSITY = 1.1  # the largest ratio of two densities that are called the same
@@ -30,7 +31,8 @@ def paired_rounds(a: Summary, b: Summary) -> list[tuple[int | None, int | None]]
         (index in a.rounds, index in b.rounds); None where there is no partner. No round is used twice.
     """
     densities = [np.log(side.mean_and_sd("density")[0]) for side in (a, b)]
-    pairs, free = [], set(range(len(b.rounds)))
+    pairs: list[tuple[int | None, int | None]] = []
+    free = set(range(len(b.rounds)))
     for index, density in enumerate(densities[0]):
         nearest = min(free, key=lambda other: abs(densities[1][other] - density), default=None)
         if nearest is not None and abs(densities[1][nearest] - density) <= np.log(SAME_DENSITY):
@@ -58,32 +60,32 @@ def profile_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
-def compare(a: Summary, b: Summary) -> list[dict]:
+def compare(a: Summary, b: Summary) -> list[dict[str, Any]]:
     """One entry a pair: for each side round, and mean, spread and single values of every number; the two distances.
 
     What is not defined is None, as JSON has it.
     """
     entries = []
-    for pair in paired_rounds(a, b):
-        entry = {
+    for index_a, index_b in paired_rounds(a, b):
+        entry: dict[str, Any] = {
             name: None if index is None else _numbers(side, index)
-            for name, side, index in zip("ab", (a, b), pair, strict=True)
+            for name, side, index in (("a", a, index_a), ("b", b, index_b))
         }
         entry |= {"C_in distance": None, "S distance": None}
-        if None not in pair:
-            connections = [side.connections[index] for side, index in zip((a, b), pair, strict=True)]
-            maps = [side.maps[index] for side, index in zip((a, b), pair, strict=True)]
-            if all(counts is not None for counts in connections):
-                entry["C_in distance"] = histogram_distance(*connections)
-            if all(m is not None and m.same.any() for m in maps) and maps[0].same.shape == maps[1].same.shape:
-                entry["S distance"] = profile_distance(*(m.same for m in maps))
+        if index_a is not None and index_b is not None:
+            connections_a, connections_b = a.connections[index_a], b.connections[index_b]
+            if connections_a is not None and connections_b is not None:
+                entry["C_in distance"] = histogram_distance(connections_a, connections_b)
+            same = [m.same for m in (a.maps[index_a], b.maps[index_b]) if m is not None and m.same.any()]
+            if len(same) == 2 and same[0].shape == same[1].shape:
+                entry["S distance"] = profile_distance(*same)
         entries.append(entry)
     return entries
 
 
-def _numbers(side: Summary, index: int) -> dict:
+def _numbers(side: Summary, index: int) -> dict[str, Any]:
     """A round of one side, for JSON."""
-    entry: dict = {"round": side.rounds[index]}
+    entry: dict[str, Any] = {"round": side.rounds[index]}
     for name in side.numbers:
         values = side.numbers[name][index]
         known = values[np.isfinite(values)]
@@ -102,9 +104,9 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def format_comparison(entries: Sequence[dict], spread: str) -> str:
+def format_comparison(entries: Sequence[dict[str, Any]], spread: str) -> str:
     """Two lines a pair, A above B, one for a round without partner; mean +- s.d. or mean [min, max] over the seeds."""
-    titles = [column.title for column in COLUMNS]
+    titles = [column.title for column in COLUMNS.values()]
     rows = [["", "round", *titles, "C_in distance", "S distance"]]
     for entry in entries:
         sides = [side for side in "ab" if entry[side] is not None]
@@ -114,12 +116,12 @@ def format_comparison(entries: Sequence[dict], spread: str) -> str:
     return aligned(rows)
 
 
-def _cells(numbers: dict, spread: str) -> list[str]:
+def _cells(numbers: dict[str, Any], spread: str) -> list[str]:
     cells = []
-    for name, column in zip(COLUMNS._fields, COLUMNS, strict=True):
+    for name, column in COLUMNS.items():
         values = numbers[name]
 
-        def shown(statistic: str, column=column, values=values) -> str:
+        def shown(statistic: str, column: Column = column, values: dict[str, Any] = values) -> str:
             return f"{column.factor * values[statistic]:.{column.digits}f}"
 
         cell = "-" if values["mean"] is None else shown("mean")

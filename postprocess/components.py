@@ -99,9 +99,10 @@ def image_components(
         start += len(block)
     principal, projections = _principal_components(x, count)
     independent = _independent_components(principal, projections, seed, max_iterations)
-    return tuple(
+    principal, independent = (
         replace(found, weights=found.weights.reshape(-1, *image_set.shape)) for found in (principal, independent)
     )
+    return principal, independent
 
 
 def _principal_components(x: np.ndarray, count: int) -> tuple[Components, np.ndarray]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import bdtrc, gammaln, xlog1py, xlogy
 
 SELECTIONS = ("most", "least", "sample")
@@ -58,13 +59,14 @@ class BinomialExcess(NamedTuple):
     tail: float
 
 
-def input_connections(mask: np.ndarray) -> np.ndarray:
+def input_connections(mask: np.ndarray) -> NDArray[np.intp]:
     """C_in of each node, int64 [nodes]: C_in,j = sum_i m_ij, P&B section 3.
 
     Args:
         mask: [inputs, nodes], any dtype; non-zero means connected.
     """
-    return np.count_nonzero(mask, axis=0)
+    connections: NDArray[np.intp] = np.count_nonzero(mask, axis=0)
+    return connections
 
 
 def output_connections(mask: np.ndarray) -> np.ndarray:
@@ -74,7 +76,8 @@ def output_connections(mask: np.ndarray) -> np.ndarray:
         mask: [inputs, nodes], any dtype; non-zero means connected. P&B's C_out of layer l stands in the mask of layer
             l + 1; C_out,0 of the pixels in the mask of layer 1, or the effective mask of a deeper one.
     """
-    return np.count_nonzero(mask, axis=1)
+    connections: NDArray[np.intp] = np.count_nonzero(mask, axis=1)
+    return connections
 
 
 def layer_connections(masks: Iterable[np.ndarray]) -> list[LayerConnections]:

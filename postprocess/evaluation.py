@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.activations import LayerBlocks, masked_network, network_moments, stored_checkpoint
 from postprocess.connectivity import most_connected
@@ -32,7 +33,7 @@ class Accuracy(NamedTuple):
 # --- from logits
 
 
-def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def label_ranks(logits: np.ndarray, labels: np.ndarray) -> NDArray[np.intp]:
     """How many classes come before the right one, int64 [n]: 0 if it is the first.
 
     Classes are ordered by logit, equal ones by index, as argmax does. A logit that is not a number never helps: its
@@ -45,13 +46,15 @@ def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     own = np.take_along_axis(logits, labels, axis=1)
     before = ~(logits <= own) | ((logits == own) & (np.arange(logits.shape[1]) < labels))
     np.put_along_axis(before, labels, False, axis=1)
-    return np.count_nonzero(before, axis=1)
+    ranks: NDArray[np.intp] = np.count_nonzero(before, axis=1)
+    return ranks
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """exp(y - max y) / sum exp(y - max y), [n, classes], in the type of the logits."""
     exponentials = np.exp(logits - np.max(logits, axis=1, keepdims=True))
-    return exponentials / np.sum(exponentials, axis=1, keepdims=True)
+    probabilities: np.ndarray = exponentials / np.sum(exponentials, axis=1, keepdims=True)
+    return probabilities
 
 
 def accuracy(logits: Iterable[np.ndarray], labels: np.ndarray) -> Accuracy:
@@ -125,15 +128,17 @@ class RemovalCurve:
         full: accuracy of the full network.
     """
 
-    sizes: np.ndarray
-    top1: np.ndarray
-    top5: np.ndarray
+    sizes: NDArray[np.integer]
+    top1: NDArray[np.float64]
+    top5: NDArray[np.float64]
     full: Accuracy
 
     @property
-    def relative(self) -> np.ndarray:
+    def relative(self) -> NDArray[np.float64]:
         """top1 / that of the full network, float64 [k]: P&B Fig. 1c; nan if the full network is never right."""
-        return np.divide(self.top1, self.full.top1, out=np.full(len(self.top1), np.nan), where=self.full.top1 > 0)
+        relative: NDArray[np.float64]
+        relative = np.divide(self.top1, self.full.top1, out=np.full(len(self.top1), np.nan), where=self.full.top1 > 0)
+        return relative
 
 
 def removal_order(connections: np.ndarray, order: str = "most", seed: int = 0) -> np.ndarray:
@@ -165,7 +170,7 @@ def removal_curve(
     result: Round,
     image_set: ImageSet,
     order: Sequence[int] | np.ndarray,
-    sizes: Sequence[int],
+    sizes: Sequence[int] | NDArray[np.integer],
     step: int | None = None,
     normalise: str = "stored",
 ) -> RemovalCurve:
@@ -193,7 +198,7 @@ def removal_curve(
     logits = logit_blocks(result, image_set, step, normalise)
 
     def after_removal(size: int) -> Accuracy:
-        masks = (without_nodes(result.masks[0], order[:size]), *result.masks[1:])
+        masks = (without_nodes(result.mask_of(0), order[:size]), *result.masks[1:])
         network = dataclasses.replace(logits.network, masks=masks)
         return accuracy(dataclasses.replace(logits, network=network), image_set.val_labels)
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.activations import layer_inputs, layer_inputs_of_images
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Round
+from sifting.rounds import Checkpoint, Mask, Round, present
 from sifting.statistics import ImageBlocks, class_moments, kurtosis
 
 IMAGES_PER_CLASS = 100
@@ -94,7 +95,7 @@ def layer_kurtosis(
         DataError, ValueError: as activations.layer_inputs and preactivation_kurtosis.
     """
     inputs = layer_inputs(checkpoint, source, layer, normalise)
-    return preactivation_kurtosis(inputs, checkpoint.parameters[layer].W * masks[layer].W, labels)
+    return preactivation_kurtosis(inputs, checkpoint.parameters_of(layer).W * present(masks[layer]).W, labels)
 
 
 def image_kurtosis(
@@ -123,7 +124,7 @@ def image_kurtosis(
     rows = first_of_each_class(image_set.labels, images_per_class)
     source = ImageBlocks(image_set.images, image_set.mean, rows)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, masks, normalise)
-    mask = (result.masks if masks is None else masks)[layer]
+    mask = present((result.masks if masks is None else masks)[layer])
     return preactivation_kurtosis(inputs, inputs.parameters.W * mask.W, image_set.labels[rows])
 
 
@@ -172,7 +173,7 @@ def first_of_each_class(labels: np.ndarray, images_per_class: int | None) -> np.
     return np.sort(order[rows - np.repeat(starts, counts) < images_per_class])
 
 
-def participation_ratio(W: np.ndarray) -> np.ndarray:
+def participation_ratio(W: np.ndarray) -> NDArray[np.float64]:
     """Inverse participation ratio of each node's weights: sum_j W_ij^4 / (sum_j W_ij^2)^2.
 
     Between 1 / (number of weights), all equally large, and 1, a single one; 3 / n_in for n_in Gaussian weights.
@@ -186,12 +187,14 @@ def participation_ratio(W: np.ndarray) -> np.ndarray:
     squares = np.asarray(W, np.float64) ** 2
     largest = np.max(squares, axis=0)
     relative = np.divide(squares, largest, out=np.full(squares.shape, np.nan), where=largest > 0)
-    return np.sum(relative**2, axis=0) / np.sum(relative, axis=0) ** 2
+    ratio: NDArray[np.float64] = np.sum(relative**2, axis=0) / np.sum(relative, axis=0) ** 2
+    return ratio
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def _mean(values: np.ndarray) -> NDArray[np.float64]:
     """Mean over the last axis of what is not nan; nan, without a warning, if all is."""
-    present = np.isfinite(values)
-    count = np.sum(present, axis=-1)
-    total = np.sum(np.where(present, values, 0.0), axis=-1)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    known = np.isfinite(values)
+    count = np.sum(known, axis=-1)
+    total = np.sum(np.where(known, values, 0.0), axis=-1)
+    mean: NDArray[np.float64] = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return mean

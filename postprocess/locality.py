@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from postprocess.masks import image_size, mask_planes
@@ -199,12 +200,12 @@ def _distances(size: int) -> np.ndarray:
     return np.hypot(d, d[:, None])
 
 
-def _relative_to_full(counts: np.ndarray) -> np.ndarray:
+def _relative_to_full(counts: np.ndarray) -> NDArray[np.float64]:
     """S(d) over the fully connected map, float64 [2S-1, 2S-1]; at d = 0 the mean of the neighbours."""
     centre = len(counts) // 2 - 1
     full = full_map(centre + 1, channels=1)[1:-1, 1:-1]
     full[centre, centre] = 1
-    relative = counts[1:-1, 1:-1] / full
+    relative: NDArray[np.float64] = counts[1:-1, 1:-1] / full
     relative[centre, centre] = (relative[centre, centre + 1] + relative[centre + 1, centre]) / 2
     return relative
 
@@ -230,7 +231,8 @@ def _spectra(mask: np.ndarray, channels: int) -> Iterator[np.ndarray]:
 
 
 def _power(spectrum: np.ndarray) -> np.ndarray:
-    return spectrum.real**2 + spectrum.imag**2
+    power: NDArray[np.float64] = spectrum.real**2 + spectrum.imag**2
+    return power
 
 
 def _counts(power: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from functools import reduce
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.connectivity import input_connections, output_connections, select_nodes
 from sifting.errors import DataError
@@ -125,7 +126,8 @@ def pixel_map(mask: np.ndarray, channels: int = 3) -> np.ndarray:
         DataError: the inputs are not a square image of so many channels.
     """
     connections = output_connections(mask)
-    return input_images(connections[:, None] / max(connections.max(), 1), channels)[0]
+    image: NDArray[np.float64] = input_images(connections[:, None] / max(connections.max(), 1), channels)[0]
+    return image
 
 
 def mask_plate(
@@ -206,11 +208,13 @@ def mask_overlap(first: np.ndarray, second: np.ndarray) -> Overlap:
 
 def _jaccard(both: np.ndarray, kept_a: np.ndarray, kept_b: np.ndarray) -> np.ndarray:
     union = np.asarray(kept_a + kept_b - both, np.float64)
-    return np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
+    overlap: NDArray[np.float64] = np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
+    return overlap
 
 
 def _binary(mask: np.ndarray) -> np.ndarray:
-    return (np.asarray(mask) != 0).astype(np.uint8)
+    binary: NDArray[np.uint8] = (np.asarray(mask) != 0).astype(np.uint8)
+    return binary
 
 
 def _effective_masks(masks: Sequence[np.ndarray]) -> Iterator[np.ndarray]:

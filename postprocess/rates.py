@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
@@ -13,7 +13,7 @@ from sifting.architecture import LayerSpec, build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.dry_run import expected_rounds
 from sifting.inputs import Experiment
-from sifting.methods import LayerByLayer
+from sifting.methods import Iterative, LayerByLayer, of_kind
 from sifting.quiet import native_messages_hidden
 
 _MEASURED_STEPS, _MEASURED_IMAGES = 3, 2000
@@ -54,13 +54,13 @@ def estimated_rounds(experiment: Experiment) -> int:
     if known is not None:
         return known
     inputs = [math.prod(spec.weight_shape[:-1]) for spec in layers_of(experiment) if spec.prunable]
-    per_prune = -math.log(1 - experiment.method.prune_ratio)
+    per_prune = -math.log(1 - of_kind(experiment.method, Iterative).prune_ratio)
     needed = [math.ceil(math.log(max(n, 2)) / per_prune) for n in inputs]
     rounds = 1 + (sum(needed) if isinstance(experiment.method, LayerByLayer) else min(needed))
     return min(rounds, getattr(experiment.method, "max_iterations", rounds))
 
 
-def recorded_rate(experiment: Experiment, record: dict) -> Rate | None:
+def recorded_rate(experiment: Experiment, record: Mapping[str, Any]) -> Rate | None:
     """The median rate of a run's rounds, from its run.json; None: no round was timed."""
     rates = [entry["steps_per_second"] for entry in record.get("rounds", {}).values() if "steps_per_second" in entry]
     return Rate(step_work(experiment), 1 / float(np.median(rates))) if rates else None

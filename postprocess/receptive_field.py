@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.locality import node_maps
@@ -53,7 +54,7 @@ class GaussianFit:
 
 
 class LayerWidth(NamedTuple):
-    """RF widths over the nodes of a layer; in a curve every field is an array [rounds].
+    """RF widths over the nodes of a layer.
 
     A node whose map is flat counts with the bound of its width: leaving it out would make the layer look narrower. The
     mean feels such nodes: in very sparse layers they move it by several pixels.
@@ -72,6 +73,17 @@ class LayerWidth(NamedTuple):
     fitted: int
     unconverged: int
     missing: int
+
+
+class WidthCurve(NamedTuple):
+    """LayerWidth over the rounds: the same fields, each an array [rounds]."""
+
+    median: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    mean_converged: NDArray[np.float64]
+    fitted: NDArray[np.int64]
+    unconverged: NDArray[np.int64]
+    missing: NDArray[np.int64]
 
 
 def receptive_fields(
@@ -130,7 +142,7 @@ def width_curve(
     zero: str = "drop",
     least_connections: int = 5,
     channels: int = 3,
-) -> LayerWidth:
+) -> WidthCurve:
     """RF widths over the rounds of a run (Redman Fig. 3C: the median; Fig. 4A: the mean).
 
     Args:
@@ -138,13 +150,13 @@ def width_curve(
         nodes, zero, least_connections: see layer_width.
 
     Returns:
-        Every field an array [rounds].
+        The widths of every round.
 
     Raises:
         DataError, ValueError: as receptive_fields does.
     """
     rounds = [layer_width(mask, nodes, zero, least_connections, channels) for mask in masks]
-    return LayerWidth(*map(np.array, zip(*rounds, strict=True)))
+    return WidthCurve(*map(np.array, zip(*rounds, strict=True)))
 
 
 def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", channels: int = 3) -> float:
@@ -249,7 +261,7 @@ def _best_start(maps: np.ndarray) -> np.ndarray:
 
 def _objective(maps: np.ndarray, log_sigma: np.ndarray, keep: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """h [nodes], its gradient [nodes, 2] and Hessian [nodes, 2, 2] with respect to log sigma_x, log sigma_y."""
-    value, gradient, hessian = 0.0, 0.0, 0.0
+    value, gradient, hessian = (np.zeros(1) for _ in range(3))
     for factor, term in zip((2, -1), _overlaps(maps, log_sigma, keep), strict=True):
         # A trial far too narrow may miss the map altogether: then h is as low as can be, and the trial is refused.
         size = np.maximum(_value(term), np.finfo(float).tiny)
@@ -288,9 +300,10 @@ def _ascent_step(gradient: np.ndarray, hessian: np.ndarray, bounds: tuple[np.nda
     hessian = np.where(blocked[:, :, None] | blocked[:, None, :], -np.eye(2), hessian)
     curvature, axes = np.linalg.eigh(-hessian)
     along = np.einsum("nij,ni->nj", axes, gradient) / np.maximum(np.abs(curvature), 1e-9)
-    step = np.einsum("nij,nj->ni", axes, along)
+    step: NDArray[np.float64] = np.einsum("nij,nj->ni", axes, along)
     length = np.linalg.norm(step, axis=1, keepdims=True)
-    return step * np.minimum(1.0, _LARGEST_STEP / np.maximum(length, np.finfo(float).tiny))
+    step *= np.minimum(1.0, _LARGEST_STEP / np.maximum(length, np.finfo(float).tiny))
+    return step
 
 
 def _squared_displacements(width: int) -> np.ndarray:

@@ -110,13 +110,13 @@ def collect(run: RunDirectory) -> Report:
         raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
     last = run.read_round(rounds[-1])
     size = _first_layer_size(last.specs)
-    nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES] if size else []
+    nodes = most_connected(input_connections(last.mask_of(0).W))[:PLATE_NODES].tolist() if size else []
     numbers, layers, plates = [], [], []
     for number in rounds:
         result = last if number == rounds[-1] else run.read_round(number)
         if result.specs != last.specs:
             raise RunDirectoryError(f"{run}: round {number} has another architecture than round {last.number}")
-        numbers.append(round_numbers(result, displacement_maps(result.masks[0].W) if size else None))
+        numbers.append(round_numbers(result, displacement_maps(result.mask_of(0).W) if size else None))
         layers.append(layer_counts(result.masks, result.specs))
         if size:
             plates.append(plate_png(result, nodes))
@@ -134,7 +134,7 @@ def collect(run: RunDirectory) -> Report:
         layer,
         reason,
         tuple(plates),
-        tuple(map(int, nodes)),
+        tuple(nodes),
         size,
         tuple((path, path.stat().st_size) for path in _data_files(run)),
     )
@@ -159,7 +159,7 @@ def read_settings(path: Path) -> dict[str, list[tuple[str, str]]] | None:
 
 def plate_png(result: Round, nodes: Sequence[int]) -> bytes:
     """First-layer masks of some nodes as a PNG of 8 colours, the gaps transparent (postprocess.masks.image_plate)."""
-    shown = (result.masks[0].W[:, nodes] != 0).astype(np.float32)
+    shown = (result.mask_of(0).W[:, nodes] != 0).astype(np.float32)
     plate = image_plate(input_images(shown / 2), PLATE_COLUMNS)  # 0.5: connected, 1: a gap
     colours = np.where(plate[..., 0] == 1, 8, (plate == 0.5) @ [4, 2, 1]).astype(np.uint8)
     image = Image.fromarray(colours)  # grey until it has a palette
@@ -210,7 +210,7 @@ def _data_files(run: RunDirectory) -> list[Path]:
     names = [match for match in map(mine.fullmatch, os.listdir(run.folder)) if match]
     kinds = ("input", "run", "out", "findata", "itdata", "checkpoint", "analysis")
 
-    def position(match: re.Match) -> tuple:
+    def position(match: re.Match[str]) -> tuple[int, list[tuple[bool, int | str]]]:
         kind = next((place for place, kind in enumerate(kinds) if match[1].startswith(kind)), len(kinds))
         return kind, [
             (not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", match[1])
@@ -421,7 +421,7 @@ class Table(NamedTuple):
 def round_table(report: Report) -> Table:
     """One row a round; columns that are defined in no round are left out."""
     columns = [("round", list(map(str, report.rounds)))]
-    for name, column in zip(RoundNumbers._fields, COLUMNS, strict=True):
+    for name, column in COLUMNS.items():
         values = [column.factor * getattr(row, name) for row in report.numbers]
         if np.isfinite(values).any():
             columns.append((column.title, [_number(value, column.digits) for value in values]))
@@ -477,7 +477,7 @@ def highlights(report: Report) -> list[tuple[str, str, str]]:
     found.append(("weights left", f"{100 * last.density:.3g} %", f"round {report.rounds[-1]}"))
     if math.isfinite(last.locality):
         found.append(("L3", f"{last.locality:.2f}", f"round {report.rounds[-1]}; 1: no locality"))
-    if math.isfinite(last.rf_width):
+    if report.size and math.isfinite(last.rf_width):
         without = f"{unlocalised_width(report.size):.1f}: no locality"
         found.append(("RF width", f"{last.rf_width:.2f} px", f"round {report.rounds[-1]}; {without}"))
     return found
@@ -498,14 +498,15 @@ def facts_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def render(report: Report, folder: Path) -> str:
     """The page, as it is to stand in `folder`: links to the data are relative to it."""
+    loader = PackageLoader("postprocess")
     environment = Environment(
-        loader=PackageLoader("postprocess"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script, style = (environment.loader.get_source(environment, f"report.{kind}")[0] for kind in ("js", "css"))
+    script, style = (loader.get_source(environment, f"report.{kind}")[0] for kind in ("js", "css"))
     plates = [
         {
             "round": number,
@@ -514,7 +515,7 @@ def render(report: Report, folder: Path) -> str:
         }
         for number, row, png in zip(report.rounds, report.numbers, report.plates, strict=False)
     ]
-    links: dict[str, list[dict]] = {}
+    links: dict[str, list[dict[str, Any]]] = {}
     for path, size in report.files:
         numbered = _NUMBERED.fullmatch(path.name)
         group, text = (f"{numbered[1]}_N.{numbered[3]}", numbered[2]) if numbered else (path.name, path.name)

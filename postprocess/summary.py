@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from postprocess.command_line import Parser, run_command
 from postprocess.connectivity import input_connections
@@ -46,13 +47,13 @@ class Column(NamedTuple):
     digits: int
 
 
-COLUMNS = RoundNumbers(
-    density=Column("u [%]", 100, 2),
-    accuracy=Column("best val. accuracy [%]", 100, 2),
-    connected=Column("connected nodes [%]", 100, 1),
-    locality=Column("L3", 1, 2),
-    rf_width=Column("RF width [px]", 1, 2),
-)
+COLUMNS = {  # for each field of RoundNumbers
+    "density": Column("u [%]", 100, 2),
+    "accuracy": Column("best val. accuracy [%]", 100, 2),
+    "connected": Column("connected nodes [%]", 100, 1),
+    "locality": Column("L3", 1, 2),
+    "rf_width": Column("RF width [px]", 1, 2),
+}
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Summary:
 
     specs: tuple[LayerSpec, ...]
     rounds: tuple[int, ...]
-    numbers: Mapping[str, np.ndarray]
+    numbers: Mapping[str, NDArray[np.float64]]
     maps: tuple[DisplacementMaps | None, ...]
     connections: tuple[np.ndarray | None, ...]
     shown: int
-    mask: np.ndarray | None
+    mask: NDArray[np.uint8] | None
     size: int | None
 
-    def mean_and_sd(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def mean_and_sd(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Over the runs, float64 [rounds] each. The (sample) standard deviation is nan for fewer than two runs."""
         values = self.numbers[name]
         known = np.isfinite(values)
@@ -108,7 +109,8 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
     table = np.full((len(rounds), len(runs), len(RoundNumbers._fields)), np.nan)
     maps: list[DisplacementMaps | None] = [None] * len(rounds)
     connections: list[list[np.ndarray]] = [[] for _ in rounds]
-    masks, specs = [], None
+    masks: list[NDArray[np.uint8]] = []
+    specs: tuple[LayerSpec, ...] = ()
     for column, run in enumerate(runs):
         for number in stored[column]:
             result, row = run.read_round(number), rounds.index(number)
@@ -118,11 +120,12 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
             own = _first_layer_maps(result)
             table[row, column] = round_numbers(result, own)
             if own is not None:
-                maps[row] = own if maps[row] is None else DisplacementMaps(*map(np.add, maps[row], own))
+                before = maps[row]
+                maps[row] = own if before is None else DisplacementMaps(*map(np.add, before, own))
             if specs[0].is_dense:
-                connections[row].append(input_connections(result.masks[0].W))
+                connections[row].append(input_connections(result.mask_of(0).W))
                 if number == shown:
-                    masks.append((result.masks[0].W != 0).astype(np.uint8))
+                    masks.append((result.mask_of(0).W != 0).astype(np.uint8))
     return Summary(
         specs,
         tuple(rounds),
@@ -142,12 +145,12 @@ def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
         accuracy=1 - float(result.best_validation_error) if result.validation_errors.size else np.nan,
         connected=connected_fraction(result.masks, result.specs),
         locality=np.nan if maps is None else relative_near_share(maps.same),
-        rf_width=np.nan if maps is None else rf_width(result.masks[0].W),
+        rf_width=np.nan if maps is None else rf_width(result.mask_of(0).W),
     )
 
 
 def _first_layer_maps(result: Round) -> DisplacementMaps | None:
-    return displacement_maps(result.masks[0].W) if _first_layer_size(result.specs) else None
+    return displacement_maps(result.mask_of(0).W) if _first_layer_size(result.specs) else None
 
 
 def round_table(runs: Sequence[RunDirectory]) -> str:
@@ -162,7 +165,7 @@ def round_table(runs: Sequence[RunDirectory]) -> str:
 def format_table(summary: Summary) -> str:
     """One line a round, in aligned columns."""
     cells = [["round", *map(str, summary.rounds)]]
-    for name, column in zip(RoundNumbers._fields, COLUMNS, strict=True):
+    for name, column in COLUMNS.items():
         mean, sd = (column.factor * values for values in summary.mean_and_sd(name))
         cells.append([column.title, *(_cell(*pair, column.digits) for pair in zip(mean, sd, strict=True))])
     return aligned(zip(*cells, strict=True))
@@ -187,7 +190,7 @@ def draw_summary(summary: Summary, title: str) -> Figure:
     panels.accuracy_panel(accuracy, u, *summary.mean_and_sd("accuracy"))
     accuracy.set_title("Accuracy as weights are pruned")
     no_images = "not defined: the first layer\ndoes not look at square RGB images"
-    if summary.size:
+    if summary.size and summary.mask is not None:
         panels.curve_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
         panels.round_axis(locality, "L3", 1.0)
         panels.curve_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))

@@ -108,11 +108,11 @@ def _compare_mask(mask: np.ndarray, what: str, theirs: np.ndarray) -> str:
 
 
 def _compare_pixels(result: Round, images: ImageSet, theirs: np.ndarray) -> str:
-    return _equal(pixel_map(result.masks[0].W).astype(theirs.dtype), theirs)
+    return _equal(pixel_map(result.mask_of(0).W).astype(theirs.dtype), theirs)
 
 
 def _compare_order(result: Round, images: ImageSet, theirs: np.ndarray) -> str:
-    connections = input_connections(result.masks[0].W)
+    connections = input_connections(result.mask_of(0).W)
     ours = most_connected(connections)[: len(theirs)]
     if len(set(theirs.tolist())) < len(theirs) or not np.isin(theirs, np.arange(len(connections))).all():
         return "not different nodes of layer 1"
@@ -145,7 +145,7 @@ def _compare_removal(order: str, result: Round, images: ImageSet, theirs: np.nda
 
 def _removal_differences(order: str, result: Round, images: ImageSet, sizes: range, theirs: np.ndarray) -> str:
     """Which nodes go first among equally connected ones depends on the notebook's numpy: any choice may meet it."""
-    connections = input_connections(result.masks[0].W)
+    connections = input_connections(result.mask_of(0).W)
     ranked = removal_order(connections, order)
     different = []
     for size, accuracy in zip(sizes, theirs, strict=True):
@@ -161,7 +161,7 @@ def _removal_differences(order: str, result: Round, images: ImageSet, sizes: ran
     return f"without {', '.join(map(str, different))} nodes" if different else ""
 
 
-_OF_ROUND_COMPARISONS = {
+_OF_ROUND_COMPARISONS: dict[str, Callable[[Round, ImageSet, np.ndarray], str]] = {
     "pixel_connections_normalised": _compare_pixels,
     "top_nodes": _compare_order,
     "probabilities": _compare_probabilities,

@@ -10,12 +10,14 @@ place. One twin must meet it. What is wrong with a program does not go away by s
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.crosscheck.recording import Recording, relative_difference, verdict
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
@@ -23,9 +25,11 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import SiftingError
 from sifting.inputs import Experiment, read_experiment
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, present
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
+
+Start = tuple[Parameters | None, ...]  # the values that a round starts from
 
 TRAINING_IMAGES = 1200  # x[:1200] are for training, x[1200:1200 + val_size] for validation
 FLOAT32_ROUNDING = 2.0**-24
@@ -129,7 +133,7 @@ class ImpRecording(Recording):
         return ImageSet(x[train], y[train], x[validation], y[validation], mean, (1, 1, x.shape[1]), classes, self.name)
 
 
-def _is_dense_architecture(arch) -> bool:
+def _is_dense_architecture(arch: Any) -> bool:
     """Whether `arch` is a list of dense layers, the last one the output, each as large as the next one's input."""
     try:
         kinds, shapes = "".join(kind for kind, _, _ in arch), [shape for _, shape, _ in arch]
@@ -171,7 +175,7 @@ def amplifies_rounding(recording: ImpRecording, experiment: Experiment) -> str:
 
 def replay(
     recording: ImpRecording, jit_compile: bool, folder: Path, twin: int = 0
-) -> tuple[Experiment, list[Round], list[tuple]]:
+) -> tuple[Experiment, list[Round], list[Start]]:
     """Run the recorded experiment through the project's driver, into `folder`.
 
     Args:
@@ -194,24 +198,31 @@ def replay(
     class Replay(Session):
         """A session with the recorded initial values."""
 
-        def initial_parameters(self):
+        def initial_parameters(self) -> Start:
             values = recording.parameters("r0_init")
             if not twin:
                 return values
             rng = np.random.default_rng(twin)
             return tuple(layer._replace(W=_nudged(layer.W, rng)) for layer in values)
 
-        def initial_masks(self):
+        def initial_masks(self) -> tuple[Mask | None, ...]:
             return recording.masks(0)
 
-        def batch_key(self, number):
+        def batch_key(self, number: int) -> int:
             return number
 
-        def train(self, number, masks, ratios, start):
+        def train(
+            self,
+            number: int,
+            masks: tuple[Mask | None, ...],
+            ratios: np.ndarray,
+            start: Start,
+            frozen: Collection[int] = (),
+        ) -> Round:
             starts.append(start)
-            return super().train(number, masks, ratios, start)
+            return super().train(number, masks, ratios, start, frozen)
 
-    starts: list[tuple] = []
+    starts: list[Start] = []
     experiment = read_recorded_experiment(recording, jit_compile, folder)
     batches = tf.constant(recording.arrays["batches"].astype(np.int32))
     directory = RunDirectory(folder, experiment.io.prefix)
@@ -231,9 +242,11 @@ def replay(
     return experiment, [directory.read_round(number) for number in directory.rounds()], starts
 
 
-def _nudged(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _nudged(values: np.ndarray, rng: np.random.Generator) -> NDArray[np.float32]:
     """float32 values, each moved by -1, 0 or 1 unit in the last place."""
-    return values + rng.integers(-1, 2, values.shape).astype(np.float32) * np.spacing(np.abs(values))
+    moves = rng.integers(-1, 2, values.shape).astype(np.float32)
+    nudged: NDArray[np.float32] = values + moves * np.spacing(np.abs(values))
+    return nudged
 
 
 def read_recorded_experiment(recording: ImpRecording, jit_compile: bool, folder: Path) -> Experiment:
@@ -247,6 +260,7 @@ def read_recorded_experiment(recording: ImpRecording, jit_compile: bool, folder:
     replaced = [
         "Data.dataset=EdgeCollage32",  # never loaded: the images are the recorded ones
         f"IO.save_dir={folder}",
+        "IO.tensorboard=false",  # whose plates need square images
         "Network.seed=0",
         f"Network.jit_compile={str(jit_compile).lower()}",
     ]
@@ -276,7 +290,7 @@ class Comparison:
         exact: whether all errors are equal as float32 numbers.
     """
 
-    differences: dict[tuple, float]
+    differences: dict[tuple[int | str, int, str], float]
     masks: int
     mask_entries: int
     ratios: bool
@@ -289,25 +303,29 @@ class Comparison:
         return max(chosen, default=0.0)
 
 
-def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, start: tuple) -> Comparison:
+def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, start: Start) -> Comparison:
     number = ours.number
     steps = recording.arrays[f"r{number}_checkpoints"]
-    differences = {
-        ("start", layer, name): relative_difference(value, theirs)
+    differences: dict[tuple[int | str, int, str], float] = {
+        ("start", layer, name): relative_difference(present(value), present(theirs))
         for layer, (values, recorded) in enumerate(zip(start, recording.parameters(f"r{number}_init"), strict=True))
-        for name, value, theirs in zip(Parameters._fields, values, recorded, strict=True)
+        for name, value, theirs in zip(Parameters._fields, present(values), recorded, strict=True)
     }
     for index, checkpoint in enumerate(ours.checkpoints[: len(steps)]):
         for layer, name, value, theirs in _tensors(recording, checkpoint, f"r{number}_t{index}"):
             differences[index, layer, name] = relative_difference(value, theirs)
-    pairs = list(zip(ours.masks, recording.masks(number), strict=True))
+    pairs = [
+        (present(own), present(theirs))
+        for mine, other in zip(map(present, ours.masks), recording.masks(number), strict=True)
+        for own, theirs in zip(mine, other, strict=True)
+    ]
     training, validation = (recording.arrays[f"r{number}_{kind}_error"] for kind in ("train", "val"))
     same_steps = list(steps) == [checkpoint.step for checkpoint in ours.checkpoints]
     same_validation = list(recording.arrays[f"r{number}_val_steps"]) == list(ours.validation_steps)
     return Comparison(
         differences,
-        sum(int(np.sum(mine.W != other.W) + np.sum(mine.b != other.b)) for mine, other in pairs),
-        sum(mine.W.size + mine.b.size for mine, _ in pairs),
+        sum(int(np.count_nonzero(mine != other)) for mine, other in pairs),
+        sum(mine.size for mine, _ in pairs),
         same_steps
         and same_validation
         and np.allclose(ours.ratios, recording.arrays["ratios"][number], rtol=0, atol=1e-12),
@@ -317,14 +335,18 @@ def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, 
     )
 
 
-def _tensors(recording: ImpRecording, checkpoint: Checkpoint, prefix: str) -> Iterator[tuple]:
+def _tensors(
+    recording: ImpRecording, checkpoint: Checkpoint, prefix: str
+) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
     """(layer, name, ours, theirs) of every parameter and moment of one checkpoint."""
-    theirs = zip(recording.parameters(prefix), recording.moments(prefix), strict=True)
-    ours = zip(checkpoint.parameters, checkpoint.moments, strict=True)
-    for layer, (mine, recorded) in enumerate(zip(ours, theirs, strict=True)):
-        for values, others in zip(mine, recorded, strict=True):
-            for name in values._fields:
-                yield layer, name, getattr(values, name), getattr(others, name)
+    kinds: list[tuple[Sequence[Parameters | Moments | None], Sequence[Parameters | Moments]]] = [
+        (checkpoint.parameters, recording.parameters(prefix)),
+        (checkpoint.moments, recording.moments(prefix)),
+    ]
+    for ours, recorded in kinds:
+        for layer, (mine, others) in enumerate(zip(ours, recorded, strict=True)):
+            for name, theirs in others._asdict().items():
+                yield layer, name, getattr(mine, name), theirs
 
 
 def _images(ours: np.ndarray, theirs: np.ndarray, count: int) -> float:

@@ -7,13 +7,14 @@ synflow_U_N_maskL for density U, reached in N iterations. Scores must agree with
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from postprocess.crosscheck.recording import Recording, relative_difference, verdict
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Mask, Parameters
+from sifting.rounds import Mask, Parameters, present
 
 TOLERANCE = 1e-9
 _SCORE = re.compile(r"(?P<method>snip|synflow)_score[0-9]+")
@@ -81,7 +82,7 @@ def _result(name: str) -> Setting | str | None:
         return match["method"]
     for pattern in _MASKS:
         if match := pattern.fullmatch(name):
-            values = match.groupdict()
+            values: dict[str, Any] = match.groupdict()
             return Setting(**values | ({"iterations": int(values["iterations"])} if "iterations" in values else {}))
     return None
 
@@ -142,8 +143,11 @@ def replay(recording: Recording, recorded: Results) -> Results:
         if setting.method == "snip":
             masks[setting] = globally(scores["snip"], network.masks, sparsity)
         else:
-            masks[setting] = iterated_synflow(network, sparsity, setting.iterations)
-    return Results(*({key: [layer.W for layer in found] for key, found in by.items()} for by in (scores, masks)))
+            masks[setting] = iterated_synflow(network, sparsity, present(setting.iterations))
+    return Results(
+        {method: [present(layer).W for layer in found] for method, found in scores.items()},
+        {setting: [present(layer).W for layer in found] for setting, found in masks.items()},
+    )
 
 
 def _images(recording: Recording) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Recording:
     """One file: `arrays` by the names that it uses, `meta` says what they are."""
 
     path: Path
-    meta: dict
+    meta: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
     @property
@@ -38,7 +39,7 @@ class Recording:
 
     @property
     def kind(self) -> str:
-        return self.meta["kind"]
+        return str(self.meta["kind"])
 
     def array(self, name: str, shape: Sequence[int | None] | None = None) -> np.ndarray:
         """One array of numbers.
@@ -62,7 +63,7 @@ class Recording:
             raise self.refusal(f"{name} has shape {list(values.shape)}; accepted: [{accepted}]")
         return values
 
-    def described(self, name: str):
+    def described(self, name: str) -> Any:
         """One entry of `meta`. Raises DataError: it is missing."""
         if name not in self.meta:
             raise self.refusal(f"meta has no {name}")

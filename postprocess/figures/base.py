@@ -6,12 +6,14 @@ maps and histograms pool the nodes of all of them, plates and images show the fi
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.command_line import output_file
 from postprocess.masks import image_size, input_images
@@ -29,6 +31,8 @@ SCALES = ("full", "small")
 _FAR = 1.25  # a density is called another one from this factor on
 
 Runs = Mapping[str, Sequence[RunDirectory]]
+Numbers = dict[str, Any]  # of a figure, for its JSON
+Settings = Mapping[str, Mapping[str, str]]  # of a run: section, key, value
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,10 @@ def check_runs(figure: str, roles: Mapping[str, str], runs: Runs) -> None:
                 )
 
 
-def describe_runs(roles: Mapping[str, str], runs: Runs) -> dict[str, dict]:
+def describe_runs(roles: Mapping[str, str], runs: Runs) -> Numbers:
     """For the JSON: the input file of each role, the seeds of its runs, and the keys in which they depart from it."""
-    known, found = _known(roles), {}
+    known = _known(roles)
+    found: Numbers = {}
     for role, group in runs.items():
         found[role] = {"input": roles.get(role), "seeds": [run.read_record().get("seed") for run in group]}
         own = _own_settings(group[0])
@@ -108,7 +113,7 @@ def layered(name: str, scale: str) -> list[str]:
     return [name, *(file for file in dict.fromkeys(small) if (INPUTS / file).exists())]
 
 
-def _versions(name: str) -> list[dict[str, dict]]:
+def _versions(name: str) -> list[Settings]:
     """The settings of an input file at both scales."""
     return [
         _compared(read_experiment([str(INPUTS / file) for file in files]))
@@ -116,14 +121,14 @@ def _versions(name: str) -> list[dict[str, dict]]:
     ]
 
 
-def _own_settings(run: RunDirectory) -> dict[str, dict] | None:
+def _own_settings(run: RunDirectory) -> Settings | None:
     experiment = own_experiment(run)
     return None if experiment is None else _compared(experiment)
 
 
-def _compared(experiment: Experiment) -> dict[str, dict]:
+def _compared(experiment: Experiment) -> Settings:
     """{section: {key: value}} of what makes an experiment: not where it is stored, nor how it is computed."""
-    sections: dict[str, dict] = {}
+    sections: dict[str, dict[str, str]] = {}
     section = ""
     for line in experiment.to_text().splitlines():
         if line.startswith("["):
@@ -141,11 +146,11 @@ _ALSO_SCALED = {"arch", "collage_images", "collage_val_images"}
 _NOT_METHODS = {"IO", "Data", "Network", "Scale"}
 
 
-def _method(settings: Mapping[str, dict]) -> str:
+def _method(settings: Settings) -> str:
     return next((section for section in settings if section not in _NOT_METHODS), "?")
 
 
-def _distance(own: Mapping[str, dict], versions: Sequence[Mapping[str, dict]]) -> tuple[float, int]:
+def _distance(own: Settings, versions: Sequence[Settings]) -> tuple[float, int]:
     """How far a run is from an experiment, in keys; -1 if it is that experiment.
 
     Keys that [Scale] multiplies are the second number: between runs of another scale they say little.
@@ -162,7 +167,7 @@ def _scaled_keys() -> set[str]:
     return {entry.name for entry in fields if entry.metadata.get("scaled")} | _ALSO_SCALED
 
 
-def _different(first: Mapping[str, dict], second: Mapping[str, dict]) -> list[str]:
+def _different(first: Settings, second: Settings) -> list[str]:
     """Keys with different values, as "Section.key = value", the value being the first one's."""
     pairs = {(section, key) for settings in (first, second) for section, keys in settings.items() for key in keys}
     values = {pair: [settings.get(pair[0], {}).get(pair[1]) for settings in (first, second)] for pair in sorted(pairs)}
@@ -207,30 +212,32 @@ class Curve:
 
     rounds: tuple[int, ...]
     common: tuple[int, ...]
-    density: np.ndarray
-    accuracy: np.ndarray
-    layer_density: np.ndarray
+    density: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    layer_density: NDArray[np.float64]
     specs: tuple[LayerSpec, ...]
 
     @property
-    def u(self) -> np.ndarray:
+    def u(self) -> NDArray[np.float64]:
         """Mean over the runs, float64 [rounds]."""
-        return np.nanmean(self.density, axis=1)
+        u: NDArray[np.float64] = np.nanmean(self.density, axis=1)
+        return u
 
     @property
-    def mean(self) -> np.ndarray:
+    def mean(self) -> NDArray[np.float64]:
         """Of the accuracy, over the runs, float64 [rounds]."""
         return mean_and_sd(self.accuracy)[0]
 
     @property
-    def sd(self) -> np.ndarray:
+    def sd(self) -> NDArray[np.float64]:
         """Sample standard deviation of the accuracy over the runs, float64 [rounds]; nan for a single run."""
         return mean_and_sd(self.accuracy)[1]
 
     @property
-    def gain(self) -> np.ndarray:
+    def gain(self) -> NDArray[np.float64]:
         """Accuracy minus that of the same run's dense round, float64 [rounds, runs]."""
-        return self.accuracy - self.accuracy[:1]
+        gain: NDArray[np.float64] = self.accuracy - self.accuracy[:1]
+        return gain
 
     def u_of(self, number: int) -> float:
         return float(self.u[self.rounds.index(number)])
@@ -249,7 +256,7 @@ class Curve:
         return {"round": self.rounds, "u": self.u, "mean": self.mean, "sd": self.sd, "accuracy": self.accuracy}
 
 
-def mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_sd(values: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Over the last axis, leaving nan out; the sample standard deviation is nan for fewer than two values."""
     known = np.isfinite(values)
     count = known.sum(axis=-1)
@@ -272,7 +279,7 @@ def read_curve(runs: Sequence[RunDirectory]) -> Curve:
     rounds = sorted(set().union(*stored))
     u, accuracy = np.full((2, len(rounds), len(runs)), np.nan)
     layers: dict[tuple[int, int], list[float]] = {}
-    specs = None
+    specs: tuple[LayerSpec, ...] = ()
     for column, run in enumerate(runs):
         for number in stored[column]:
             result, row = run.read_round(number), rounds.index(number)
@@ -303,7 +310,7 @@ class Shown(NamedTuple):
     def label(self) -> str:
         """Such as 'u = 4.04 %', with the paper's where this one is far from it."""
         far = self.wanted and not 1 / _FAR < self.u / self.wanted < _FAR
-        return f"u = {percent(self.u)} %" + (f" (paper: {percent(self.wanted)} %)" if far else "")
+        return f"u = {percent(self.u)} %" + (f" (paper: {percent(self.wanted)} %)" if self.wanted and far else "")
 
     @property
     def title(self) -> str:
@@ -332,13 +339,14 @@ def shown_round(curve: Curve, options: Options, wanted: float | None = None) -> 
 def shown_rounds(curve: Curve, densities: Sequence[float]) -> list[Shown]:
     """The rounds nearest to the paper's densities. A run that ends early has fewer: of several densities that lead to
     the same round, the nearest keeps it."""
-    places = [Shown(number, curve.u_of(number), u) for u in densities for number in [curve.nearest(u)]]
-    kept: dict[int, Shown] = {}
-    for place in places:
-        other = kept.setdefault(place.number, place)
-        if abs(np.log(place.u / place.wanted)) < abs(np.log(other.u / other.wanted)):
-            kept[place.number] = place
-    return list(kept.values())
+    kept: dict[int, tuple[float, Shown]] = {}
+    for wanted in densities:
+        number = curve.nearest(wanted)
+        u = curve.u_of(number)
+        distance = abs(math.log(u / wanted))
+        if number not in kept or distance < kept[number][0]:
+            kept[number] = distance, Shown(number, u, wanted)
+    return [place for _, place in kept.values()]
 
 
 def percent(fraction: float) -> str:
@@ -383,7 +391,7 @@ def dense_masks(result: Round) -> list[np.ndarray]:
     """W masks of all hidden layers, in order. Raises RunDirectoryError: one of them is not dense."""
     if not all(spec.is_dense for spec in result.specs):
         raise RunDirectoryError(f"round {result.number}: has a convolution; accepted: networks of dense layers")
-    return [mask.W for mask in result.masks[:-1]]
+    return [result.mask_of(layer).W for layer in range(len(result.specs) - 1)]
 
 
 # --- the numbers beside the picture

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+from numpy.typing import NDArray
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from sifting.rounds import Round
 
 MAPS_A_ROW = 5
@@ -28,7 +29,7 @@ def draw_comparison(
     labels: Mapping[str, str],
     dense: Sequence[str] | None = None,
     maps: bool = True,
-) -> tuple[Figure, dict]:
+) -> tuple[Figure, base.Numbers]:
     """The figure.
 
     Args:
@@ -40,7 +41,8 @@ def draw_comparison(
     shown = {role: base.shown_round(curve, options) for role, curve in curves.items()}
     blocks = -(-len(labels) // MAPS_A_ROW) if maps else 0
     figure = drawing.new_figure(3.7 + 2.6 * blocks)
-    above, below = figure.subfigures(2, 1, height_ratios=(3.7, 2.6 * blocks)) if maps else (figure, None)
+    parts: list[FigureBase] = [*panels.sub_figures(figure, heights=(3.7, 2.6 * blocks))] if maps else [figure]
+    above = parts[0]
     grid = above.add_gridspec(2, 3, width_ratios=(1.7, 1, 1))
     accuracy = above.add_subplot(grid[:, 0])
     lines = dict(zip(labels, drawing.LINES, strict=False))
@@ -67,15 +69,15 @@ def draw_comparison(
             for ax in axes:
                 ax.set_xlabel("step", fontsize=drawing.SMALL)
     if maps:
-        found["d"] = maps_and_connections(below, runs, shown, labels, lines, "d")
+        found["d"] = maps_and_connections(parts[1], runs, shown, labels, lines, "d")
     return figure, found
 
 
-def errors_panel(axes: Sequence[Axes], result: Round, line: drawing.Line) -> dict[str, Any]:
+def errors_panel(axes: Sequence[Axes], result: Round, line: drawing.Line) -> base.Numbers:
     """Training error on the first Axes, validation error on the second, in percent."""
     steps = np.array(result.validation_steps)
     training = window_means(result.training_errors, steps)
-    numbers = {
+    numbers: base.Numbers = {
         "round": result.number,
         "training": {"step": steps[1:], "error": training},
         "validation": {"step": steps[steps > 0], "error": result.validation_errors[steps > 0]},
@@ -90,7 +92,8 @@ def errors_panel(axes: Sequence[Axes], result: Round, line: drawing.Line) -> dic
 def window_means(errors: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """The mean of errors[a + 1 : b + 1] for each pair of consecutive steps a, b, float64 [len(steps) - 1]."""
     sums = np.concatenate([[0], np.cumsum(errors, dtype=np.float64)])
-    return (sums[steps[1:] + 1] - sums[steps[:-1] + 1]) / np.diff(steps)
+    means: NDArray[np.float64] = (sums[steps[1:] + 1] - sums[steps[:-1] + 1]) / np.diff(steps)
+    return means
 
 
 def maps_and_connections(

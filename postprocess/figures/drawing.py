@@ -52,7 +52,7 @@ LINES = tuple(
 def new_figure(height: float) -> Figure:
     """A figure of the text width, `height` inches high, with narrow margins."""
     figure = panels.new_figure(WIDTH, height)
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)
+    panels.set_pads(figure, 0.05, 0.05)
     return figure
 
 
@@ -197,7 +197,7 @@ def column(
         found["C_in"] = connections_panel(connections, incoming, len(mask), incoming.sum() / mask.size, colour)
         connections.set_xlabel("$C_{in}$", fontsize=SMALL, labelpad=1)
     if masks is not None:
-        found["masks"] = most_connected_plate(masks, rounds[0].masks[0].W, count, columns)
+        found["masks"] = most_connected_plate(masks, rounds[0].mask_of(0).W, count, columns)
     return found
 
 

@@ -5,15 +5,17 @@ drawn and saved. Lines use the colours of Okabe and Ito, which colour-blind read
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from postprocess.command_line import output_file
 from postprocess.connectivity import binomial_histogram, connection_histogram
@@ -22,7 +24,7 @@ from sifting.errors import RunDirectoryError
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 MAP_COLOURS = "magma"
 RESOLUTION = 150  # dots per inch
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",
@@ -49,8 +51,21 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure of width x height inches on the Agg canvas."""
     figure = Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # inches
+    set_pads(figure, 0.12, 0.1)
     return figure
+
+
+def set_pads(figure: Figure, width: float, height: float) -> None:
+    """The space around each panel of a figure of new_figure, in inches."""
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(w_pad=width, h_pad=height)
+
+
+def sub_figures(figure: Figure, heights: Sequence[float] = (1,), widths: Sequence[float] = (1,)) -> list[SubFigure]:
+    """Parts of a figure, one below or beside the other, of these relative sizes."""
+    parts = figure.subfigures(len(heights), len(widths), squeeze=False, height_ratios=heights, width_ratios=widths)
+    return list(parts.flat)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -90,7 +105,13 @@ def accuracy_panel(
 
 
 def curve_panel(
-    ax: Axes, x: np.ndarray, mean: np.ndarray, sd: np.ndarray, label: str = "", colour: str = BLUE, marker: str = "o"
+    ax: Axes,
+    x: np.ndarray | Sequence[float],
+    mean: np.ndarray,
+    sd: np.ndarray,
+    label: str = "",
+    colour: str = BLUE,
+    marker: str = "o",
 ) -> None:
     """One curve with a band of +- one standard deviation; points that are nan are left out.
 
@@ -151,6 +172,7 @@ def displacement_panel(ax: Axes, counts: np.ndarray, drop_zero: bool = False, ba
         colour_bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, label="pairs")
         colour_bar.outline.set_visible(False)
         colour_bar.ax.yaxis.set_major_locator(MaxNLocator(4))
+        assert isinstance(colour_bar.formatter, ScalarFormatter)
         colour_bar.formatter.set_powerlimits((-3, 4))
 
 

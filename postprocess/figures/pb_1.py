@@ -26,7 +26,7 @@ NORMALISE = "batch"
 _COLOURS = (panels.BLUE, panels.ORANGE, panels.GREEN)
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imp"]
     curve = base.read_curve(group)
     base.first_layer_size(curve.specs, group[0])
@@ -61,7 +61,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
     connections = input_connections(result.mask_of(0).W)
     sizes = np.unique(np.linspace(0, len(connections), SIZES).astype(int))
     images = base.load_images(group[0], options)
-    found: dict = {"normalise": NORMALISE, "sizes": sizes} | place.numbers()
+    found: base.Numbers = {"normalise": NORMALISE, "sizes": sizes} | place.numbers()
     for order, line, label in zip(
         ("most", "least"), drawing.LINES, ("most connected first", "least connected first"), strict=False
     ):

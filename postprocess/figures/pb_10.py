@@ -23,7 +23,7 @@ LABELS = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 
 DENSITY = 0.01
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(2.3)
     found = {}
     for ax, (role, label) in zip(figure.subplots(1, len(LABELS)), LABELS.items(), strict=True):

@@ -29,7 +29,7 @@ ROWS = {
 DENSITY, BINS = 0.01, 8
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(4.5)
     axes = figure.subplots(len(ROWS), BINS)
     found = {}

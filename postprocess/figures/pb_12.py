@@ -18,7 +18,7 @@ NEEDS_IMAGES = False
 BLOCKS = ((0.01, ((1, 120, 20), (2, 30, 20))), (0.003, ((1, 60, 20), (2, 30, 20), (3, 30, 20))))
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["imp"][0]
     curve = base.read_curve([run])
     base.first_layer_size(curve.specs, run)

@@ -16,7 +16,7 @@ NEEDS_IMAGES = False
 COLUMNS = (("snip", "SNIP", 0.1), ("snip", "SNIP", 0.01), ("synflow", "SynFlow", 0.1))
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     curves = {role: base.read_curve(runs[role]) for role in ROLES}
     figure = drawing.new_figure(4.4)
     axes = figure.subplots(2, len(COLUMNS), height_ratios=(1.3, 1))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from postprocess.activations import most_activating
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.masks import effective_weights, hierarchy, image_plate, layer_masks, weighted_images
 from sifting.errors import RunDirectoryError
 
@@ -23,7 +23,7 @@ NEEDS_IMAGES = True
 DENSITY, NODES, TREES, FEATURES, IMAGES = 0.003, 10, 3, 12, 3
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["imp"][0]
     curve = base.read_curve([run])
     base.first_layer_size(curve.specs, run)
@@ -34,11 +34,11 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
         raise RunDirectoryError(f"{run}: has one hidden layer; accepted: two or more")
     effective = layer_masks(masks, "effective")[1]
     nodes = select_nodes(input_connections(effective), count=NODES)
-    weights = effective_weights([result.checkpoints[-1].parameters[0].W], masks[:1])
+    weights = effective_weights([result.checkpoints[-1].parameters_of(0).W], masks[:1])
     connections = input_connections(masks[0])
 
     figure = drawing.new_figure(5.2)
-    above, below = figure.subfigures(2, 1, height_ratios=(2, 3.3))
+    above, below = panels.sub_figures(figure, heights=(2, 3.3))
     trees = []
     for ax, node in zip(above.subplots(1, TREES, squeeze=False)[0], nodes, strict=False):
         features = hierarchy(masks, int(node))[0]

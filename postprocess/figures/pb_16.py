@@ -23,7 +23,7 @@ NEEDS_IMAGES = False
 MASKS, COLUMNS = 40, 20
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["layer_by_layer"][0]
     curve = base.read_curve([run])
     base.first_layer_size(curve.specs, run)
@@ -40,9 +40,9 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
         0.3 + drawing.WIDTH / COLUMNS * -(-min(len(level), MASKS) // COLUMNS) for level in levels[::-1]
     ]  # inches
     figure = drawing.new_figure(2.6 + sum(heights))
-    above, below = figure.subfigures(2, 1, height_ratios=(2.6, sum(heights)))
+    above, below = panels.sub_figures(figure, heights=(2.6, sum(heights)))
     ax = above.subplots()
-    found: dict = {"dense": accuracy[0], "layers": []}
+    found: base.Numbers = {"dense": accuracy[0], "layers": []}
     for line, layer in zip(drawing.LINES, sorted(set(layers[1:])), strict=False):
         rows = np.flatnonzero(layers == layer)
         u = curve.layer_density[rows, 0, layer]

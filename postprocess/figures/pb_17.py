@@ -11,7 +11,7 @@ all runs.
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.figures.tasks import gain_panel, lines_of, task_columns
 from postprocess.masks import image_plate, input_images
 from sifting.datasets.image_set import ImageSet
@@ -25,14 +25,14 @@ LABELS = {"semantic": "10 semantic classes", "random": "10 random classes"}
 DENSITY = 0.007
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     curves = {role: base.read_curve(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     lines = lines_of(list(ROLES))
     semantic, random = (base.load_images(runs[role][0], options) for role in ROLES)
     rows = sample_rows(semantic, random)
     figure = drawing.new_figure(6.8)
-    above, below = figure.subfigures(2, 1, height_ratios=(3, 3.8))
+    above, below = panels.sub_figures(figure, heights=(3, 3.8))
     samples, gain = above.subplots(1, 2)
     tiles = input_images(semantic.images[np.maximum(rows.ravel(), 0)].T) / 255
     tiles[rows.ravel() < 0] = 0

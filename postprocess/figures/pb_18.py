@@ -9,7 +9,7 @@ Choice. c and d pool the nodes of all runs, e shows 12 masks of the first.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.figures.tasks import gain_panel, lines_of, task_columns
 
 ROLES = {
@@ -30,12 +30,12 @@ LABELS = {
 DENSITY = 0.005
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     curves = {role: base.read_curve(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     lines = lines_of(list(ROLES))
     figure = drawing.new_figure(8.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(2.6, 6))
+    above, below = panels.sub_figures(figure, heights=(2.6, 6))
     gain, best = above.subplots(1, 2)
     found = {"a": gain_panel(gain, curves, LABELS, lines, DENSITY), "b": {}}
     drawing.letter(gain, "a")

@@ -9,7 +9,7 @@ Choices. b is the mean over the runs of each one's largest gain, with its s.d. c
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.figures.tasks import gain_panel, lines_of, task_columns
 
 ROLES = {"imp": "inputs/imp_3l1k.in"} | {
@@ -23,12 +23,12 @@ LABELS = {role: f"{part} %" for role, part in PARTS.items()}
 DENSITY = 0.005
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     curves = {role: base.read_curve(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     lines = lines_of(list(ROLES))
     figure = drawing.new_figure(5.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(2.6, 3.0))
+    above, below = panels.sub_figures(figure, heights=(2.6, 3.0))
     gain, largest = above.subplots(1, 2, width_ratios=(1.4, 1))
     found = {"a": gain_panel(gain, curves, LABELS, lines, DENSITY)}
     drawing.letter(gain, "a")

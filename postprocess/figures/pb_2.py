@@ -19,7 +19,7 @@ NEEDS_IMAGES = False
 DENSITIES = (0.04, 0.01, 0.003)
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imp"]
     curve = base.read_curve(group)
     base.first_layer_size(curve.specs, group[0])
@@ -51,10 +51,12 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
 def draw_sketch(ax: Axes) -> None:
     """An image of 6 x 6 pixels, two of them connected to node j, and the displacement between them."""
     first, second = (1, 4), (4, 2)  # x, y
-    for x in range(6):
-        for y in range(6):
-            connected = (x, y) in (first, second)
-            ax.add_patch(Rectangle((x, y), 1, 1, facecolor="#F2C9B0" if connected else "white", edgecolor="#BBBBBB"))
+    for column in range(6):
+        for row in range(6):
+            connected = (column, row) in (first, second)
+            ax.add_patch(
+                Rectangle((column, row), 1, 1, facecolor="#F2C9B0" if connected else "white", edgecolor="#BBBBBB")
+            )
     centres = [(x + 0.5, y + 0.5) for x, y in (first, second)]
     node = (3, -2.4)
     for (x, y), name in zip(centres, ("$i$", "$i'$"), strict=True):

@@ -8,7 +8,7 @@ Choice. Maps pool the nodes of all runs, masks are of the first.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.figures.single import curve_panel, map_panels
 
 ROLES = {"imagenet64": "inputs/pb/imagenet64.in"}
@@ -16,20 +16,20 @@ NEEDS_IMAGES = False
 MASKS, COLUMNS = 90, 15
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imagenet64"]
     curve = base.read_curve(group)
     base.first_layer_size(curve.specs, group[0])
     place = base.shown_round(curve, options)
     rounds = base.read_rounds(group, place.number)
     figure = drawing.new_figure(5.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(2.5, 3.1))
+    above, below = panels.sub_figures(figure, heights=(2.5, 3.1))
     accuracy, same, different = above.subplots(1, 3, width_ratios=(1.2, 1, 1))
     found = {"a": curve_panel(accuracy, curve, place.number)}
     drawing.letter(accuracy, "a")
     found["b"] = map_panels({"S_sc": same, "S_dc": different}, rounds)
     drawing.corner_letter(same, "b")
     plate = below.subplots()
-    found["c"] = drawing.most_connected_plate(plate, rounds[0].masks[0].W, MASKS, COLUMNS)
+    found["c"] = drawing.most_connected_plate(plate, rounds[0].mask_of(0).W, MASKS, COLUMNS)
     drawing.letter(plate, "c", place.label)
     return figure, place.numbers() | found

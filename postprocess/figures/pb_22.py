@@ -10,7 +10,7 @@ node's from its minimum to its maximum.
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.figures.single import curve_panel, map_panels
 from postprocess.masks import effective_weights, image_plate, weighted_images
 
@@ -19,16 +19,16 @@ NEEDS_IMAGES = False
 MASKS, COLUMNS = 200, 20
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["translated"]
     curve = base.read_curve(group)
     base.first_layer_size(curve.specs, group[0])
     place = base.shown_round(curve, options)
     rounds = base.read_rounds(group, place.number)
-    mask = rounds[0].masks[0].W
+    mask = rounds[0].mask_of(0).W
     plate_height = 0.4 + drawing.WIDTH / COLUMNS * np.ceil(min(MASKS, mask.shape[1]) / COLUMNS)  # inches
     figure = drawing.new_figure(2.4 + 2 * plate_height)
-    above, middle, below = figure.subfigures(3, 1, height_ratios=(2.4, plate_height, plate_height))
+    above, middle, below = panels.sub_figures(figure, heights=(2.4, plate_height, plate_height))
     accuracy, same = above.subplots(1, 2)
     found = {"a": curve_panel(accuracy, curve, place.number)}
     drawing.letter(accuracy, "a")
@@ -38,7 +38,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
     found["c"] = drawing.most_connected_plate(plate, mask, MASKS, COLUMNS)
     drawing.letter(plate, "c", place.label)
     nodes = found["c"]["nodes"]
-    weights = effective_weights([rounds[0].checkpoints[-1].parameters[0].W], [mask])[:, nodes]
+    weights = effective_weights([rounds[0].checkpoints[-1].parameters_of(0).W], [mask])[:, nodes]
     drawing.plate_panel(weighted, image_plate(weighted_images(weights), COLUMNS))
     drawing.letter(weighted, "d", "masked weights")
     return figure, place.numbers() | found

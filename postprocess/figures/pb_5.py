@@ -24,7 +24,7 @@ LABELS = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 
 DENSITY = 0.005
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     curves = {role: base.read_curve(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     figure = new_figure(6.2)

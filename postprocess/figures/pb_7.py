@@ -5,10 +5,13 @@ round. c: the same of each one's best round. d: S_sc and C_in of the best rounds
 the choices.
 """
 
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
+from sifting.run_directory import RunDirectory
 
 ROLES = {
     "3l256": "inputs/pb/widths_3l256.in",
@@ -22,11 +25,11 @@ ROLES = {
 NEEDS_IMAGES = False
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     return draw_comparison(runs, options, {role: network(runs[role]) for role in ROLES})
 
 
-def network(runs) -> str:
+def network(runs: Sequence[RunDirectory]) -> str:
     """Such as '3 layers, 1024', counted in the run itself: small ones are narrower."""
     specs = runs[0].read_round(runs[0].rounds()[0]).specs[:-1]
     return f"{len(specs)} layers, {specs[0].nodes}"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
+from sifting.methods import IMP, of_kind
 from sifting.run_directory import RunDirectory
 
 ROLES = {
@@ -29,7 +30,7 @@ NEEDS_IMAGES = False
 DENSE = ("standard", "steps_5e5", "steps_1e4", "steps_5e3")
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     return draw_comparison(runs, options, {role: settings(role, runs[role]) for role in ROLES}, DENSE)
 
 
@@ -38,6 +39,6 @@ def settings(role: str, runs: Sequence[RunDirectory]) -> str:
     experiment = base.own_experiment(runs[0])
     if experiment is None:
         return role.replace("_", " ")
-    method = experiment.method
+    method = of_kind(experiment.method, IMP)
     text = f"{experiment.network.steps:,}, {method.weights_step:,}, {method.prune_ratio:g}"
     return text + (", global" if role == "global" else "")

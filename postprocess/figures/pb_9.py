@@ -19,7 +19,7 @@ DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 SIZE, SEED = 32, 0
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(5.0)
     axes = figure.subplots(2, 3)
     found = []

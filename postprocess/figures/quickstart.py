@@ -19,10 +19,11 @@ from postprocess.locality import displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.summary import Summary, describe_round, summarise, unlocalised_width
 from sifting.errors import RunDirectoryError
+from sifting.rounds import present
 from sifting.run_directory import find_runs
 
 _LOCAL, _NOT_LOCAL = 1.6, 1.2  # L3 from which on, and up to which, the headline takes sides
-_PLATE = {"count": 32, "columns": 8}
+_NODES, _PLATE_COLUMNS = 32, 8
 _COLOURS = (panels.BLUE, panels.ORANGE)
 
 
@@ -30,7 +31,7 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
     """Plates above; below them the map of either side and, between the maps, both curves."""
     figure = panels.new_figure(12, 7.8)
     figure.suptitle(_headline(_at_shown(images, "locality"), _at_shown(clone, "locality")), fontsize=16, weight="bold")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.08, 1))
+    above, below = panels.sub_figures(figure, heights=(1.08, 1))
     plates = above.subplots(1, 2)
     left, locality, width, right = below.subplots(1, 4, width_ratios=(1, 1.15, 1.15, 1))
 
@@ -39,11 +40,12 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         rf_width = _at_shown(summary, "rf_width")
         title = f"{name}: receptive fields {rf_width:.1f} pixels wide" if np.isfinite(rf_width) else name
         plate.set_title(title, fontsize=13, color=colour, weight="bold", loc="center")
-        panels.plate_panel(plate, mask_plate(summary.mask, **_PLATE))
-        panels.displacement_panel(same, displacement_maps(summary.mask).same, drop_zero=True, bar=False)
+        mask = present(summary.mask)
+        panels.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS))
+        panels.displacement_panel(same, displacement_maps(mask).same, drop_zero=True, bar=False)
         same.set_title("From one input of a node to\nanother: bright is frequent", color=colour)
     above.supxlabel(
-        f"What the {_PLATE['count']} most connected hidden nodes still see in {describe_round(images)}: "
+        f"What the {_NODES} most connected hidden nodes still see in {describe_round(images)}: "
         "one square is one node, a pixel shines in the colour channels it is connected by.\n"
         "The Gaussian clone has, in each colour channel, the means and covariances of the images, "
         "and nothing beyond: no edges.",
@@ -51,7 +53,13 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
     )
     for name, ax, title, ylabel, reference in (
         ("locality", locality, "Locality", "L3: share of pairs within 3 pixels,\nrelative to the dense network", 1.0),
-        ("rf_width", width, "Width of the receptive fields", "RF width [pixels]", unlocalised_width(images.size)),
+        (
+            "rf_width",
+            width,
+            "Width of the receptive fields",
+            "RF width [pixels]",
+            unlocalised_width(present(images.size)),
+        ),
     ):
         for summary, label, colour, marker in zip((images, clone), names, _COLOURS, "os", strict=True):
             panels.curve_panel(ax, summary.rounds, *summary.mean_and_sd(name), label, colour, marker)

@@ -3,8 +3,8 @@
 Arrays come from postprocess.analyse, which stores them beside the runs, so that a figure is drawn again in a moment.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def over_seeds(values: np.ndarray) -> OverSeeds:
     return OverSeeds(base.mean_and_sd(values)[0], low, high)
 
 
-def analysed(runs: Sequence[RunDirectory], part: str, options: base.Options) -> list[dict]:
+def analysed(runs: Sequence[RunDirectory], part: str, options: base.Options) -> list[dict[Any, Any]]:
     """The arrays of a part of postprocess.analyse for each run; computed where they are not stored.
 
     Raises:
@@ -71,7 +71,7 @@ def analysed(runs: Sequence[RunDirectory], part: str, options: base.Options) -> 
     return found
 
 
-def by_round(found: Sequence[Mapping[int, Mapping]], name: str, rounds: Sequence[int]) -> np.ndarray:
+def by_round(found: Sequence[Mapping[int, Mapping[str, Any]]], name: str, rounds: Iterable[int]) -> np.ndarray:
     """A number of every round and run, float64 [rounds, runs]; nan where a run has no such round."""
     return np.array([[float(run[n][name]) if n in run else np.nan for run in found] for n in rounds])
 
@@ -93,7 +93,7 @@ def width_statistics(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
     }
 
 
-def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line, label: str) -> dict:
+def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line, label: str) -> base.Numbers:
     """The mean over the runs as a line, minimum to maximum as a band.
 
     Args:
@@ -129,7 +129,7 @@ def sparsity_axis(ax: Axes) -> None:
     ax.set_xlabel("sparsity, s [%]")
 
 
-def masks_panel(ax: Axes, runs: Sequence[RunDirectory], shown: base.Shown, letter: str, name: str) -> dict:
+def masks_panel(ax: Axes, runs: Sequence[RunDirectory], shown: base.Shown, letter: str, name: str) -> base.Numbers:
     """The masks of the most connected nodes of the first run, under the letter, the name and the sparsity.
 
     Returns:
@@ -138,7 +138,7 @@ def masks_panel(ax: Axes, runs: Sequence[RunDirectory], shown: base.Shown, lette
     mask = base.pooled_mask(base.read_rounds(runs[:1], shown.number))
     nodes = select_nodes(input_connections(mask), "most", MASKS)
     panels.plate_panel(ax, mask_plate(mask, MASKS, MASK_COLUMNS))
-    far = "" if "paper" not in shown.label else f" (paper: {sparsity(shown.wanted)})"
+    far = f" (paper: {sparsity(shown.wanted)})" if shown.wanted is not None and "paper" in shown.label else ""
     drawing.letter(ax, letter, f"{name}, s = {sparsity(shown.u)}{far}")
     same = displacement_maps(mask).same
     return shown.numbers() | {

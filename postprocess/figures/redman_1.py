@@ -15,7 +15,7 @@ ROLES = {"imp": "inputs/redman/imp.in", "oneshot": "inputs/redman/oneshot.in"}
 NEEDS_IMAGES = False
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(3.3)
     numbers = {}
     for role, ax, letter in zip(ROLES, figure.subplots(1, 2), "AB", strict=True):

@@ -18,7 +18,7 @@ ROLES = {"imp": "inputs/redman/imp.in"}
 NEEDS_IMAGES = True
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     (arrays,) = redman.analysed(runs["imp"][:1], "components", options)
     figure = drawing.new_figure(3.9)
     numbers = {}

@@ -22,12 +22,12 @@ SEEDS = 3
 EXAMPLES, EXAMPLE_COLUMNS = 8, 4
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     curves = {role: base.read_curve(group) for role, group in runs.items()}
     size = [base.first_layer_size(curve.specs, runs[role][0]) for role, curve in curves.items()][0]
     figure = drawing.new_figure(2.9)
-    left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.12, 1.3))
-    numbers: dict = {"A": {}}
+    left, middle, right = panels.sub_figures(figure, widths=(1, 1.12, 1.3))
+    numbers: base.Numbers = {"A": {}}
     for ax, (role, group) in zip(left.subplots(2, 1), runs.items(), strict=True):
         images = base.load_images(group[0], options)
         rows = example_rows(images)

@@ -24,10 +24,10 @@ NEEDS_IMAGES = True
 SEEDS = 3
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(2.8)
     width_axes, kurtosis_axes = figure.subplots(1, 2)
-    numbers: dict = {"A": {}, "B": {}}
+    numbers: base.Numbers = {"A": {}, "B": {}}
     for role, group in runs.items():
         curve = base.read_curve(group)
         base.first_layer_size(curve.specs, group[0])

@@ -11,7 +11,8 @@ N_W(n) is counted, not N (1 - s)^n; weights that are never pruned are left out, 
 JSON. All over at most 100 training images of each class.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,9 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from postprocess.activations import layer_inputs
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, drawing, panels, redman
-from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, layer_inputs
+from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
 from postprocess.masks import image_size, input_images
 from sifting.errors import RunDirectoryError
 from sifting.rounds import Round
@@ -55,7 +57,7 @@ class Schematic(NamedTuple):
     mask: np.ndarray
 
 
-def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
+def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imp"]
     curve = base.read_curve(group)
     base.first_layer_size(curve.specs, group[0])
@@ -66,7 +68,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
     mean, scaled = (scores(tables, rounds, name) for name in ("mean", "scaled"))
 
     figure = drawing.new_figure(3.1)
-    left, middle, right = figure.subfigures(1, 3, width_ratios=(1.15, 1, 1.35))
+    left, middle, right = panels.sub_figures(figure, widths=(1.15, 1, 1.35))
     shown = curve.common[-1] if options.round is None else base.shown_round(curve, options).number
     found = schematic(group[0], shown, options)
     schematic_panels(left, found)
@@ -94,12 +96,12 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict]:
         axes.tick_params(labelsize=drawing.SMALL)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
     left_over = [float(table[0]["mean"][-1]) for table in tables]
-    about = {"round": shown, "node": found.node, "weight": found.weight}
+    about: base.Numbers = {"round": shown, "node": found.node, "weight": found.weight}
     about |= {"kurtosis": found.kurtosis, "score": found.score, "images": len(found.with_weight)}
     return figure, {"A": about, "B": below | {"never_pruned": left_over}, "C": curves}
 
 
-def scores(tables: list[dict], rounds: np.ndarray, name: str) -> np.ndarray:
+def scores(tables: list[dict[Any, Any]], rounds: np.ndarray, name: str) -> np.ndarray:
     """What the weights score, by the round n where they are looked at and the round k of their pruning.
 
     Args:
@@ -122,7 +124,7 @@ def schematic(run: RunDirectory, number: int, options: base.Options) -> Schemati
     return choose_weight(inputs, first, result)
 
 
-def choose_weight(inputs, first: Round, result: Round) -> Schematic:
+def choose_weight(inputs: Iterable[np.ndarray], first: Round, result: Round) -> Schematic:
     """The same from blocks of x~ [block, n_in]."""
     mask = result.mask_of(0).W != 0
     nodes = most_connected(input_connections(mask))[:NODES]
@@ -136,9 +138,14 @@ def choose_weight(inputs, first: Round, result: Round) -> Schematic:
         np.concatenate([block @ column for block in inputs])
         for column in (W[:, place] * kept, W[:, place] * (np.arange(len(W)) == weight))
     )
-    pair = [values - values.mean() for values in (preactivation, preactivation - removed)]
-    kurtosis = tuple(float(np.mean(values**4) / np.mean(values**2) ** 2) for values in pair)
-    return Schematic(int(nodes[place]), int(weight), *pair, kurtosis, float(found[weight, place]), kept)
+    whole, rest = (values - values.mean() for values in (preactivation, preactivation - removed))
+    kurtosis = (_kurtosis(whole), _kurtosis(rest))
+    return Schematic(int(nodes[place]), int(weight), whole, rest, kurtosis, float(found[weight, place]), kept)
+
+
+def _kurtosis(values: np.ndarray) -> float:
+    """Of values whose mean is zero."""
+    return float(np.mean(values**4) / np.mean(values**2) ** 2)
 
 
 def schematic_panels(figure: SubFigure, found: Schematic) -> None:

@@ -12,14 +12,14 @@ from postprocess.locality import displacement_maps
 from sifting.rounds import Round
 
 
-def curve_panel(ax: Axes, curve: base.Curve, best: int) -> dict:
+def curve_panel(ax: Axes, curve: base.Curve, best: int) -> base.Numbers:
     """Best validation accuracy against u, the shown round marked by a square."""
     drawing.curve_with_best(ax, curve, curve.mean, curve.sd, drawing.LINES[0], "IMP", best)
     drawing.density_axis(ax)
     return curve.numbers()
 
 
-def map_panels(axes: Mapping[str, Axes], rounds: Sequence[Round]) -> dict:
+def map_panels(axes: Mapping[str, Axes], rounds: Sequence[Round]) -> base.Numbers:
     """S_sc, S_dc or both, by name."""
     maps = displacement_maps(base.pooled_mask(rounds))
     found = {}
