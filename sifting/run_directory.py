@@ -386,8 +386,8 @@ class RunDirectory:
         for path in (self.checkpoint_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
             path.unlink(missing_ok=True)
         for path in self.tensorboard_folder.glob("*/events.out.tfevents.*"):
-            number = path.suffix.removeprefix(".")
-            if number.isdigit() and int(number) >= first:
+            suffix = path.suffix.removeprefix(".")
+            if suffix.isdigit() and int(suffix) >= first:
                 path.unlink()
         if record:
             timings = record.get("rounds", {})

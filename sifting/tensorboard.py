@@ -13,6 +13,7 @@ append to when a run goes on, and no event twice. The files need no more than Te
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +26,7 @@ from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
 
 PLATE_NODES, PLATE_COLUMNS = 50, 10
-Value = tf.compat.v1.Summary.Value
+Value: TypeAlias = tf.compat.v1.Summary.Value
 Step = tuple[int, list[Value]]
 
 
@@ -72,7 +73,7 @@ def _write(path: Path, steps: Iterable[Step], seconds: float) -> None:
     sync(path.parent)
 
 
-def _scalar(tag: str, value: float) -> Value:
+def _scalar(tag: str, value: float | np.floating) -> Value:
     return Value(tag=tag, simple_value=value)
 
 
