@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from sifting import datasets, describe, devices, dry_run
+from sifting import datasets, describe, devices, dry_run, input_files
 from sifting.errors import InputError, Interrupted, SiftingError
 from sifting.inputs import Experiment, read_experiment
 from sifting.keys import integer
@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
         return 0
     with Signals().handled() as signals:
         try:
+            for path in filter(input_files.is_missing, arguments[1:]):
+                print(f"sifting: no {path} here; taking the one that comes with sifting", file=sys.stderr)
             experiments = read_experiments(arguments[1:])
             for experiment in experiments:
                 check(experiment, _OVERWRITE.value)
@@ -127,5 +129,10 @@ def _parse_flags(arguments: list[str]) -> list[str]:
         raise SystemExit(2) from None
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the installed command sifting-run calls."""
     app.run(main, flags_parser=_parse_flags)
+
+
+if __name__ == "__main__":
+    command()
