@@ -107,7 +107,7 @@ def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object
         InputError: one line that names file, section, key, value and what is accepted.
     """
     assignments = [f"{name}={_text(value)}" for name, value in (changes or {}).items()]
-    return read_experiment(list(map(os.fspath, paths)), assignments, "changes")
+    return read_experiment([os.fspath(path) for path in paths], assignments, "changes")
 
 
 def _text(value: object) -> str:
@@ -147,7 +147,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Raises:
         RunDirectoryError: there is none, or several.
     """
-    runs = find_runs([path])
+    runs = find_runs([os.fspath(path)])
     if len(runs) > 1:
         raise RunDirectoryError(f"{path}: holds {len(runs)} runs; accepted: one of them, such as {runs[0]}")
     return Run(runs[0])

@@ -56,7 +56,7 @@ def build(run: Run, result: Round, step: int | None = None, pixels: bool = False
         RunDirectoryError: the run has no input file, which pixels and convolutions need.
     """
     checkpoint = stored_checkpoint(result, step)
-    settings = {}
+    settings: dict[str, Any] = {}
     if run.directory.path("input.in").exists():
         network = run.experiment.network
         settings = {"decay": network.batch_norm_beta, "centring": network.centring}
@@ -141,7 +141,7 @@ def write_arrays(path: Path, run: Run, result: Round, step: int | None, pixels: 
     from scipy import sparse
 
     checkpoint = stored_checkpoint(result, step)
-    found = arrays(result, step)
+    found: dict[str, Any] = {**arrays(result, step)}
     if pixels:
         found["mean"] = run.images(lambda line: print(line, file=sys.stderr)).mean
     written = []
