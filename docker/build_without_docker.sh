@@ -113,6 +113,6 @@ for variant in "${@:-cpu}"; do
     other=(inputs/quickstart.in --set IO.save_dir=runs/other --set IMP.max_iterations=2)
     shown "docker run --user 12345:12345 --volume ./runs:/sifting/runs sifting:$variant ${other[*]}" \
         run "$container" 12345:12345 "${other[@]}"
-    shown "ls -ln runs/*" ls -ln --time-style=+ "$work/runs/quickstart" "$work/runs/other"
+    (cd "$work" && shown "ls -ln runs/*" ls -ln --time-style=+ runs/other runs/quickstart)
     buildah "${storage[@]}" rm "$container" > /dev/null
 done
