@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-all bench image clean
+.PHONY: quickstart test test-all lint dist test-oldest bench image clean
 
 # Two runs of a minute each, and one figure.
 quickstart: .venv/ready
@@ -9,13 +9,33 @@ quickstart: .venv/ready
 	$(BIN)/python -m sifting.run inputs/quickstart_clone.in
 	$(BIN)/python -m postprocess.figures.quickstart runs/quickstart runs/quickstart_clone --output runs/quickstart.png
 
-test: .venv/ready
-	$(BIN)/ruff check .
+test: lint
 	$(BIN)/python -m pytest -q -m "not slow"
 
-test-all: .venv/ready
-	$(BIN)/ruff check .
+# Everything: also the slow tests, the built package, and the oldest versions that setup.cfg allows.
+test-all: lint
 	$(BIN)/python -m pytest -q
+	$(MAKE) dist test-oldest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# sdist and wheel into dist/, each tried in a fresh environment far from the sources.
+dist: .venv/ready
+	$(BIN)/python tools/dist.py
+
+# The tests that need no minutes, with the versions in tests/oldest.txt and none of the linters.
+test-oldest: .venv-oldest/ready
+	.venv-oldest/bin/python -m pytest -q -m "not slow and not heavy" -W default
+
+.venv-oldest/ready: tests/oldest.txt setup.cfg
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint tests/oldest.txt --editable ".[test]"
+	touch $@
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/step_time.py
@@ -32,4 +52,4 @@ image:
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-oldest build dist *.egg-info
