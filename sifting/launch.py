@@ -137,14 +137,14 @@ def run(
         stored = directory.rounds()
         directory.write_input(experiment.to_text())
         with native_messages_hidden():
-            from sifting.drivers import DRIVERS
+            from sifting.drivers import driver_of
             from sifting.session import Session, describe_device
 
         session = Session(experiment, image_set, directory, screen, signals)
         directory.write_record({**directory.read_record(), **_record(experiment, image_set.source)})
         screen.line(f"training on {describe_device()}")
         try:
-            DRIVERS[experiment.method_name](session)
+            driver_of(experiment.method)(session)
             session.finish()
         finally:
             screen.close()

@@ -7,7 +7,10 @@ trains at the i-th sparsity, pruned from one and the same network.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sifting.keys import (
     FRACTION,
@@ -24,6 +27,10 @@ from sifting.keys import (
     optional,
     text,
 )
+
+if TYPE_CHECKING:  # forward imports TensorFlow
+    from sifting.forward import MaskedNetwork
+    from sifting.rounds import Mask
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,25 @@ class OneShot(Levels):
 
     def stored_steps(self, number: int, steps: int) -> set[int]:
         return super().stored_steps(number, steps) | ({self.prune_step} if number == 0 else set())
+
+
+@dataclass(frozen=True)
+class Scored(Levels):
+    """Pruning at initialisation by a score of your own: a section is a subclass with `score`, see docs/extending.md."""
+
+    scope: str = _scope("global")
+    dense: bool = _dense()
+    images: int = key(10000, integer(2), "number of training images for the score", scaled="images", least=2)
+
+    def score(
+        self, network: "MaskedNetwork", x: NDArray[np.float32], labels: NDArray[np.int32]
+    ) -> "tuple[Mask | None, ...]":
+        """One number for each weight of the network where pruning begins; the lowest are pruned, see pruning.scores.
+
+        Args:
+            x: [images, channels * height * width], (pixel - mean) / 255; labels: [images].
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

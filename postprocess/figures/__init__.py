@@ -9,6 +9,8 @@ that are in the papers without such a number (OTHERS), `table-1` and `movies`. I
     draw            (runs: Mapping[str, Sequence[RunDirectory]], options: base.Options) -> (Figure, dict): the figure,
                     and the numbers that it shows, by panel; they are written beside the picture as JSON
     MOVIE           only of a figure that moves, True: draw gives an animation.Movie in place of the Figure
+
+FIGURES says which module a name stands for. Another module can be added to it, see docs/extending.md.
 """
 
 import pkgutil
@@ -16,6 +18,7 @@ import re
 from importlib import import_module
 from types import ModuleType
 
+from sifting import extensions
 from sifting.errors import InputError
 
 _MODULE = re.compile(r"(?:pb|redman)_\d+")
@@ -30,6 +33,7 @@ def _in_order(name: str) -> tuple[str, int]:
 _modules = (module.name for module in pkgutil.iter_modules(__path__))
 _numbered = sorted((name.replace("_", "-") for name in _modules if _MODULE.fullmatch(name)), key=_in_order)
 FIGURES: dict[str, str] = {name: f"{__name__}.{name.replace('-', '_')}" for name in (*_numbered, *OTHERS)}
+extensions.load()  # may add to them
 
 
 def figure_module(name: str) -> ModuleType:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sifting.drivers.start import begin, levels_to_train, train_level
 from sifting.forward import MaskedNetwork
-from sifting.methods import SNIP, GraSP, Random, SynFlow, of_kind
+from sifting.methods import SNIP, GraSP, Random, Scored, SynFlow, of_kind
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import grasp, iterated_synflow, snip, uniform
 from sifting.rounds import Mask
@@ -28,6 +28,12 @@ def run_grasp(session: Session) -> None:
         method.scope,
         lambda network: grasp(network, *session.sample(method.images), batch_size, method.temperature, method.moments),
     )
+
+
+def run_scored(session: Session) -> None:
+    """A method of the user's own, see methods.Scored."""
+    method = of_kind(session.experiment.method, Scored)
+    prune_by(session, method.scope, lambda network: method.score(network, *session.sample(method.images)))
 
 
 def prune_by(session: Session, scope: str, score: Callable[[MaskedNetwork], tuple[Mask | None, ...]]) -> None:
