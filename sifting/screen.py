@@ -46,7 +46,8 @@ class Screen:
     """
 
     def __init__(self, rounds: int | None = None, stream: TextIO | None = None):
-        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        # A notebook gets plain text, too: rich would send its cells one HTML block a line, whatever the stream.
+        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
         self._rounds = rounds
         self._live: Live | None = None
         self._round_seconds: float | None = None  # of the last whole round

@@ -1,0 +1,250 @@
+"""The Python interface: the same experiments, rounds and refusals as the commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from synthetic import made_round, write_input
+from tiny_runs import files_of
+
+import sifting
+from sifting import run as command
+from sifting.errors import InputError, Interrupted, RunDirectoryError
+from sifting.inputs import read_experiment
+from sifting.rounds import density
+from sifting.run_directory import RunDirectory
+from sifting.screen import Screen
+
+ROOT = Path(__file__).parents[1]
+PLAIN = "Network.jit_compile=false"  # compiling takes longer than these runs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[sifting.Run, sifting.Run]:
+    """The same small experiment twice: run from Python, and by the command."""
+    folder = tmp_path_factory.mktemp("api")
+    path = write_input(folder, PLAIN)
+    run = sifting.run_experiment(sifting.load_experiment(path, changes={"IO.save_dir": folder / "python"}), quiet=True)
+    flags.FLAGS.mark_as_parsed()
+    path = write_input(folder, PLAIN, f"IO.save_dir={folder / 'command'}")
+    assert command.main(["run", str(path)]) == 0
+    return run, sifting.open_run(folder / "command")
+
+
+# --- loading -------------------------------------------------------------------------------------------------------
+
+
+def test_load_merges_files_and_changes(tmp_path):
+    base = write_input(tmp_path, PLAIN)
+    later = tmp_path / "later.in"
+    later.write_text("[Network]\nsteps = 30\nseed = 5\n")
+    changes = {"Network.seed": 7, "Network.jit_compile": True, "IMP.prune_ratio": 0.5, "IO.save_dir": tmp_path / "x"}
+    experiment = sifting.load_experiment(base, str(later), changes=changes)
+    assignments = [
+        "Network.seed=7",
+        "Network.jit_compile=false",
+        "IMP.prune_ratio=0.5",
+        f"IO.save_dir={tmp_path / 'x'}",
+    ]
+    assert experiment == read_experiment([str(base), str(later)], assignments)
+    assert (experiment.network.steps, experiment.network.seed, experiment.network.jit_compile) == (30, 7, True)
+
+
+def test_lists_and_nothing(tmp_path):
+    """Levels as a list of numbers; None is an empty value, which unsets a key."""
+    path = write_input(tmp_path, method="SNIP")
+    assert sifting.load_experiment(path, changes={"SNIP.sparsity": [0.5, 0.9]}).method.sparsity == (0.5, 0.9)
+    changes = {"SNIP.sparsity": None, "SNIP.prune_ratio": 0.5, "SNIP.rounds": 2}
+    assert sifting.load_experiment(path, changes=changes).method.sparsity is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"Network.steps": 1.5}, r"changes: \[Network\] steps = '1.5': accepted: a whole number >= 1"),
+        ({"Network.stepz": 1}, r"changes: \[Network\] stepz = '1': unknown key; accepted: arch, steps"),
+        ({"steps": 1}, "changes 'steps=1': accepted: Section.key=value"),
+        ({"IMP.weights_step": 20}, r"changes: \[IMP\] weights_step = '20': accepted: a whole number >= 0 and < 20"),
+    ],
+)
+def test_refused_changes_are_called_so(tmp_path, changes, line):
+    with pytest.raises(InputError, match=line):
+        sifting.load_experiment(write_input(tmp_path, PLAIN), changes=changes)
+    with pytest.raises(InputError, match=r"changes: method section: found none"):
+        sifting.load_experiment(changes={"Network.arch": "f4:x"})
+
+
+# --- running -------------------------------------------------------------------------------------------------------
+
+
+def test_it_stores_what_the_command_stores(finished):
+    python, by_command = finished
+    assert files_of(python.directory) == files_of(by_command.directory)
+    assert python.directory.path("history.csv").read_bytes() == by_command.directory.path("history.csv").read_bytes()
+    assert python.experiment == by_command.experiment.replace("IO", save_dir=python.experiment.io.save_dir)
+
+
+def test_the_same_call_again_trains_nothing(finished, capsys):
+    python, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in python.directory.folder.glob("*itdata*")}
+    again = sifting.run_experiment(python.experiment)
+    assert "All rounds were there already." in capsys.readouterr().out
+    assert again.directory.folder == python.directory.folder
+    assert {path: path.stat().st_mtime_ns for path in python.directory.folder.glob("*itdata*")} == before
+
+
+def test_quiet_is_quiet(tmp_path, capsys):
+    sifting.run_experiment(
+        sifting.load_experiment(write_input(tmp_path, PLAIN), changes={"IMP.max_iterations": 1}), quiet=True
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_another_experiment_is_refused_and_overwritten_if_asked(tmp_path):
+    path = write_input(tmp_path, PLAIN)
+    run = sifting.run_experiment(sifting.load_experiment(path, changes={"IMP.max_iterations": 2}), quiet=True)
+    other = sifting.load_experiment(path, changes={"IMP.max_iterations": 1, "Network.seed": 2})
+    with pytest.raises(RunDirectoryError, match="holds another experiment .*seed = 1 there, 2 here"):
+        sifting.run_experiment(other, quiet=True)
+    assert run.experiment.network.seed == 1 and len(run) == 2
+    assert len(sifting.run_experiment(other, overwrite=True, quiet=True)) == 1 and run.experiment.network.seed == 2
+
+
+def test_what_does_not_fit_its_images_is_refused_before_they_are_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("sifting.datasets.load", lambda *_: pytest.fail("loaded"))
+    experiment = sifting.load_experiment(write_input(tmp_path, PLAIN), changes={"Network.val_size": 50})
+    with pytest.raises(InputError, match="at most 40, the number of validation images"):
+        sifting.run_experiment(experiment)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_saves_and_the_same_call_continues(finished, tmp_path, monkeypatch):
+    """Jupyter's stop button sends SIGINT."""
+    experiment = sifting.load_experiment(write_input(tmp_path, PLAIN))
+    update = Screen.update
+
+    def interrupted(self, *arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        update(self, *arguments)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched, pytest.raises(Interrupted, match="in round 0 before step"):
+        patched.setattr(Screen, "update", interrupted)
+        sifting.run_experiment(experiment, quiet=True)
+    assert signal.getsignal(signal.SIGINT) is handler
+    run = sifting.run_experiment(experiment, quiet=True)
+    assert files_of(run.directory) == files_of(finished[0].directory)
+
+
+def test_it_runs_in_a_thread(finished, tmp_path):
+    """Where no signal can be handled."""
+    runs = []
+    experiment = sifting.load_experiment(write_input(tmp_path, PLAIN))
+    thread = threading.Thread(target=lambda: runs.append(sifting.run_experiment(experiment, quiet=True)))
+    thread.start()
+    thread.join()
+    assert files_of(runs[0].directory) == files_of(finished[0].directory)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def test_rounds_and_what_they_hold(finished):
+    run, _ = finished
+    assert len(run) == 3 and run.numbers == [0, 1, 2] == [result.number for result in run]
+    assert [run[-1].number, run[-3].number, run[1].number] == [2, 0, 1]
+    densities = [density(result.masks, result.specs) for result in run]
+    assert densities[0] == 1 and densities[1] == pytest.approx(0.7, abs=0.01)
+    assert run[2].masks[0].W.shape == run[2].checkpoints[-1].parameters[0].W.shape == (3072, 4)
+    assert run.record["finished"] is True and run.experiment.network.seed == 1
+    assert repr(run) == f"<run {run.directory}: 3 rounds>"
+
+
+def test_history_is_the_file_as_columns(finished):
+    run, _ = finished
+    table = run.history()
+    expected = np.genfromtxt(run.directory.path("history.csv"), delimiter=",", names=True)
+    assert tuple(table) == expected.dtype.names
+    for name, column in table.items():
+        np.testing.assert_allclose(column, expected[name], rtol=1e-6)
+    assert table["validation_error"].dtype == np.float32 and len(table["step"]) == 9
+
+
+def test_images_and_model(finished):
+    """Error of the model on the run's images is the last one that training wrote down."""
+    run, _ = finished
+    images = run.images(report=lambda line: None)
+    assert images.images.shape == (300, 3072) and len(images.val_labels) == 30
+    logits = run.model(2, pixels=True)(images.val_images).numpy()
+    error = np.mean(np.argmax(logits, axis=1) != images.val_labels)
+    assert error == pytest.approx(run[2].validation_errors[-1], abs=1e-6)
+
+
+def test_rounds_and_runs_that_are_not_there(finished, tmp_path):
+    run, _ = finished
+    for number in (3, -4):
+        with pytest.raises(RunDirectoryError, match=f"has no round {number}; accepted: one of 0, 1, 2"):
+            run[number]
+    with pytest.raises(RunDirectoryError, match="holds no rounds"):
+        sifting.open_run(tmp_path)
+    for seed in (1, 2):
+        (tmp_path / f"seed_{seed}").mkdir()
+        RunDirectory(tmp_path / f"seed_{seed}", "IMP").write_round(made_round(0))
+    with pytest.raises(RunDirectoryError, match="holds 2 runs; accepted: one of them, such as .*seed_1/IMP"):
+        sifting.open_run(tmp_path)
+    bare = sifting.open_run(tmp_path / "seed_2")
+    assert bare.record == {} and len(bare) == 1
+    with pytest.raises(RunDirectoryError, match="IMP_input.in: is not there"):
+        print(bare.experiment)
+
+
+# --- what importing costs ------------------------------------------------------------------------------------------
+
+
+def in_a_process(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_importing_sifting_imports_nothing_heavy():
+    """Nor does loading an experiment, or refusing one, wait for TensorFlow."""
+    code = (
+        "import sys, sifting\n"
+        "assert not {'numpy', 'keras', 'tensorflow', 'sifting.api'} & set(sys.modules)\n"
+        "assert {'load_experiment', 'run_experiment', 'open_run', 'Run'} <= set(dir(sifting))\n"
+        "sifting.load_experiment('inputs/quickstart.in')\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
+    )
+    process = in_a_process(code)
+    assert process.returncode == 0, process.stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'sifting' has no attribute 'experiment'"):
+        print(sifting.experiment)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "import sifting, keras",
+        "import keras, sifting",
+        "import sifting; import tensorflow as tf; tf.keras.layers; import keras",
+        "import sifting, importlib.util; importlib.util.find_spec('keras'); import keras",
+    ],
+)
+def test_layers_are_registered_whichever_package_comes_first(order):
+    """Asking where Keras is, as TensorFlow does, does not count as importing it; its spec is as without us."""
+    code = (
+        f"{order}\nimport sys\n"
+        "print(*sorted(keras.saving.get_custom_objects()), type(keras.__spec__.loader).__name__, "
+        "any('sifting' in type(finder).__module__ for finder in sys.meta_path))"
+    )
+    process = in_a_process(code)
+    names = ["sifting>MaskedConv2D", "sifting>MaskedDense", "sifting>PixelInput", "SourceFileLoader", "False"]
+    assert process.stdout.split() == names, process.stderr
