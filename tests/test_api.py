@@ -48,7 +48,7 @@ def test_load_merges_files_and_changes(tmp_path):
     experiment = sifting.load_experiment(base, str(later), changes=changes)
     assignments = [
         "Network.seed=7",
-        "Network.jit_compile=false",
+        "Network.jit_compile=true",
         "IMP.prune_ratio=0.5",
         f"IO.save_dir={tmp_path / 'x'}",
     ]
