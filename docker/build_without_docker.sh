@@ -60,8 +60,6 @@ PYTHON
 build() {
     local volumes
     mapfile -t volumes < <(pip_settings)
-    rm -rf "$work/context" && mkdir "$work/context"
-    git archive HEAD | tar -x -C "$work/context"
     buildah "${storage[@]}" build --isolation chroot --file "$work/context/docker/Dockerfile" --tag "sifting:$1" \
         --build-arg BASE=localhost/sifting-base --build-arg VARIANT="$1" --build-arg REVISION="$revision" \
         --secret id=pip,src="$work/pip.conf" "${volumes[@]}" "$work/context" >&2
@@ -96,6 +94,8 @@ printf 'By `docker/build_without_docker.sh %s` on %s: %s, Debian %s, revision %s
     "$(date -u +%F)" "$(buildah --version | cut -d' ' -f1-3)" "$suite" "$revision" "$(nproc)" \
     "$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' | grep -c . || true)"
 base
+rm -rf "$work/context" && mkdir "$work/context"
+git archive "$revision" | tar -x -C "$work/context"
 
 for variant in "${@:-cpu}"; do
     start=$SECONDS
