@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-all lint dist test-oldest bench image clean
+.PHONY: quickstart test test-all lint docs dist test-oldest bench image clean
 
 # Two runs of a minute each, and one figure.
 quickstart: .venv/ready
@@ -12,15 +12,23 @@ quickstart: .venv/ready
 test: lint
 	$(BIN)/python -m pytest -q -m "not slow"
 
-# Everything: also the slow tests, the built package, and the oldest versions that setup.cfg allows.
+# Everything: also the slow tests, the documentation, the built package, and the oldest versions that setup.cfg allows.
 test-all: lint
 	$(BIN)/python -m pytest -q
-	$(MAKE) dist test-oldest
+	$(MAKE) docs dist test-oldest
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site in site/; a warning ends it.
+docs: .venv/docs-ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/docs-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	touch $@
 
 # sdist and wheel into dist/, each tried in a fresh environment far from the sources.
 dist: .venv/ready
@@ -52,4 +60,4 @@ image:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest build dist *.egg-info
+	rm -rf .venv .venv-oldest build dist site *.egg-info
