@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-all lint docs dist test-oldest bench image clean
+.PHONY: quickstart test test-all notebook lint docs dist test-oldest bench image clean
 
 # Two runs of a minute each, and one figure.
 quickstart: .venv/ready
@@ -12,10 +12,15 @@ quickstart: .venv/ready
 test: lint
 	$(BIN)/python -m pytest -q -m "not slow"
 
-# Everything: also the slow tests, the documentation, the built package, and the oldest versions that setup.cfg allows.
+# Everything: also the slow tests, the examples, the documentation, the built package, and the oldest versions that
+# setup.cfg allows.
 test-all: lint
 	$(BIN)/python -m pytest -q
-	$(MAKE) docs dist test-oldest
+	$(MAKE) notebook docs dist test-oldest
+
+# The examples, executed anew; `python tools/notebook.py examples/*.ipynb` also stores what they give.
+notebook: .venv/ready
+	$(BIN)/python -m pytest -q --nbmake examples
 
 lint: .venv/ready
 	$(BIN)/ruff check .
