@@ -19,9 +19,9 @@ from sifting.rounds import Round, density
 from sifting.run_directory import find_runs
 
 ROUNDS = (0, 2, 4, 6, 8, 10)
-NODES = {"Images": 4, "Gaussian\nclone": 2}
+NODES = {"Images": 3, "Gaussian clone": 2}
 COLOURS = (panels.BLUE, panels.ORANGE)
-TILE, LEFT, TOP, GAP, MARGIN = 1.0, 0.9, 0.62, 0.1, 0.04  # inches
+TILE, LEFT, TOP, GAP, MARGIN = 1.0, 0.4, 0.5, 0.1, 0.04  # inches
 
 
 def draw(images: Sequence[Round], clone: Sequence[Round]) -> matplotlib.figure.Figure:
