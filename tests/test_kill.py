@@ -52,7 +52,7 @@ def run(folder: Path, name: str, method: str, kills: list) -> int:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pkl", ".dat")}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pkl", ".dat", ".csv")}
 
 
 @pytest.mark.heavy
@@ -72,7 +72,7 @@ def test_killed_run_ends_with_the_same_bits(tmp_path, method):
                 path.unlink()
     assert run(tmp_path, "killed", method, [None, None]) == 0
     whole, killed = results(tmp_path / "whole"), results(tmp_path / "killed")
-    assert sorted(killed) == sorted(whole) and {"IMP_findata.pkl", "IMP_out.dat"} < set(whole)
+    assert sorted(killed) == sorted(whole) and {"IMP_findata.pkl", "IMP_out.dat", "IMP_history.csv"} < set(whole)
     assert sum("itdata" in name for name in whole) >= rounds
     assert [name for name in whole if whole[name] != killed[name]] == []
     assert codes.count(-signal.SIGKILL) >= chain - 2
