@@ -25,7 +25,7 @@ notebook: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python tools/check_types.py
 
 # The documentation as a site in site/; a warning ends it.
 docs: .venv/docs-ready
@@ -39,9 +39,9 @@ docs: .venv/docs-ready
 dist: .venv/ready
 	$(BIN)/python tools/dist.py
 
-# The tests that need no minutes, with the versions in tests/oldest.txt and none of the linters.
+# The quick tests with the versions in tests/oldest.txt, whose authors could not know what Python would deprecate.
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest -q -m "not slow and not heavy" -W default
+	.venv-oldest/bin/python -m pytest -q -m "not slow and not heavy" -W default::DeprecationWarning -W default::FutureWarning
 
 .venv-oldest/ready: tests/oldest.txt setup.cfg
 	rm -rf .venv-oldest
