@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from postprocess.command_line import output_file
 from postprocess.masks import image_size, input_images
-from sifting import datasets
+from sifting import datasets, input_files
 from sifting.architecture import LayerSpec
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
@@ -26,7 +26,7 @@ from sifting.quiet import native_messages_hidden
 from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
 
-INPUTS = Path(__file__).resolve().parents[2]  # where the names in ROLES are found, in a checkout of the project
+INPUTS = input_files.ROOT  # where the names in ROLES are found
 SCALES = ("full", "small")
 _FAR = 1.25  # a density is called another one from this factor on
 
@@ -101,7 +101,7 @@ def describe_runs(roles: Mapping[str, str], runs: Runs) -> Numbers:
 
 
 def _known(roles: Mapping[str, str]) -> dict[str, str]:
-    """Roles whose input files are there: all, in a checkout."""
+    """Roles whose input files are there."""
     return {role: name for role, name in roles.items() if (INPUTS / name).exists()}
 
 

@@ -1,0 +1,90 @@
+"""What a built package relies on; `make dist` builds one and uses it."""
+
+import configparser
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import sifting
+from sifting import input_files
+from sifting.errors import InputError
+from sifting.inputs import read_experiment
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def setup():
+    parser = configparser.ConfigParser(inline_comment_prefixes=("#",))
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def bounds(lines: str) -> dict[str, str]:
+    """Package to lowest version of requirements, one a line."""
+    found = (re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(,.*)?", line) for line in lines.split())
+    return {match[1]: match[2] for match in found if match}
+
+
+def test_the_oldest_versions_are_those_of_setup_cfg(setup):
+    lines = [line for line in (ROOT / "tests/oldest.txt").read_text().splitlines() if not line.startswith("#")]
+    oldest = dict(line.split("==") for line in lines)
+    lower = bounds(setup["options"]["install_requires"])
+    assert len(lower) == len(setup["options"]["install_requires"].split()), "a requirement without a lower bound"
+    tested = lower | {
+        name: version
+        for name, version in bounds(setup["options.extras_require"]["test"]).items()
+        if name not in ("build", "mypy", "ruff")  # not used by the tests
+    }
+    assert oldest.keys() == tested.keys()
+    for name, version in tested.items():
+        assert oldest[name] == version or oldest[name].startswith(f"{version}."), name
+
+
+def test_every_script_is_there(setup):
+    for line in setup["options.entry_points"]["console_scripts"].strip().splitlines():
+        name, target = (part.strip() for part in line.split("="))
+        module, function = target.split(":")
+        assert name.startswith("sifting-") and callable(getattr(import_module(module), function))
+
+
+def test_versions_agree():
+    assert f"\nversion: {sifting.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert sifting.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_a_file_that_is_there_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "inputs/quickstart.in"
+    assert input_files.is_missing(name) and input_files.find(name) == ROOT / name
+    shipped = read_experiment([name])
+    assert shipped == read_experiment([str(ROOT / name)])
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / name).write_text("[Network]\narch = f3:x\n[IMP]\n")
+    assert not input_files.is_missing(name)
+    assert read_experiment([name]) != shipped
+
+
+@pytest.mark.parametrize(
+    "path", ["quickstart.in", "inputs", "inputs/nosuch.in", "inputs/../setup.cfg", "/inputs/small.in"]
+)
+def test_other_paths_are_as_they_are(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not input_files.is_missing(path) and input_files.find(path) == Path(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_experiment([path])
+
+
+def test_the_command_says_which_file_it_takes(tmp_path):
+    command = [sys.executable, "-m", "sifting.run", "inputs/imp_3l1k.in", "inputs/small.in", "--dry_run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"sifting: no {name} here; taking the one that comes with sifting"
+        for name in ("inputs/imp_3l1k.in", "inputs/small.in")
+    ]
+    assert "arch = f" in done.stdout
