@@ -100,11 +100,12 @@ git archive "$revision" | tar -x -C "$work/context"
 for variant in "${@:-cpu}"; do
     start=$SECONDS
     build "$variant"
+    seconds=$((SECONDS - start))
     container=$(buildah "${storage[@]}" from "sifting:$variant")
     # buildah 1.28 mounts the image's volumes and those of `run --volume` in any order, and one may hide the other.
     buildah "${storage[@]}" config --volume /sifting/runs- "$container"
     rm -rf "$work/runs" && install --directory --mode 1777 "$work/runs"
-    printf '\n## sifting:%s\n\nBuilt in %d s; %s on disk, of which the base is %s.\n' "$variant" $((SECONDS - start)) \
+    printf '\n## sifting:%s\n\nBuilt in %d s; %s on disk, of which the base is %s.\n' "$variant" "$seconds" \
         "$(size "sifting:$variant")" "$(size sifting-base)"
     shown "docker run sifting:$variant" run "$container" 1000 --devices
     shown "docker run --volume ./runs:/sifting/runs sifting:$variant inputs/quickstart.in" \
