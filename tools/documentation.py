@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("sifting", "postprocess")
 REFERENCE = "Python reference"
 LOGGER = logging.getLogger("mkdocs.hooks.documentation")
+_CELL_NAME = re.compile(r"(?<![\w`\[(/])docs/(\w+\.md)")  # as in the help of a key
 _LINK = re.compile(r"(!?)\[([^]]*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -35,7 +36,7 @@ def public_modules(package: str) -> dict[str, list[str]]:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Adds the reference to the navigation."""
-    reference: list[Any] = [{name: _page_of(name)} for package in PACKAGES for name in public_modules(package)]
+    reference: list[Any] = [{name: [{page: _page_of(page)} for page in public_modules(name)]} for name in PACKAGES]
     assert config.nav is not None
     config.nav.append({REFERENCE: reference})
     return config
@@ -51,7 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links out of docs/. Warns of those to files that are not there."""
+    """Links out of docs/, and pages named in tables. Warns of links to files that are not there."""
 
     def follow(link: re.Match[str]) -> str:
         picture, text, target, _ = link.groups()
@@ -66,7 +67,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"[{text}]({config.repo_url.rstrip('/')}/blob/main/{path})"
         return f"`{path}`" if text.strip("`") == path else f"{text} (`{path}`)"
 
-    return _LINK.sub(follow, markdown)
+    lines = (_CELL_NAME.sub(r"[docs/\1](\1)", line) if line[:1] == "|" else line for line in markdown.split("\n"))
+    return _LINK.sub(follow, "\n".join(lines))
 
 
 def _page_of(module: str) -> str:
@@ -88,4 +90,4 @@ def _index() -> str:
         shown = text.removeprefix("docs/") if text == target else text
         return f"{picture}[{shown}]({posixpath.relpath(target, 'docs')}{anchor or ''})"
 
-    return _LINK.sub(move, (ROOT / "README.md").read_text(encoding="utf-8"))
+    return "---\nhide: [navigation]\n---\n\n" + _LINK.sub(move, (ROOT / "README.md").read_text(encoding="utf-8"))
