@@ -136,12 +136,11 @@ def effective_L3(run: RunDirectory, u: float, layer: int) -> float:
 
 
 def last_good_density(run: RunDirectory) -> float:
-    """Layer by layer: the largest of the densities at which every hidden layer is still as good as dense."""
+    """Layer by layer: the largest of the densities at which each pruned layer is last as good as dense; 1: none is."""
     curve = base.read_curve([run])
     chosen = pb_16.good_rounds(curve, pb_16.pruned_layer(curve))
-    hidden = range(len(curve.specs) - 1)
-    densities = [curve.layer_density[curve.rounds.index(chosen[n]), 0, n] for n in hidden if n in chosen]
-    return float(max(densities)) if len(densities) == len(hidden) else 1.0
+    layers = range(curve.layer_density.shape[2])
+    return max(curve.layer_density[curve.rounds.index(chosen[n]), 0, n] if n in chosen else 1.0 for n in layers)
 
 
 def component_ratio(run: RunDirectory) -> float:
@@ -265,12 +264,12 @@ CLAIMS: dict[str, Claim] = {
     ),
     "pb-data-gain": Claim(
         "P&B C.3, Fig. 19b", "the smaller the training set, the smaller the gain",
-        "rank correlation of gain and size, 2 to 100 % of the images", 0.8, {**_FRACTIONS, "imp": _IMP}, 2,
+        "rank correlation of gain and size, 2 to 100 % of the images", 0.8, {**_FRACTIONS, "imp": _IMP}, 1,
         lambda seed: trend([gain(run) for run in seed.values()]),
     ),
     "pb-data-local": Claim(
         "P&B C.3, Fig. 19d", "the smaller the training set, the less local the masks",
-        "rank correlation of L3 and size, u = 0.5 %", 0.8, {**_FRACTIONS, "imp": _IMP}, 2,
+        "rank correlation of L3 and size, u = 0.5 %", 0.8, {**_FRACTIONS, "imp": _IMP}, 1,
         lambda seed: trend([L3(run, 0.005) for run in seed.values()]),
     ),
     "pb-minimisers": Claim(

@@ -21,6 +21,7 @@ from postprocess.figures import base, drawing, panels
 from sifting.rounds import Round
 
 MAPS_A_ROW = 5
+HEIGHT = 4.1  # inches, of panels a to c
 
 
 def draw_comparison(
@@ -29,6 +30,7 @@ def draw_comparison(
     labels: Mapping[str, str],
     dense: Sequence[str] | None = None,
     maps: bool = True,
+    meaning: str | None = None,
 ) -> tuple[Figure, base.Numbers]:
     """The figure.
 
@@ -36,12 +38,13 @@ def draw_comparison(
         labels: of the roles, in the order of the legend.
         dense: the roles in b; default: all.
         maps: with panel d.
+        meaning: of the labels, above the legend.
     """
     curves = {role: base.read_curve(runs[role]) for role in labels}
     shown = {role: base.shown_round(curve, options) for role, curve in curves.items()}
     blocks = -(-len(labels) // MAPS_A_ROW) if maps else 0
-    figure = drawing.new_figure(3.7 + 2.6 * blocks)
-    parts: list[FigureBase] = [*panels.sub_figures(figure, heights=(3.7, 2.6 * blocks))] if maps else [figure]
+    figure = drawing.new_figure(HEIGHT + 2.6 * blocks)
+    parts: list[FigureBase] = [*panels.sub_figures(figure, heights=(HEIGHT, 2.6 * blocks))] if maps else [figure]
     above = parts[0]
     grid = above.add_gridspec(2, 3, width_ratios=(1.7, 1, 1))
     accuracy = above.add_subplot(grid[:, 0])
@@ -50,7 +53,17 @@ def draw_comparison(
         curve = curves[role]
         drawing.curve_with_best(accuracy, curve, curve.mean, curve.sd, lines[role], label, shown[role].number)
     drawing.density_axis(accuracy)
-    accuracy.legend(fontsize=7, handlelength=2.5)
+    # Below all panels: nine curves leave no room inside.
+    handles = accuracy.get_legend_handles_labels()
+    above.legend(
+        *handles,
+        loc="outside lower center",
+        ncols=min(5, len(labels)),
+        fontsize=7.5,
+        handlelength=3,
+        title=meaning,
+        title_fontsize=7.5,
+    )
     drawing.letter(accuracy, "a")
     found: dict[str, Any] = {"a": {role: curve.numbers() | {"best": shown[role]} for role, curve in curves.items()}}
     for row, (name, roles) in enumerate((("b", dense or list(labels)), ("c", list(labels)))):

@@ -17,7 +17,7 @@ ROLES = {"imp": "inputs/imp_3l1k.in"} | {
 }
 NEEDS_IMAGES = False
 SEEDS = 4
-SMALL_SEEDS = 2
+SMALL_SEEDS = 1
 PARTS = {role: 100 if role == "imp" else int(role.split("_")[1]) for role in ROLES}
 LABELS = {role: f"{part} %" for role, part in PARTS.items()}
 DENSITY = 0.005

@@ -31,7 +31,8 @@ DENSE = ("standard", "steps_5e5", "steps_1e4", "steps_5e3")
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    return draw_comparison(runs, options, {role: settings(role, runs[role]) for role in ROLES}, DENSE)
+    labels = {role: settings(role, runs[role]) for role in ROLES}
+    return draw_comparison(runs, options, labels, DENSE, meaning="steps, step of the rewind weights, prune_ratio")
 
 
 def settings(role: str, runs: Sequence[RunDirectory]) -> str:
