@@ -138,9 +138,12 @@ def effective_L3(run: RunDirectory, u: float, layer: int) -> float:
 def last_good_density(run: RunDirectory) -> float:
     """Layer by layer: the largest of the densities at which each pruned layer is last as good as dense; 1: none is."""
     curve = base.read_curve([run])
-    chosen = pb_16.good_rounds(curve, pb_16.pruned_layer(curve))
-    layers = range(curve.layer_density.shape[2])
-    return max(curve.layer_density[curve.rounds.index(chosen[n]), 0, n] if n in chosen else 1.0 for n in layers)
+    pruned = pb_16.pruned_layer(curve)
+    chosen = pb_16.good_rounds(curve, pruned)
+    return max(
+        float(curve.layer_density[curve.rounds.index(chosen[n]), 0, n]) if n in chosen else 1.0
+        for n in np.unique(pruned[1:])
+    )
 
 
 def component_ratio(run: RunDirectory) -> float:

@@ -1,0 +1,119 @@
+"""docs/claims.md says what postprocess.claims finds, and a recorded yes still is one."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from postprocess import claims
+from postprocess.claims import CLAIMS, Verdict, judge, main, runs_of_claim
+from postprocess.reproduce import complete
+from sifting import launch
+from sifting.rounds import Mask
+
+TABLE = Path(__file__).parent.parent / "docs" / "claims.md"
+SHORT = ("redman-clone", "redman-random", "redman-oneshot", "redman-cavity-sign", "redman-cavity-order")
+
+
+def recorded() -> dict[str, list[str]]:
+    """The cells of each row of docs/claims.md, by claim."""
+    rows = [line.strip("| ") for line in TABLE.read_text().splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)] for row in rows]
+    return {row[0].strip("`"): row for row in cells}
+
+
+def test_every_claim_is_recorded_with_its_statistic_and_threshold():
+    rows = recorded()
+    assert list(rows) == list(CLAIMS)
+    for name, row in rows.items():
+        nothing = Verdict(name, np.zeros(1), (1,)).row()
+        assert [f"`{name}`", *row[1:4]] == [cell.strip() for cell in re.split(r"(?<!\\)\|", nothing)][1:5]
+
+
+def test_recorded_answers_follow_from_effect_and_threshold():
+    for name, row in recorded().items():
+        effect = float(row[4].split()[0])
+        rounding = 10 ** (np.floor(np.log10(abs(effect))) - 2) if effect else 0.0
+        assert row[6] in ("yes", "**no**")
+        if row[6] == "yes":
+            assert effect >= CLAIMS[name].threshold - rounding, name
+        else:
+            assert effect < CLAIMS[name].threshold + rounding, name
+
+
+@pytest.mark.parametrize("scale", ["full", "small"])
+@pytest.mark.parametrize("name", list(CLAIMS))
+def test_all_runs_of_every_claim_are_accepted(name, scale):
+    needed = runs_of_claim(CLAIMS[name], scale)
+    assert list(needed) == list(CLAIMS[name].roles)
+    for group in needed.values():
+        assert [run.seed for run in group] == list(range(1, CLAIMS[name].seeds + 1))
+        for run in group:
+            launch.check(run.experiment)
+
+
+def test_a_claim_holds_from_its_threshold_on():
+    claim = CLAIMS["pb-gain"]
+    assert claim.holds(np.array([0.02, 0.02])) and claim.holds(np.array([0.05, 0.0]))
+    assert not claim.holds(np.array([0.02, 0.0199]))
+    assert not claim.holds(np.array([np.nan, 1.0]))
+
+
+def test_seeds_of_all_roles_go_together(monkeypatch):
+    """The effect of a seed takes the run of that seed of every role."""
+    runs = {"a": ["a1", "a2"], "b": ["b1", "b2"]}
+    claim = claims.Claim("", "", "", 0.0, {}, 2, lambda seed: float(seed["a"][1] + seed["b"][1]))
+    np.testing.assert_array_equal(claim.effects(runs), [11, 22])
+
+
+def test_colours_are_compared_per_pair_of_channels():
+    """A mask that is the same in all channels has as many pairs in each of the 6 ordered pairs of different channels
+    as in each of the 3 channels; a mask of one channel has none of them."""
+    plane = np.zeros((8, 8), np.uint8)
+    plane[3, 2:6] = 1
+    same = np.tile(plane.ravel(), 3)[:, None]
+    assert claims.colour_ratio(same) == pytest.approx(1.0)
+    with np.errstate(divide="ignore"):
+        assert claims.colour_ratio(np.concatenate([plane.ravel(), np.zeros(128)])[:, None]) == np.inf
+
+
+@pytest.mark.parametrize(("values", "expected"), [([1, 2, 5], 1.0), ([3, 2, 1], -1.0), ([1, 3, 2, 4], 0.8)])
+def test_trend_is_the_rank_correlation(values, expected):
+    assert claims.trend(values) == pytest.approx(expected)
+
+
+def test_central_inputs_are_compared_with_outer_ones(monkeypatch):
+    """32 x 32: twice as many connections in the central 16 x 16."""
+    W = np.zeros((3, 32, 32, 2), np.uint8)
+    W[..., 0] = 1
+    W[:, 8:24, 8:24, 1] = 1
+
+    class Fake:
+        specs = launch.build_specs(
+            launch.read_experiment(["inputs/quickstart.in"]).network.arch, (True,), (3, 32, 32), 2
+        )
+        masks = (Mask(W.reshape(3072, 2), np.ones(2)),)
+
+    monkeypatch.setattr(claims, "at", lambda run, u: Fake)
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    assert claims.centre_ratio(None, 0.01) == pytest.approx(2.0)
+
+
+def test_an_unknown_claim_is_refused_in_one_line(capsys):
+    assert main(["pb-nothing"]) == 2
+    error = capsys.readouterr().err
+    assert "'pb-nothing' is not a claim; accepted: pb-gain, " in error and error.count("\n") == 1
+
+
+@pytest.mark.heavy
+def test_recorded_answers_hold_in_short_form(tmp_path, monkeypatch, capsys):
+    """Five claims of Redman et al. from one seed each, trained here: 1.5 minutes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+    rows = recorded()
+    needed = {name: runs_of_claim(CLAIMS[name], "small", [1]) for name in SHORT if rows[name][6] == "yes"}
+    assert len(needed) >= 3
+    complete(needed.values(), "small")
+    verdicts = {name: judge(name, runs) for name, runs in needed.items()}
+    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(needed, True), verdicts
