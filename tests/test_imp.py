@@ -19,7 +19,7 @@ from sifting.forward import MaskedNetwork
 from sifting.methods import IMP
 from sifting.network import initial_masks, initial_parameters
 from sifting.rounds import connected_fraction
-from sifting.run_directory import RunDirectory, log_line
+from sifting.run_directory import RunDirectory, load_pickle, log_line
 from sifting.signals import Signals
 from sifting.training import Trainer
 
@@ -111,7 +111,7 @@ def test_masks_come_from_the_magnitudes_at_prune_step(prune_step, tmp_path):
 
 def test_ratios_accumulate_to_the_references_bits():
     """Those of the recorded run, from 0 by 0.3 of what remains."""
-    recorded = pickle.loads((RECORDED / "IMP_findata.pkl").read_bytes())[1]
+    recorded = load_pickle(RECORDED / "IMP_findata.pkl")[1]
 
     class Step:
         """What imp.prune needs of a session."""
