@@ -206,9 +206,9 @@ def _stored_kurtosis(run: RunDirectory, rounds: Sequence[int]) -> tuple[tuple[Ku
 
 def _data_files(run: RunDirectory) -> list[Path]:
     """The files of the run: records first, then rounds and stored arrays by their numbers. No lock, page or picture."""
-    mine = re.compile(re.escape(run.prefix) + r"_(.+\.(?:pkl|npz|in|json|dat))")
+    mine = re.compile(re.escape(run.prefix) + r"_(.+\.(?:pkl|npz|in|json|dat|csv))")
     names = [match for match in map(mine.fullmatch, os.listdir(run.folder)) if match]
-    kinds = ("input", "run", "out", "findata", "itdata", "checkpoint", "analysis")
+    kinds = ("input", "run", "out", "history", "findata", "itdata", "checkpoint", "analysis")
 
     def position(match: re.Match[str]) -> tuple[int, list[tuple[bool, int | str]]]:
         kind = next((place for place, kind in enumerate(kinds) if match[1].startswith(kind)), len(kinds))
