@@ -10,7 +10,8 @@ from postprocess import claims
 from postprocess.claims import CLAIMS, Verdict, judge, main, runs_of_claim
 from postprocess.reproduce import complete
 from sifting import launch
-from sifting.rounds import Mask
+from sifting.architecture import build_specs, parse_arch
+from sifting.rounds import Mask, Round
 
 TABLE = Path(__file__).parent.parent / "docs" / "claims.md"
 SHORT = ("redman-clone", "redman-random", "redman-oneshot", "redman-cavity-sign", "redman-cavity-order")
@@ -89,14 +90,11 @@ def test_central_inputs_are_compared_with_outer_ones(monkeypatch):
     W[..., 0] = 1
     W[:, 8:24, 8:24, 1] = 1
 
-    class Fake:
-        specs = launch.build_specs(
-            launch.read_experiment(["inputs/quickstart.in"]).network.arch, (True,), (3, 32, 32), 2
-        )
-        masks = (Mask(W.reshape(3072, 2), np.ones(2)),)
-
-    monkeypatch.setattr(claims, "at", lambda run, u: Fake)
-    monkeypatch.chdir(Path(__file__).parent.parent)
+    specs = build_specs(parse_arch("f2:x"), (True, False), (3, 32, 32), 2)
+    masks = (Mask(W.reshape(3072, 2), np.ones(2, np.uint8)), Mask(np.ones((2, 2), np.uint8), np.ones(2, np.uint8)))
+    empty = np.zeros(0, np.float32)
+    result = Round(0, specs, np.zeros(1), masks, (), empty, (), empty)
+    monkeypatch.setattr(claims, "at", lambda run, u: result)
     assert claims.centre_ratio(None, 0.01) == pytest.approx(2.0)
 
 
