@@ -1,4 +1,4 @@
-"""`mypy --strict`, as pyproject.toml sets it up, on sifting and postprocess: `python tools/check_types.py`, in `make lint`.
+"""`mypy --strict` on sifting and postprocess, set up in pyproject.toml: `python tools/check_types.py`, in `make lint`.
 
 Its verdict depends on the types that numpy and matplotlib ship. The annotations are written for those of today, which
 need Python 3.11; on Python 3.10, where only older ones install, nothing is checked, and it says so.
