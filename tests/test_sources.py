@@ -20,7 +20,7 @@ from absl.testing import flagsaver
 from PIL import Image
 from synthetic import write_input
 
-from sifting import datasets, describe, inputs, run
+from sifting import datasets, describe, inputs, launch, run
 from sifting.datasets import folder as folder_module
 from sifting.datasets import tfds
 from sifting.datasets.image_set import ImageSet
@@ -37,7 +37,7 @@ def user(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
-    monkeypatch.setattr(run, "native_messages_hidden", lambda: pytest.fail("the input was accepted"))
+    monkeypatch.setattr(launch, "native_messages_hidden", lambda: pytest.fail("the input was accepted"))
     flags.FLAGS.mark_as_parsed()
 
 
