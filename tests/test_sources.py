@@ -747,7 +747,7 @@ PICTURES = {
     "damaged": (PNG[:100] + bytes(60) + PNG[160:], "cannot be read as an image ("),
     "web page": (b"<html>404</html>", "accepted: BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"),
     "PostScript": (save_as(picture(1), "EPS"), "accepted: BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"),
-    "16 bits": (save_as(SIXTEEN_BITS, "PNG"), "its pixels are I;16; accepted: up to 8 bits a channel"),
+    "16 bits": (save_as(SIXTEEN_BITS, "PNG"), "accepted: up to 8 bits a channel"),
 }
 
 
