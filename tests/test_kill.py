@@ -57,7 +57,9 @@ def results(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("method", CASES)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow if name == "LayerByLayer" else ()) for name in CASES]
+)
 def test_killed_run_ends_with_the_same_bits(tmp_path, method):
     """Half of the kills come at random moments, half right before a flush to disk or a rename."""
     _, _, rounds, chain = CASES[method]
