@@ -45,7 +45,7 @@ test-oldest: .venv-oldest/ready
 
 .venv-oldest/ready: tests/oldest.txt setup.cfg
 	rm -rf .venv-oldest
-	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) -m venv --upgrade-deps .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint tests/oldest.txt --editable ".[test]"
 	touch $@
@@ -58,9 +58,10 @@ bench: .venv/ready
 image:
 	docker/build_without_docker.sh cpu
 
-# The environment is made anew when what it must hold has changed.
+# The environment is made anew when what it must hold has changed. The pip that Python 3.10 brings, 23.0, would search for
+# versions without an end.
 .venv/ready: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv --upgrade-deps .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
 	touch $@
 
