@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from postprocess.command_line import Parser, output_file, run_command
 from postprocess.connectivity import binomial_excess, input_connections
@@ -109,10 +110,10 @@ def colour_ratio(mask: np.ndarray) -> float:
 
 
 def centre_ratio(run: RunDirectory, u: float) -> float:
-    """Connections of an input in the central 16 x 16 pixels, over those of one outside (of 32 x 32)."""
-    connections = np.count_nonzero(at(run, u).mask_of(0).W, axis=1)
-    size = base.first_layer_size(at(run, u).specs)
-    planes = connections.reshape(-1, size, size)
+    """Connections of an input in the central quarter of the image, over those of one outside."""
+    result = at(run, u)
+    size = base.first_layer_size(result.specs)
+    planes = np.count_nonzero(result.mask_of(0).W, axis=1).reshape(-1, size, size)
     inside = np.zeros((size, size), bool)
     inside[size // 4 : -size // 4, size // 4 : -size // 4] = True
     return float(planes[:, inside].mean() / planes[:, ~inside].mean())
@@ -120,8 +121,7 @@ def centre_ratio(run: RunDirectory, u: float) -> float:
 
 def trend(values: Sequence[float]) -> float:
     """Spearman's rank correlation of values with their places: 1 if they rise all the way."""
-    ranks = np.argsort(np.argsort(values))
-    return float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])
+    return float(spearmanr(values, range(len(values))).statistic)
 
 
 def turned_angle(run: RunDirectory) -> float:
@@ -438,7 +438,8 @@ def _claims_command(options: argparse.Namespace) -> None:
         if name not in CLAIMS:
             raise InputError(f"{name!r} is not a claim; accepted: {', '.join(CLAIMS)}")
     needed = {name: runs_of_claim(CLAIMS[name], options.scale, None, options.set) for name in names}
-    if not complete(needed.values(), options.scale, options.dry_run):
+    complete(needed.values(), options.scale, options.dry_run)
+    if options.dry_run:
         return
     verdicts = []
     for name in names:

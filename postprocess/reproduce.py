@@ -127,19 +127,13 @@ def progress_of(run: NeededRun) -> Progress:
     return Progress(done, finished, rounds, recorded_rate(experiment, record))
 
 
-def estimate(
-    progress: dict[NeededRun, Progress], known: Sequence[Rate] = (), report: Callable[[str], None] = print
-) -> tuple[dict[NeededRun, float], list[Rate]]:
-    """Seconds of training that every run still needs.
+def estimate(progress: dict[NeededRun, Progress], report: Callable[[str], None] = print) -> dict[NeededRun, float]:
+    """Seconds of training that every run still needs, 0 for finished ones.
 
     Args:
-        known: rates beside those of the runs themselves.
         report: called with one line if a rate has to be measured first.
-
-    Returns:
-        The seconds, 0 for finished runs; the rates that they follow from.
     """
-    rates = [*known, *(one.rate for one in progress.values() if one.rate is not None)]
+    rates = [one.rate for one in progress.values() if one.rate is not None]
     open_runs = {run.files: run.experiment for run, one in progress.items() if not one.finished}
     for experiment in must_be_measured(rates, open_runs.values()):
         report(
@@ -150,7 +144,7 @@ def estimate(
     return {
         run: 0.0 if one.finished else training_seconds(run.experiment, rates, one.rounds - one.done)
         for run, one in progress.items()
-    }, rates
+    }
 
 
 def plan_lines(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> list[str]:
@@ -166,6 +160,7 @@ def plan_lines(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, flo
 
 
 def totals(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
+    """How many runs are finished, and how long the others take together."""
     missing = sum(not one.finished for one in progress.values())
     if not missing:
         return f"all of {len(progress)} finished"
@@ -188,7 +183,7 @@ def list_lines(assignments: Sequence[str] = ()) -> list[str]:
     for scale in base.SCALES:
         needed = {name: _distinct([runs_of(name, scale, None, assignments)]) for name in FIGURES}
         progress = {run: progress_of(run) for runs in needed.values() for run in runs}
-        seconds, _ = estimate(progress, report=lambda line: print(line, file=sys.stderr))
+        seconds = estimate(progress, report=lambda line: print(line, file=sys.stderr))
         columns[scale] = [*(_cost(needed[name], progress, seconds) for name in FIGURES)]
         columns[scale].append(_cost(list(progress), progress, seconds))
     names = [*FIGURES, "all figures"]
@@ -210,15 +205,12 @@ def _distinct(groups: Iterable[Mapping[str, Sequence[NeededRun]]]) -> list[Neede
     return list(dict.fromkeys(run for roles in groups for runs in roles.values() for run in runs))
 
 
-def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dry_run: bool = False) -> bool:
+def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dry_run: bool = False) -> None:
     """Show what is needed and how long it takes, and run what is missing.
 
     Args:
         groups: runs by role, as of needed_runs; each is run once.
         dry_run: show only.
-
-    Returns:
-        Whether all runs are finished.
 
     Raises:
         SiftingError: refused input, or a run that failed. Interrupted: a signal came; the same call goes on.
@@ -226,11 +218,11 @@ def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dr
     progress = {run: progress_of(run) for run in _distinct(groups)}
     for run in progress:
         launch.check(run.experiment)
-    seconds, _ = estimate(progress)
+    seconds = estimate(progress)
     print("\n".join(plan_lines(progress, seconds)), flush=True)
     missing = [run for run, one in progress.items() if not one.finished]
     if dry_run:
-        return not missing
+        return
     began = time.monotonic()
     for number, run in enumerate(missing, 1):
         left = rough_duration(sum(seconds[later] for later in missing[number - 1 :]))
@@ -245,7 +237,6 @@ def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dr
         gc.collect()  # traced functions refer to themselves, and to the images on the device
     if missing:
         print(f"\n{len(missing)} runs in {duration(time.monotonic() - began)}")
-    return True
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -258,7 +249,8 @@ def _reproduce(options: argparse.Namespace) -> None:
     if options.output is not None and len(names) > 1:
         raise InputError(f"--output {options.output}: accepted with one figure; several go to their default places")
     needed = {name: runs_of(name, options.scale, _seeds(options.seeds), options.set) for name in names}
-    if not complete(needed.values(), options.scale, options.dry_run) or options.dry_run:
+    complete(needed.values(), options.scale, options.dry_run)
+    if options.dry_run:
         return
     for name, roles in needed.items():
         runs = {role: [run.directory for run in group] for role, group in roles.items()}

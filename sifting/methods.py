@@ -5,6 +5,7 @@ trains at the i-th sparsity, pruned from one and the same network.
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # forward imports TensorFlow
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(ABC):
     """What all method sections have."""
 
     prune: tuple[bool, ...] = key(
@@ -62,9 +63,9 @@ class Method:
         """The steps of a round before which its values are stored."""
         return {self.rewind_step, steps} if number == 0 else {steps}
 
+    @abstractmethod
     def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
         """The nominal sparsity of every round, round 0 first; None where it depends on more than this section."""
-        raise NotImplementedError
 
 
 _Kind = TypeVar("_Kind", bound=Method)
@@ -222,6 +223,7 @@ class Scored(Levels):
     dense: bool = _dense()
     images: int = key(10000, integer(2), "number of training images for the score", scaled="images", least=2)
 
+    @abstractmethod
     def score(
         self, network: "MaskedNetwork", x: NDArray[np.float32], labels: NDArray[np.int32]
     ) -> "tuple[Mask | None, ...]":
@@ -230,7 +232,6 @@ class Scored(Levels):
         Args:
             x: [images, channels * height * width], (pixel - mean) / 255; labels: [images].
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

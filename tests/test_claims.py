@@ -79,7 +79,9 @@ def test_colours_are_compared_per_pair_of_channels():
         assert claims.colour_ratio(np.concatenate([plane.ravel(), np.zeros(128)])[:, None]) == np.inf
 
 
-@pytest.mark.parametrize(("values", "expected"), [([1, 2, 5], 1.0), ([3, 2, 1], -1.0), ([1, 3, 2, 4], 0.8)])
+@pytest.mark.parametrize(
+    ("values", "expected"), [([1, 2, 5], 1.0), ([3, 2, 1], -1.0), ([1, 3, 2, 4], 0.8), ([1, 1, 2], np.sqrt(3) / 2)]
+)
 def test_trend_is_the_rank_correlation(values, expected):
     assert claims.trend(values) == pytest.approx(expected)
 
@@ -108,6 +110,7 @@ def test_an_unknown_claim_is_refused_in_one_line(capsys):
 def test_recorded_answers_hold_in_short_form(tmp_path, monkeypatch, capsys):
     """Five claims of Redman et al. from one seed each, trained here: 1.5 minutes."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
     rows = recorded()
     needed = {name: runs_of_claim(CLAIMS[name], "small", [1]) for name in SHORT if rows[name][6] == "yes"}

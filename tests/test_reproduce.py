@@ -163,7 +163,7 @@ def test_the_plan_adds_up():
     (run,) = runs_of("pb-2", "small")["imp"]
     rate = Rate(step_work(run.experiment), 4e-3)
     progress = {run: Progress(6, False, 15, rate)}
-    seconds, _ = reproduce.estimate(progress)
+    seconds = reproduce.estimate(progress)
     assert seconds[run] == pytest.approx(9 * 1500 * 4e-3)
     table = reproduce.plan_lines(progress, seconds)
     assert "6 of about 15 rounds" in table[1] and "54 s" in table[1]

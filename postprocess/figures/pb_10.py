@@ -9,17 +9,12 @@ semantic and ten random classes, as in Fig. 11. Sums over the nodes of all runs.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, pb_5
 from postprocess.masks import pixel_map
 
-ROLES = {
-    "imp": "inputs/imp_3l1k.in",
-    "fraction_30": "inputs/pb/fraction_30.in",
-    "semantic": "inputs/pb/classes_semantic.in",
-    "random": "inputs/pb/classes_random.in",
-}
+ROLES = pb_5.ROLES
 NEEDS_IMAGES = False
-LABELS = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 semantic", "random": "10 random"}
+LABELS = pb_5.LABELS
 DENSITY = 0.01
 
 

@@ -10,15 +10,10 @@ Choices. 8 ranges a row, from the smallest C_in, but at least 2, on. Nodes of al
 from matplotlib.figure import Figure
 
 from postprocess.connectivity import connection_bins, input_connections
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, pb_5
 from postprocess.locality import displacement_maps
 
-ROLES = {
-    "imp": "inputs/imp_3l1k.in",
-    "fraction_30": "inputs/pb/fraction_30.in",
-    "semantic": "inputs/pb/classes_semantic.in",
-    "random": "inputs/pb/classes_random.in",
-}
+ROLES = pb_5.ROLES
 NEEDS_IMAGES = False
 ROWS = {
     "imp": ("all data", 10),
