@@ -231,7 +231,8 @@ def _why_no_cuda_in_tensorflow(machine: Machine, tensorflow: TensorFlow) -> Reas
             'pip uninstall tensorflow-cpu; pip install --force-reinstall "tensorflow[and-cuda]"',
         )
     if tensorflow.missing:
-        return f"CUDA libraries are missing: {', '.join(tensorflow.missing)}", EXTRA
+        reason = f"CUDA libraries are missing: {', '.join(tensorflow.missing)}"
+        return reason, EXTRA if machine.container is None else "use an image that was built with CUDA, or " + EXTRA
     return None
 
 

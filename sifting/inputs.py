@@ -314,14 +314,20 @@ class Experiment:
     def to_text(self) -> str:
         """The input file that gives this experiment, every key spelled out except those that are unset."""
         lines = []
-        for name, section in self.sections().items():
-            lines.append(f"[{name}]")
-            for entry in dataclasses.fields(section):
-                value = getattr(section, entry.name)
-                if value is not None:
-                    lines.append(f"{entry.name} = {entry.metadata['kind'].format(value)}".rstrip())
-            lines.append("")
+        for section, keys in self.settings().items():
+            lines += [f"[{section}]", *(f"{key} = {text}".rstrip() for key, (_, text) in keys.items()), ""]
         return "\n".join(lines)
+
+    def settings(self) -> dict[str, dict[str, tuple[Any, str]]]:
+        """{section: {key: (value, its text in an input file)}} of all keys except those that are unset."""
+        return {
+            name: {
+                entry.name: (value, entry.metadata["kind"].format(value))
+                for entry in dataclasses.fields(section)
+                if (value := getattr(section, entry.name)) is not None
+            }
+            for name, section in self.sections().items()
+        }
 
 
 def refusal(source: str, section: str, name: str, value: str, accepted: str) -> InputError:

@@ -270,8 +270,8 @@ class Session:
         paths = tensorboard.event_paths(self._directory, number)
         if self.experiment.io.tensorboard and (new or not all(path.exists() for path in paths)):
             first = network.rest_it if network.restart else min(self._history)
-            settings = self.experiment.to_text() if number == first else ""
-            tensorboard.write_round(self._directory, result, self._image_set.shape[0], settings)
+            experiment = self.experiment if number == first else None
+            tensorboard.write_round(self._directory, result, self._image_set.shape[0], experiment)
 
     def _write_log(self, lines: str = "") -> None:
         """The log of all finished rounds, then `lines` of the one in progress."""

@@ -2,12 +2,13 @@
 
     PREFIX_tensorboard/rounds/      over the number of the round: best and last validation error, mean training error of
                                     the last steps, density and connected nodes of every layer; the masks of the most
-                                    connected nodes of the first layer as an image; the settings as text
+                                    connected nodes of the first layer as an image; the settings, as text and as
+                                    hyper-parameters
     PREFIX_tensorboard/round_NNN/   over the steps of one round: validation error, and training error (the mean over
                                     the batches since the validation before)
 
 Every round has one file in each folder, written when it is stored and replaced as a whole. So there is nothing to
-append to when a run goes on, and no event twice. The files need no more than TensorFlow; TensorBoard reads them.
+append to when a run goes on, and no event twice.
 """
 
 import os
@@ -17,10 +18,12 @@ from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
 from sifting.errors import RunDirectoryError
 from sifting.files import sync
 from sifting.history import columns
+from sifting.inputs import Experiment
 from sifting.plates import image_plate, input_images
 from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
@@ -36,18 +39,21 @@ def event_paths(directory: RunDirectory, number: int) -> tuple[Path, Path]:
     return folder / "rounds" / name, folder / f"round_{number:03d}" / name
 
 
-def write_round(directory: RunDirectory, result: Round, channels: int, settings: str = "") -> None:
+def write_round(directory: RunDirectory, result: Round, channels: int, experiment: Experiment | None = None) -> None:
     """Write both files of a stored round, in place of what is there.
 
     Args:
         channels: of the images.
-        settings: text, such as an input file; shown if it is not empty.
+        experiment: with the first round of a run; its settings are shown.
 
     Raises:
         RunDirectoryError: they cannot be written.
     """
     stored = directory.round_path(result.number).stat().st_mtime
-    contents = [(result.number, _values_of_round(result, channels, settings))], _values_of_steps(result)
+    of_round = _values_of_round(result, channels)
+    if experiment is not None:
+        of_round += [_settings_as_text(experiment), _settings_as_hyper_parameters(experiment, stored)]
+    contents = [(result.number, of_round)], _values_of_steps(result)
     for path, steps in zip(event_paths(directory, result.number), contents, strict=True):
         try:
             _write(path, steps, stored)
@@ -87,7 +93,7 @@ def _values_of_steps(result: Round) -> list[Step]:
     ]
 
 
-def _values_of_round(result: Round, channels: int, settings: str) -> list[Value]:
+def _values_of_round(result: Round, channels: int) -> list[Value]:
     values = [
         _scalar("validation_error/best", result.best_validation_error),
         _scalar("validation_error/last", result.validation_errors[-1]),
@@ -100,11 +106,25 @@ def _values_of_round(result: Round, channels: int, settings: str) -> list[Value]
     first = result.specs[0]
     if first.is_dense:  # on images, which are square
         values.append(_mask_image(result.mask_of(0).W, channels))
-    if settings:
-        text = tf.make_tensor_proto(f"```\n{settings}```")
-        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="text")
-        values.append(Value(tag="settings", tensor=text, metadata=tf.compat.v1.SummaryMetadata(plugin_data=plugin)))
     return values
+
+
+def _settings_as_text(experiment: Experiment) -> Value:
+    text = tf.make_tensor_proto(f"```\n{experiment.to_text()}```")
+    plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="text")
+    return Value(tag="settings", tensor=text, metadata=tf.compat.v1.SummaryMetadata(plugin_data=plugin))
+
+
+def _settings_as_hyper_parameters(experiment: Experiment, seconds: float) -> Value:
+    """All but those of [IO]: numbers and switches, by which TensorBoard sorts and filters runs, and texts."""
+    parameters = {
+        f"{section}.{key}": value if isinstance(value, bool | int | float) else text
+        for section, keys in experiment.settings().items()
+        if section != "IO"
+        for key, (value, text) in keys.items()
+    }
+    summary = hparams_pb(parameters, start_time_secs=seconds)
+    return tf.compat.v1.Summary.FromString(summary.SerializeToString()).value[0]
 
 
 def _mask_image(mask: "np.ndarray", channels: int) -> Value:

@@ -96,6 +96,12 @@ REASONS = {
         "CUDA libraries are missing: libcudart.so.12, libcudnn.so.9",
         'pip install "tensorflow[and-cuda]"',
     ),
+    "no libraries in the image": (
+        replace(MACHINE, container="Docker"),
+        replace(BLIND, missing=LIBRARIES, cuda=DRIVER),
+        "CUDA libraries are missing",
+        "use an image that was built with CUDA",
+    ),
     "not on this system": (Machine(system="Darwin"), BLIND, "no CUDA on Darwin", "use Linux"),
     "no AVX": (MACHINE, TensorFlow(failure="ended by SIGILL"), "does not run on this processor", "AVX"),
     "broken": (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
 from tiny_runs import interrupting, rounds_of, run
 
 from sifting.errors import Interrupted, RunDirectoryError
@@ -86,6 +87,18 @@ def test_the_settings_are_an_input_file_that_gives_the_experiment(whole, tmp_pat
     assert event.step == 0 and text.startswith("```\n[IO]\n") and text.endswith("```")
     (tmp_path / "again.in").write_text(text.strip("`"))
     assert read_experiment([str(tmp_path / "again.in")]).network.seed == 1
+
+
+def test_the_settings_are_hyper_parameters(whole):
+    """Each key that is set, as the number, switch or text that it is; where results go is none."""
+    content = read(whole, "rounds").PluginTagToContent("hparams")[SESSION_START_INFO_TAG]
+    parameters = parse_session_start_info_plugin_data(content).hparams
+    assert parameters["Network.steps"].number_value == 12
+    assert parameters["IMP.prune_ratio"].number_value == 0.3 and parameters["Network.seed"].number_value == 1
+    assert parameters["Network.jit_compile"].WhichOneof("kind") == "bool_value"
+    assert parameters["Network.arch"].string_value == "f6:f5:x" and parameters["IMP.prune"].string_value == "T:T:F"
+    assert "Network.rest_weights_file" not in parameters
+    assert not [name for name in parameters if name.startswith("IO.")]
 
 
 def test_an_interrupted_run_has_every_event_once(whole, tmp_path):

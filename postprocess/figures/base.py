@@ -128,16 +128,11 @@ def _own_settings(run: RunDirectory) -> Settings | None:
 
 def _compared(experiment: Experiment) -> Settings:
     """{section: {key: value}} of what makes an experiment: not where it is stored, nor how it is computed."""
-    sections: dict[str, dict[str, str]] = {}
-    section = ""
-    for line in experiment.to_text().splitlines():
-        if line.startswith("["):
-            section = line.strip("[]")
-        elif "=" in line:
-            key, _, value = line.partition("=")
-            if section != "IO" and key.strip() not in _NOT_COMPARED:
-                sections.setdefault(section, {})[key.strip()] = value.strip()
-    return sections
+    return {
+        section: {key: text for key, (_, text) in keys.items() if key not in _NOT_COMPARED}
+        for section, keys in experiment.settings().items()
+        if section != "IO"
+    }
 
 
 _NOT_COMPARED = {"dataloc", "preload", "seed", "jit_compile", "deterministic", "tf32", "restart", "rest_it"}
