@@ -35,6 +35,14 @@ from sifting.errors import DataError, RunDirectoryError
 from sifting.files import atomic_write
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, connected_fraction, present
 
+EVENT_FILE = re.compile(r"events\.out\.tfevents\.(?P<round>\d{6,})(\.from_\d+)?")
+
+
+def event_file_name(number: int, start: str | None = None) -> str:
+    """Of the finished round, or of its training from step `start` on: a number, or a pattern for glob."""
+    return f"events.out.tfevents.{number:06d}" + ("" if start is None else f".from_{start}")
+
+
 # --- pickles -------------------------------------------------------------------------------------------------------
 
 
@@ -385,9 +393,9 @@ class RunDirectory:
                 self.round_path(number).unlink()
         for path in (self.checkpoint_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
             path.unlink(missing_ok=True)
-        for path in self.tensorboard_folder.glob("*/events.out.tfevents.*"):
-            suffix = path.suffix.removeprefix(".")
-            if suffix.isdigit() and int(suffix) >= first:
+        for path in self.tensorboard_folder.glob("*/*"):
+            name = EVENT_FILE.fullmatch(path.name)
+            if name and int(name["round"]) >= first:
                 path.unlink()
         if record:
             timings = record.get("rounds", {})

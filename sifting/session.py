@@ -215,6 +215,7 @@ class Session:
 
         self._write_log(log_lines(validation_steps, partial.training_errors, validation_errors))
         self._screen.begin_round(partial, network.steps + 1, step)
+        curves = tensorboard.RoundInProgress(self._directory, number, step) if self.experiment.io.tensorboard else None
         while step <= network.steps:
             if step in checkpoint_steps:
                 checkpoints.append(Checkpoint(step, self._network.parameters(), self._network.moments()))
@@ -227,6 +228,10 @@ class Session:
             training.append(errors)
             if validated:
                 self._directory.append_log(log_line(step, errors[0], validation_errors[-1]))
+                if curves:
+                    since = validation_steps[-2] + 1 if len(validation_steps) > 1 else 0
+                    mean = np.mean(np.concatenate(training)[since : step + 1], dtype=np.float64)
+                    curves.add(step, validation_errors[-1], mean)
             step = stop
             self._screen.update(step, errors, validation_errors, self._rate)
             if self._signals.received:

@@ -8,11 +8,15 @@
                                     the batches since the validation before)
 
 Every round has one file in each folder, written when it is stored and replaced as a whole. So there is nothing to
-append to when a run goes on, and no event twice.
+append to when a run goes on, and no event twice. Until then round_NNN has a file to which every validation is appended,
+and one more from each step at which training was continued: a TensorBoard that looks on reads on in the files that it
+knows, and in new ones, but not in one that was replaced.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,16 +30,18 @@ from sifting.history import columns
 from sifting.inputs import Experiment
 from sifting.plates import image_plate, input_images
 from sifting.rounds import Round, density, layer_counts
-from sifting.run_directory import RunDirectory
+from sifting.run_directory import RunDirectory, event_file_name
 
 PLATE_NODES, PLATE_COLUMNS = 50, 10
+FILE_VERSION = "brain.Event:2"
+_Summary: TypeAlias = tf.compat.v1.Summary
 Value: TypeAlias = tf.compat.v1.Summary.Value
 Step = tuple[int, list[Value]]
 
 
 def event_paths(directory: RunDirectory, number: int) -> tuple[Path, Path]:
     """The files of one round: what it is over the rounds, and over its steps. In the order of the rounds by name."""
-    folder, name = directory.tensorboard_folder, f"events.out.tfevents.{number:06d}"
+    folder, name = directory.tensorboard_folder, event_file_name(number)
     return folder / "rounds" / name, folder / f"round_{number:03d}" / name
 
 
@@ -53,16 +59,56 @@ def write_round(directory: RunDirectory, result: Round, channels: int, experimen
     of_round = _values_of_round(result, channels)
     if experiment is not None:
         of_round += [_settings_as_text(experiment), _settings_as_hyper_parameters(experiment, stored)]
-    contents = [(result.number, of_round)], _values_of_steps(result)
-    for path, steps in zip(event_paths(directory, result.number), contents, strict=True):
-        try:
+    over_rounds, over_steps = event_paths(directory, result.number)
+    for path, steps in (over_rounds, [(result.number, of_round)]), (over_steps, _values_of_steps(result)):
+        with _refused_if_not_written(path):
             _write(path, steps, stored)
-        except (OSError, tf.errors.OpError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise RunDirectoryError(
-                f"{path}: cannot be written ({reason}); what was written before is whole; accepted: a writable folder "
-                "with room, or [IO] tensorboard = false, then the same command again"
-            ) from None
+    for path in over_steps.parent.glob(event_file_name(result.number, "*")):
+        path.unlink()
+
+
+class RoundInProgress:
+    """The curves over the steps of a round while it is trained.
+
+    Args:
+        step: at which training begins, or continues.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+
+    def __init__(self, directory: RunDirectory, number: int, step: int) -> None:
+        _, finished = event_paths(directory, number)
+        self._path = finished.with_name(event_file_name(number, f"{step:09d}"))
+        with _refused_if_not_written(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = tf.io.TFRecordWriter(str(self._path))
+            self._append(tf.compat.v1.Event(wall_time=time.time(), file_version=FILE_VERSION))
+            # TensorBoard forgets what it read of these steps before: they were trained, but not saved.
+            log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+            self._append(tf.compat.v1.Event(wall_time=time.time(), step=step, session_log=log))
+
+    def add(self, step: int, validation_error: float, training_error: float) -> None:
+        """One validation; the training error is the mean over the batches since the one before."""
+        values = _errors(validation_error, training_error)
+        with _refused_if_not_written(self._path):
+            self._append(tf.compat.v1.Event(wall_time=time.time(), step=step, summary=_Summary(value=values)))
+
+    def _append(self, event: tf.compat.v1.Event) -> None:
+        self._writer.write(event.SerializeToString())
+        self._writer.flush()
+
+
+@contextlib.contextmanager
+def _refused_if_not_written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise RunDirectoryError(
+            f"{path}: cannot be written ({reason}); what was written before is whole; accepted: a writable folder "
+            "with room, or [IO] tensorboard = false, then the same command again"
+        ) from None
 
 
 def _write(path: Path, steps: Iterable[Step], seconds: float) -> None:
@@ -70,9 +116,9 @@ def _write(path: Path, steps: Iterable[Step], seconds: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name("unfinished")
     with tf.io.TFRecordWriter(str(temporary)) as writer:
-        writer.write(tf.compat.v1.Event(wall_time=seconds, file_version="brain.Event:2").SerializeToString())
+        writer.write(tf.compat.v1.Event(wall_time=seconds, file_version=FILE_VERSION).SerializeToString())
         for step, values in steps:
-            summary = tf.compat.v1.Summary(value=values)
+            summary = _Summary(value=values)
             writer.write(tf.compat.v1.Event(wall_time=seconds, step=step, summary=summary).SerializeToString())
     sync(temporary)
     os.replace(temporary, path)
@@ -83,10 +129,14 @@ def _scalar(tag: str, value: float | np.floating) -> Value:
     return Value(tag=tag, simple_value=value)
 
 
+def _errors(validation: float, training: float) -> list[Value]:
+    return [_scalar("validation_error", validation), _scalar("training_error", training)]
+
+
 def _values_of_steps(result: Round) -> list[Step]:
     table = columns(result)
     return [
-        (int(step), [_scalar("validation_error", validation), _scalar("training_error", training)])
+        (int(step), _errors(validation, training))
         for step, validation, training in zip(
             table["step"], table["validation_error"], table["mean_training_error"], strict=True
         )
@@ -124,7 +174,7 @@ def _settings_as_hyper_parameters(experiment: Experiment, seconds: float) -> Val
         for key, (value, text) in keys.items()
     }
     summary = hparams_pb(parameters, start_time_secs=seconds)
-    return tf.compat.v1.Summary.FromString(summary.SerializeToString()).value[0]
+    return _Summary.FromString(summary.SerializeToString()).value[0]
 
 
 def _mask_image(mask: "np.ndarray", channels: int) -> Value:
@@ -133,5 +183,5 @@ def _mask_image(mask: "np.ndarray", channels: int) -> Value:
     plate = image_plate(input_images((mask[:, nodes] != 0).astype(np.float32), channels), PLATE_COLUMNS)
     height, width, _ = plate.shape
     png = tf.io.encode_png(np.uint8(255 * plate)).numpy()
-    image = tf.compat.v1.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+    image = _Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
     return Value(tag="masks of the most connected nodes/layer 1", image=image)

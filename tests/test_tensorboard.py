@@ -15,7 +15,7 @@ from sifting.inputs import read_experiment
 from sifting.rounds import density, layer_counts
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
-from sifting.tensorboard import event_paths, write_round
+from sifting.tensorboard import RoundInProgress, event_paths, write_round
 
 SIZES = {"scalars": 0, "images": 0, "tensors": 0}  # keep all events
 
@@ -128,10 +128,35 @@ def test_what_a_killed_process_left_unfinished_is_no_event_file(whole, tmp_path)
     assert [call for call in session.trained if call[0] == 0] == [] and all_scalars(directory) == all_scalars(whole)
 
 
+def test_a_round_in_progress_shows_what_it_will_have(whole, tmp_path):
+    """A process that saved before step 5, was killed after step 10, and was continued from step 5 on: each piece of
+    training has a file of its own, and TensorBoard makes of them what the finished round has so far, once."""
+    directory = RunDirectory(tmp_path / "run", "IMP")
+
+    def interrupted(step):
+        with Signals().handled() as signals, pytest.raises(Interrupted):
+            run(tmp_path / "run", kind=interrupting(2, step), signals=signals)
+        return directory.checkpoint_path.read_bytes()
+
+    early = interrupted(4)
+    directory.checkpoint_path.unlink()  # the round begins anew
+    interrupted(11)
+    directory.checkpoint_path.write_bytes(early)
+    interrupted(11)
+    folder = directory.tensorboard_folder / "round_002"
+    assert [path.suffix for path in sorted(folder.iterdir())] == [".from_000000000", ".from_000000005"]
+    assert scalars(directory, "round_002") == scalars(whole, "round_002")
+
+    run(tmp_path / "run")
+    assert [path.name for path in folder.iterdir()] == ["events.out.tfevents.000002"]
+    assert all_scalars(directory) == all_scalars(whole)
+
+
 def test_removed_rounds_take_their_events_along(tmp_path):
     directory, _ = run(tmp_path / "run", "IMP.max_iterations=3")
     foreign = directory.tensorboard_folder / "rounds" / "events.out.tfevents.1.somebody.else"
     foreign.touch()
+    RoundInProgress(directory, 3, 7)
     directory.remove_rounds(1)
     left = sorted(directory.tensorboard_folder.rglob("events*"))
     assert left == sorted([*event_paths(directory, 0), foreign])
