@@ -40,8 +40,16 @@ def test_files_and_modules_that_are_named_exist(page):
 
 def test_the_site_has_every_page():
     nav = re.findall(r"[\w.]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2])
-    for page in (ROOT / "docs").glob("*.md"):
-        assert page.name in nav
+    assert sorted(nav) == sorted(["index.md", *(page.name for page in (ROOT / "docs").glob("*.md"))])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tables_have_a_head(page):
+    """Without the line below it, or after a blank line, rows of a table are text full of bars."""
+    lines = ["", *without_code(page.read_text(encoding="utf-8")).splitlines(), ""]
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        if line.startswith("| ") and not before.startswith("|"):
+            assert re.fullmatch(r"[|: -]+", after), line
 
 
 def test_the_readme_has_every_method_and_figure():

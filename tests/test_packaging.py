@@ -57,6 +57,12 @@ def test_versions_agree():
     assert sifting.__version__ in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_a_clone_in_the_current_folder_is_not_taken_for_the_package(tmp_path):
+    """A clone is called sifting, too, and has no __init__.py at its top."""
+    (tmp_path / "sifting").mkdir()
+    subprocess.run([sys.executable, "-c", "import sifting; sifting.open_run"], cwd=tmp_path, check=True)
+
+
 def test_a_file_that_is_there_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = "inputs/quickstart.in"

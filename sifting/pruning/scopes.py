@@ -104,7 +104,7 @@ def _cut_pool(
     kept = np.concatenate([getattr(masks[layer], name).ravel() != 0 for layer, name in pool])
     if not np.all(np.isfinite(values[kept])):
         raise ScoresNotFinite(
-            f"scores of layers {', '.join(str(layer + 1) for layer in layers)} are not finite: "
+            f"scores of layer {', '.join(str(layer + 1) for layer in layers)} are not finite: "
             f"{np.sum(~np.isfinite(values[kept]))} of {np.sum(kept)}"
         )
     keep = rule(values, kept, sparsity)
