@@ -4,7 +4,7 @@
 # isolation) and without a file system driver of the kernel (vfs storage).
 #
 #     apt-get install buildah debootstrap
-#     docker/build_without_docker.sh [cpu] [gpu] > docker/RESULT.md        # cpu where nothing is given
+#     docker/build_without_docker.sh [cpu] [gpu] > image.md        # cpu where nothing is given
 #
 # WORK (default: sifting-image in the folder of temporary files) keeps images and downloads for the next time; it needs
 # 10 GB of disk for cpu, and 25 GB for gpu. SUITE (bookworm) and MIRROR are debootstrap's. The pip settings of this

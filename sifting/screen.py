@@ -59,8 +59,9 @@ class Screen:
     def begin_round(self, partial: Round, steps: int, first_step: int) -> None:
         """A round starts, or goes on at `first_step` of `steps`."""
         self._label = f"round {partial.number}  u {100 * density(partial.masks, partial.specs):.2f} %"
-        self._number, self._steps, self._first_step = partial.number, steps, first_step
-        self._began = self._last_line = time.monotonic()
+        self._number, self._steps = partial.number, steps
+        self._timed_from: tuple[int, float] | None = None  # step and time
+        self._last_line = time.monotonic()
         counts = layer_counts(partial.masks, partial.specs)
         self.line(self._label + (f": continuing at step {first_step}" if first_step else ""))
         self.line("\n".join(layer_table(counts)))
@@ -96,15 +97,26 @@ class Screen:
             self._live = None
 
     def _status(self, step: int, training_error: float, validation_errors: Sequence[np.floating], rate: float) -> str:
-        done = step - self._first_step
-        seconds = time.monotonic() - self._began
-        left = (self._steps - step) * seconds / max(done, 1)
-        eta = f"ETA {duration(left)}"
-        if self._rounds is not None:
-            per_round = self._round_seconds or seconds * self._steps / max(done, 1)
-            eta += f", all {duration(left + per_round * (self._rounds - self._number - 1))}"
-        # A narrow terminal cuts the end of the line, so what matters less stands there, and the bar makes room.
-        bar = f" [{'#' * round(8 * step / self._steps):<8}]" if self._console.width >= 100 else ""
+        # The first call of a round compiles, so the time that is left follows from those after it.
+        if self._timed_from is None:
+            self._timed_from = step, time.monotonic()
+        first, began = self._timed_from
+        eta = []
+        if step > first:
+            per_step = (time.monotonic() - began) / (step - first)
+            left = (self._steps - step) * per_step
+            eta.append(f"ETA {duration(left)}")
+            if self._rounds is not None:
+                per_round = self._round_seconds or self._steps * per_step
+                eta.append(f"run {duration(left + per_round * (self._rounds - self._number - 1))}")
         validation = f" val {validation_errors[-1]:.3f} best {min(validation_errors):.3f}" if validation_errors else ""
-        errors = f"error {training_error:.3f}{validation}"
-        return f"{self._label}{bar}  {errors}  {eta}  {rate:.0f} steps/s  {step}/{self._steps}"
+        fields = [f"error {training_error:.3f}{validation}", *eta, f"{rate:.0f} steps/s", f"{step}/{self._steps}"]
+        if not self._console.is_terminal:
+            return "  ".join([self._label, *fields])
+        # What matters less stands at the end, where a narrow terminal has no room; the bar makes room first.
+        text = self._label + (f" [{'#' * round(8 * step / self._steps):<8}]" if self._console.width >= 100 else "")
+        for field in fields:
+            if len(text) + 2 + len(field) > self._console.width:
+                break
+            text += "  " + field
+        return text

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from postprocess.claims import CLAIMS
-from postprocess.figures import FIGURES
+from postprocess.figures import FIGURES, figure_module
 from sifting.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +50,24 @@ def test_tables_have_a_head(page):
     for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
         if line.startswith("| ") and not before.startswith("|"):
             assert re.fullmatch(r"[|: -]+", after), line
+
+
+def test_the_experiments_are_those_of_the_figures():
+    """Figure, seeds and input files of each row are what `reproduce` runs; the text below the tables has the others."""
+    text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    listed = {}
+    for prefix, part in zip(
+        ("pb", "redman"), re.split("## .* et al|## Beyond", text.partition("## Pell")[2]), strict=False
+    ):
+        for figures, seeds, files in re.findall(r"^\| ([\d, ]+) \| (\d) \| ([^|]+) \|", part, re.MULTILINE):
+            for number in figures.split(", "):
+                listed[f"{prefix}-{number}"] = int(seeds), sorted(re.findall(r"`([^`]+)`", files))
+    modules = {figure: figure_module(figure) for figure in FIGURES}
+    needed = {
+        figure: (getattr(module, "SEEDS", 1), sorted(path.removeprefix("inputs/") for path in module.ROLES.values()))
+        for figure, module in modules.items()
+    }
+    assert listed == {figure: runs for figure, runs in needed.items() if figure not in ("pb-9", "table-1", "movies")}
 
 
 def test_the_readme_has_every_method_and_figure():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from io import StringIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,12 +35,33 @@ def test_a_log_has_plain_lines():
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
 
 
-def test_errors_and_eta_fit_on_80_columns():
+def screen_of(width, monkeypatch):
+    """A screen on a terminal, in a round that began at second 0; it shows nothing before it is asked."""
+    times = iter([0.0, 40.0, 60.0])
+    monkeypatch.setattr("sifting.screen.time", SimpleNamespace(monotonic=lambda: next(times)))
     screen = Screen(rounds=20)
-    screen._console = Console(width=80)
+    screen._console = Console(width=width, force_terminal=True, file=StringIO())
     screen.begin_round(made_round(0), 100_001, 0)
+    return screen
+
+
+def test_compilation_is_not_part_of_the_time_that_is_left(monkeypatch):
+    """40 seconds for the first 100 steps, then 20 for 1000: 98,901 steps more take 33 minutes."""
+    screen = screen_of(120, monkeypatch)
+    assert "ETA" not in screen._status(100, 0.123, [0.5], 2.5)
+    assert "ETA 32:58  run 11:06:18  50 steps/s" in screen._status(1100, 0.123, [0.5], 50.0)
+
+
+@pytest.mark.parametrize("width", range(40, 130, 3))
+def test_a_narrow_terminal_gets_whole_fields(width, monkeypatch):
+    screen = screen_of(width, monkeypatch)
+    screen._status(100, 0.123, [0.5], 2.5)
     text = screen._status(50_000, 0.123, [0.5, 0.456], 1234.0)
-    assert "val 0.456 best 0.456" in text[:80] and "ETA" in text[:80]
+    assert len(text) <= width
+    fields = ["u 100.00 %", "]", "best 0.456", "ETA 0:20", "run 13:02", "1234 steps/s", "50000/100001"]
+    assert text.endswith(tuple(fields))
+    if width == 79:
+        assert "best 0.456" in text and "ETA" in text and "run" in text
 
 
 def masked(result, *kept):
