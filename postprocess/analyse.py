@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from postprocess.activations import NORMALISATIONS, layer_inputs, most_activating
 from postprocess.cache import cached, signature
@@ -324,6 +324,7 @@ class Part:
         all_rounds: whether the arrays of a round follow from all rounds.
         images, rewind, dense, nested: whether it needs the images, round 0 and all that follow, a dense first layer,
             masks that only shrink.
+        steps: what it does, for the user who waits.
     """
 
     compute: Callable[..., Arrays]
@@ -333,6 +334,7 @@ class Part:
     rewind: bool = False
     dense: bool = False
     nested: bool = False
+    steps: str = ""
 
 
 PARTS: dict[str, Part] = {
@@ -342,36 +344,47 @@ PARTS: dict[str, Part] = {
     "cavity": Part(cavity_arrays, each_round=True, all_rounds=True, rewind=True, dense=True, nested=True),
     "removal": Part(removal_arrays, dense=True),
     "activations": Part(activation_arrays),
-    "components": Part(component_arrays),
+    "components": Part(component_arrays, steps="PCA, then ICA"),
 }
 
 
 # --- a whole run ---------------------------------------------------------------------------------------------------
 
 
-def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | None = None) -> dict[str, dict[Any, Any]]:
+def analyse(
+    run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | None = None, required: bool = False
+) -> dict[str, dict[Any, Any]]:
     """Compute, or find stored, what the run allows.
+
+    Args:
+        required: refuse what the run does not allow, rather than leaving it out.
 
     Returns:
         For each part that could be computed: its arrays by name, or for parts of each round {number: arrays}.
 
     Raises:
         DataError, InputError, RunDirectoryError: rounds or images that cannot be read, a layer or round that does not
-            exist, or no room for the results.
+            exist, or no room for the results; what is required and cannot be computed.
     """
+
+    def leave_out(name: str, reason: str) -> None:
+        if required:
+            raise RunDirectoryError(f"{run.directory}: {name} left out: {reason}")
+        run.report(f"{name:12} left out: {reason}")
+
     _ = run.layer, run.options.round is None or run.shown  # refused now, if they do not exist
+    reasons = {name: run.why_not(PARTS[name]) for name in parts}
+    for name in filter(reasons.get, parts):
+        leave_out(name, reasons[name])
     found: dict[str, dict[Any, Any]] = {}
     for name in parts:
-        part = PARTS[name]
-        reason = run.why_not(part)
-        if reason:
-            run.report(f"{name:12} left out: {reason}")
+        if reasons[name]:
             continue
-        began = time.monotonic()
+        part, began = PARTS[name], time.monotonic()
         try:
             results, stored = _compute(run, name, console or Console())
         except NotDefined as error:
-            run.report(f"{name:12} left out: {error}")
+            leave_out(name, str(error))
             continue
         found[name] = results if part.each_round else results[None]
         what = f"{len(results)} rounds" if part.each_round else "done"
@@ -382,13 +395,23 @@ def analyse(run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | No
 
 def _compute(run: Run, name: str, console: Console) -> tuple[dict[int | None, Arrays], int]:
     """The arrays of a part by round, or under None; and how many of them were stored."""
-    tasks: Sequence[int | None] = run.numbers if PARTS[name].each_round else [None]
+    part = PARTS[name]
+    tasks: Sequence[int | None] = run.numbers if part.each_round else [None]
     results: dict[int | None, Arrays] = {}
     stored = 0
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        for number in progress.track(tasks, description=name):
-            results[number], was_stored = _task(run, name, PARTS[name], number)
+    # A part of the run as a whole does not say how far it is: its bar moves, and shows the time.
+    columns = (
+        Progress.get_default_columns()
+        if part.each_round
+        else (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        description = f"{name}: {part.steps}" if part.steps else name
+        bar = progress.add_task(description, total=len(tasks) if part.each_round else None)
+        for number in tasks:
+            results[number], was_stored = _task(run, name, part, number)
             stored += was_stored
+            progress.advance(bar)
     return results, stored
 
 
@@ -519,7 +542,9 @@ def _number(value: float, digits: int = 2) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.analyse", description="All observables of a run, stored beside it.")
     parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help="save_dir or DIR/PREFIX")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"default: all, {','.join(PARTS)}")
+    parser.add_argument(
+        "--parts", help=f"default: what the run allows of {','.join(PARTS)}; what is named and impossible is refused"
+    )
     parser.add_argument(
         "--input", nargs="+", metavar="FILE", help="input files; default: the run's own, PREFIX_input.in"
     )
@@ -536,7 +561,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _analyse_command(options: argparse.Namespace) -> None:
-    parts = options.parts.split(",")
+    parts = list(PARTS) if options.parts is None else options.parts.split(",")
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise InputError(f"--parts {options.parts}: {unknown[0]!r} is unknown; accepted: {', '.join(PARTS)}")
@@ -546,8 +571,8 @@ def _analyse_command(options: argparse.Namespace) -> None:
     for directory in find_runs(options.run_dir):
         print(directory)
         run = Run(directory, _experiment(directory, options.input, options.set), chosen, print)
-        print(format_tables(run, analyse(run, parts)))
-        print(f"arrays     {directory.path('analysis_PART.npz')}\n")
+        print(format_tables(run, analyse(run, parts, required=options.parts is not None)))
+        print(f"arrays     {directory.path('analysis_*.npz')}\n")
 
 
 def _experiment(directory: RunDirectory, files: Sequence[str] | None, assignments: Sequence[str]) -> Experiment | None:

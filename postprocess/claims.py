@@ -1,4 +1,4 @@
-"""`python -m postprocess.claims [NAME ...]` checks the claims of both papers against runs.
+"""`python -m postprocess.claims NAME [NAME ...]` checks claims of both papers against runs; `all` checks all of them.
 
 A claim is a statistic of every seed, its effect, and a threshold: it holds if the mean over the seeds reaches the
 threshold. Statistics are such that a larger effect speaks for the claim. The thresholds were written down before the
@@ -22,7 +22,7 @@ from postprocess.kurtosis import participation_ratio
 from postprocess.locality import anisotropy, displacement_maps, locality_index
 from postprocess.masks import layer_masks
 from postprocess.receptive_field import layer_width
-from postprocess.reproduce import NeededRun, complete, needed_runs
+from postprocess.reproduce import ALL, NeededRun, complete, needed_runs
 from sifting.errors import InputError
 from sifting.rounds import Round
 from sifting.run_directory import RunDirectory
@@ -433,7 +433,9 @@ def _claims_command(options: argparse.Namespace) -> None:
     if options.list:
         print("\n".join(f"{name}: {claim.says} ({claim.source})" for name, claim in CLAIMS.items()))
         return
-    names = options.name or list(CLAIMS)
+    names = list(CLAIMS) if options.name == [ALL] else options.name
+    if not names:
+        raise InputError(f"no claim named; accepted: {', '.join(CLAIMS)}, {ALL}")
     for name in names:
         if name not in CLAIMS:
             raise InputError(f"{name!r} is not a claim; accepted: {', '.join(CLAIMS)}")
@@ -456,7 +458,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m postprocess.claims", description="Check claims of both papers against runs, made if missing."
     )
-    parser.add_argument("name", nargs="*", metavar="NAME", help="default: all; --list shows them")
+    parser.add_argument("name", nargs="*", metavar="NAME", help=f"such as pb-gain; {ALL}: all claims")
     parser.add_argument("--scale", choices=base.SCALES, default="full", help="as of postprocess.reproduce")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the rows of docs/claims.md")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import FIGURES, base, figure_module, title
+from postprocess.figures import FIGURES, all_figures, base, figure_module, title
 from postprocess.figures.__main__ import draw_figure, picture_format
 from postprocess.rates import (
     Rate,
@@ -25,7 +25,7 @@ from postprocess.rates import (
     recorded_rate,
     training_seconds,
 )
-from sifting import launch
+from sifting import datasets, launch
 from sifting.errors import DataError, InputError
 from sifting.inputs import Experiment, read_experiment
 from sifting.run_directory import RunDirectory
@@ -178,26 +178,36 @@ def rough_duration(seconds: float) -> str:
 
 
 def list_lines(assignments: Sequence[str] = ()) -> list[str]:
-    """All figures with their runs and what is still to be trained, at full scale and small."""
+    """All figures with their runs and what is still to be trained, at full scale and small.
+
+    Behind them come figures of extensions that are refused, and those of input files that are not here.
+    """
+    modules, others = all_figures()
+    for name, module in list(modules.items()):
+        if len(base.known_roles(module.ROLES)) < len(module.ROLES):
+            del modules[name]
+            others.append(f"{name}: of input files that are not here; accepted: postprocess.figures {name} RUN_DIR")
     columns = {}
     for scale in base.SCALES:
-        needed = {name: _distinct([runs_of(name, scale, None, assignments)]) for name in FIGURES}
+        needed = {name: _distinct([runs_of(name, scale, None, assignments)]) for name in modules}
         progress = {run: progress_of(run) for runs in needed.values() for run in runs}
         seconds = estimate(progress, report=lambda line: print(line, file=sys.stderr))
-        columns[scale] = [*(_cost(needed[name], progress, seconds) for name in FIGURES)]
+        columns[scale] = [*(_cost(needed[name], progress, seconds) for name in modules)]
         columns[scale].append(_cost(list(progress), progress, seconds))
-    names = [*FIGURES, "all figures"]
-    titles = [*(title(figure_module(name)) for name in FIGURES), "(runs that figures share are counted once)"]
+    names = [*modules, "all figures"]
+    titles = [*map(title, modules.values()), "(runs that figures share are counted once)"]
     rows = [("figure", *base.SCALES, "shows"), *zip(names, *columns.values(), titles, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*table, *others]
 
 
 def _cost(runs: Sequence[NeededRun], progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
     missing = [run for run in runs if not progress[run].finished]
     if not missing:
-        return f"{len(runs)} runs, finished" if runs else "no run"
-    return f"{len(missing)} of {len(runs)} runs, {rough_duration(sum(seconds[run] for run in missing))}"
+        return "finished" if runs else "no run"
+    some = f"{len(missing)} of {len(runs)}" if len(missing) < len(runs) else f"{len(runs)}"
+    return f"{some} to run, {rough_duration(sum(seconds[run] for run in missing))}"
 
 
 def _distinct(groups: Iterable[Mapping[str, Sequence[NeededRun]]]) -> list[NeededRun]:
@@ -216,11 +226,20 @@ def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dr
         SiftingError: refused input, or a run that failed. Interrupted: a signal came; the same call goes on.
     """
     progress = {run: progress_of(run) for run in _distinct(groups)}
+    missing = [run for run, one in progress.items() if not one.finished]
     for run in progress:
         launch.check(run.experiment)
+    if not dry_run:
+        try:
+            for run in missing:
+                datasets.check_files(run.experiment)
+        except DataError as error:
+            raise DataError(f"{error}{'; or use --scale small here' if scale == 'full' else ''}") from None
+    if not progress:
+        print("no run is needed")
+        return
     seconds = estimate(progress)
     print("\n".join(plan_lines(progress, seconds)), flush=True)
-    missing = [run for run, one in progress.items() if not one.finished]
     if dry_run:
         return
     began = time.monotonic()
@@ -229,14 +248,11 @@ def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dr
         print(
             f"\nrun {number} of {len(missing)}, about {left} left: {' '.join(run.files)}, seed {run.seed}", flush=True
         )
-        try:
-            with Signals().handled() as signals:
-                launch.run(run.experiment, signals)
-        except DataError as error:
-            raise DataError(f"{error}{'; or use --scale small here' if scale == 'full' else ''}") from None
+        with Signals().handled() as signals:
+            launch.run(run.experiment, signals)
         gc.collect()  # traced functions refer to themselves, and to the images on the device
     if missing:
-        print(f"\n{len(missing)} runs in {duration(time.monotonic() - began)}")
+        print(f"\n{len(missing)} {'runs' if len(missing) > 1 else 'run'} in {duration(time.monotonic() - began)}")
 
 
 def _reproduce(options: argparse.Namespace) -> None:

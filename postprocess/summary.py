@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from postprocess.command_line import Parser, run_command
 from postprocess.connectivity import input_connections
-from postprocess.figures import panels
+from postprocess.figures import base, panels
 from postprocess.locality import DisplacementMaps, displacement_maps, relative_near_share
 from postprocess.masks import image_size, mask_plate
 from postprocess.receptive_field import rf_width
@@ -47,10 +47,10 @@ class Column(NamedTuple):
     digits: int
 
 
-COLUMNS = {  # for each field of RoundNumbers
+COLUMNS = {  # for each field of RoundNumbers; short, so that a line over several seeds fits into 79 characters
     "density": Column("u [%]", 100, 2),
-    "accuracy": Column("best val. accuracy [%]", 100, 2),
-    "connected": Column("connected nodes [%]", 100, 1),
+    "accuracy": Column("best acc. [%]", 100, 2),
+    "connected": Column("connected [%]", 100, 1),
     "locality": Column("L3", 1, 2),
     "rf_width": Column("RF width [px]", 1, 2),
 }
@@ -101,8 +101,9 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
 
     Raises:
         DataError: a pickle that is damaged.
-        RunDirectoryError: no rounds, a round that does not exist, or runs of different architectures.
+        RunDirectoryError: no rounds, a round that does not exist, or runs that differ in more than the seed.
     """
+    _check_seeds(runs)
     stored = [run.rounds() for run in runs]
     shown = _shown_round(runs, stored, shown)
     rounds = sorted(set().union(*stored))
@@ -136,6 +137,18 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
         np.concatenate(masks, axis=1) if masks else None,
         _first_layer_size(specs),
     )
+
+
+def _check_seeds(runs: Sequence[RunDirectory]) -> None:
+    """Refuse runs of which their input files say that they are no seeds of one experiment."""
+    for run in runs[1:]:
+        differences = base.seed_differences(runs[0], run)
+        if differences:
+            more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+            raise RunDirectoryError(
+                f"{run}: is not another seed of {runs[0]} ({'; '.join(differences[:3])}{more}); to see both: "
+                "python -m postprocess.compare A B"
+            )
 
 
 def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
@@ -174,7 +187,7 @@ def format_table(summary: Summary) -> str:
 def aligned(rows: Iterable[Sequence[str]]) -> str:
     """A table of text, one line a row, columns ranged right."""
     columns = [[text.rjust(max(map(len, texts))) for text in texts] for texts in zip(*rows, strict=True)]
-    return "\n".join("   ".join(line) for line in zip(*columns, strict=True))
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def draw_summary(summary: Summary, title: str) -> Figure:
@@ -254,10 +267,15 @@ def _cell(mean: float, sd: float, digits: int) -> str:
     return f"{mean:.{digits}f}" + (f" \u00b1 {sd:.{digits}f}" if np.isfinite(sd) else "")
 
 
+_RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); several: seeds of one experiment"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.summary", description="The table of rounds of a run, and one figure.")
-    parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help="save_dir or DIR/PREFIX; several: seeds of a run")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: PREFIX_summary.png beside the first run")
+    parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help=_RUN_DIRS)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: PREFIX_summary.png in the first RUN_DIR, as it is named"
+    )
     parser.add_argument("--round", type=int, help="round of the maps and masks; default: the last that all runs have")
     return run_command(_summarise_command, parser, arguments)
 
@@ -269,10 +287,15 @@ def _summarise_command(options: argparse.Namespace) -> None:
     title = str(runs[0])
     if len(runs) > 1:
         title += f" and {len(runs) - 1} more: mean and s.d. of the runs, nodes of all"
-    output = options.output or runs[0].path("summary.png")
+    output = options.output or _named(Path(options.run_dir[0]), runs[0]).path("summary.png")
     with panels.figure_style():
         panels.save_figure(draw_summary(summary, title), output)
     print(output)
+
+
+def _named(path: Path, first: RunDirectory) -> RunDirectory:
+    """Where the files of what the user has named go: of a folder of seeds not beside the first seed's own."""
+    return RunDirectory(path, first.prefix) if first.folder.parent == path else first
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ Problems raise errors.SiftingError, whose message is the command's one line.
 
 import contextlib
 import io
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from sifting import datasets, history, launch
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import RunDirectoryError
+from sifting.errors import InputError, RunDirectoryError
 from sifting.inputs import Experiment, read_experiment
+from sifting.keys import PRUNE
 from sifting.rounds import Round
 from sifting.run_directory import RunDirectory, find_runs
 from sifting.signals import Signals
@@ -33,7 +35,8 @@ class Run:
     """The rounds of a run, read from its directory whenever they are asked for; one in memory at a time.
 
     `for result in run` gives every rounds.Round in order, `run[3]` round 3, `run[-1]` the last one, len(run) their
-    number. A round holds all that was stored of it: masks, checkpoints (weights and moments), errors.
+    number; `3 in run` says whether round 3 is there. A round holds all that was stored of it: masks, checkpoints
+    (weights and moments), errors.
 
     Attributes:
         directory: the files, see run_directory.
@@ -56,9 +59,24 @@ class Run:
     def __iter__(self) -> Iterator[Round]:
         return map(self.directory.read_round, self.numbers)
 
-    def __getitem__(self, number: int) -> Round:
-        """Round `number`; -1, -2, ...: from the end. Raises RunDirectoryError if there is none, DataError if it is
-        damaged."""
+    def __contains__(self, number: object) -> bool:
+        return number in self.numbers
+
+    def __getitem__(self, number: SupportsIndex) -> Round:
+        """Round `number`; -1, -2, ...: from the end.
+
+        Raises:
+            RunDirectoryError: there is none.
+            DataError: it is damaged.
+            TypeError: not a whole number.
+        """
+        try:
+            number = operator.index(number)
+        except TypeError:
+            # A slice would be of places, while a number is the round's own; and it would hold many rounds in memory.
+            raise TypeError(
+                f"run[{number!r}]: accepted: the whole number of a round; of several: [run[n] for n in run.numbers[:2]]"
+            ) from None
         numbers = self.numbers
         if -len(numbers) <= number < 0:
             number = numbers[number]
@@ -100,12 +118,14 @@ def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object
     """Read input files; later ones override earlier ones key by key, and `changes` all of them.
 
     Args:
-        changes: "Section.key" to a value: text as in an input file, or a number, a boolean, a sequence of numbers, a
-            path; None: as an empty value there.
+        changes: "Section.key" to a value: text as in an input file, or a number, a boolean, a list of numbers or of
+            booleans, a path; None: as an empty value there. They can be a whole experiment, without any file.
 
     Raises:
         InputError: one line that names file, section, key, value and what is accepted.
     """
+    if not paths and not changes:
+        raise InputError('no input file; accepted: load_experiment("inputs/quickstart.in")')
     assignments = [f"{name}={_text(value)}" for name, value in (changes or {}).items()]
     return read_experiment([os.fspath(path) for path in paths], assignments, "changes")
 
@@ -115,6 +135,8 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
+        if value and all(isinstance(item, bool) for item in value):
+            return PRUNE.format(value)
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
 
@@ -129,7 +151,10 @@ def run_experiment(experiment: Experiment, overwrite: bool = False, quiet: bool 
     Raises:
         SiftingError: as the command refuses; TrainingDiverged and the like.
         Interrupted: an interrupt, such as Jupyter's; everything was saved, and the same call continues.
+        TypeError: not an experiment.
     """
+    if not isinstance(experiment, Experiment):
+        raise TypeError(f"run_experiment({experiment!r}): accepted: what load_experiment gives")
     launch.check(experiment, overwrite)
     signals = Signals()
     # Python hands signals to the main thread alone; elsewhere the run goes on until it has ended.

@@ -1,4 +1,7 @@
-"""What all commands but sifting.run share: problems are one line on stderr and exit code 2, never a traceback."""
+"""What all commands but sifting.run share: problems are one line on stderr and exit code 2, never a traceback.
+
+The line begins with "sifting: ", whichever command prints it.
+"""
 
 import argparse
 import contextlib
@@ -16,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose complaint is one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"sifting: {message}; see {self.prog} --help\n")
 
 
 def run_command(command: Callable[[argparse.Namespace], None], parser: Parser, arguments: Sequence[str] | None) -> int:
@@ -25,10 +28,10 @@ def run_command(command: Callable[[argparse.Namespace], None], parser: Parser, a
         command(parser.parse_args(arguments))
         sys.stdout.flush()
     except (SiftingError, Interrupted) as error:
-        print(error, file=sys.stderr)
+        print(f"sifting: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; what was finished is kept", file=sys.stderr)
+        print("sifting: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

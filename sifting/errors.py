@@ -31,10 +31,11 @@ class ScoresNotFinite(SiftingError):
     exit_code = 1
 
 
-class Interrupted(BaseException):
+class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM arrived; everything was saved. Exits as the shell expects: 128 + signal number.
 
-    Not an Exception, like KeyboardInterrupt: whoever handles a file that cannot be read must not take it for one.
+    A KeyboardInterrupt, so that whoever handles ctrl-C handles it, and so no Exception: whoever handles a file that
+    cannot be read must not take it for one.
     """
 
     def __init__(self, message: str, signal_number: int):

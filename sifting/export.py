@@ -25,10 +25,10 @@ from sifting import datasets
 from sifting.api import Run, open_run
 from sifting.architecture import LayerSpec
 from sifting.command_line import Parser, output_file, run_command
-from sifting.errors import RunDirectoryError
+from sifting.errors import DataError, RunDirectoryError
 from sifting.files import sync
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Mask, Parameters, Round, present, stored_checkpoint
+from sifting.rounds import Checkpoint, Mask, Parameters, Round, present, stored_checkpoint
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ def build(run: Run, result: Round, step: int | None = None, pixels: bool = False
         DataError: no such checkpoint; pixels: the images are not there.
         RunDirectoryError: the run has no input file, which pixels and convolutions need.
     """
-    checkpoint = stored_checkpoint(result, step)
+    checkpoint = _checkpoint(run, result, step)
     settings: dict[str, Any] = {}
     if run.directory.path("input.in").exists():
         network = run.experiment.network
@@ -77,6 +77,14 @@ def build(run: Run, result: Round, step: int | None = None, pixels: bool = False
     model = keras.Sequential([keras.Input((len(mean),), dtype="float32"), PixelInput(name="pixels"), *model.layers])
     model.get_layer("pixels").mean.assign(mean)
     return model
+
+
+def _checkpoint(run: Run, result: Round, step: int | None) -> Checkpoint:
+    """rounds.stored_checkpoint, whose refusal does not know the run."""
+    try:
+        return stored_checkpoint(result, step)
+    except DataError as error:
+        raise DataError(f"{run.directory}: {error}") from None
 
 
 def _image_shape(run: Run, specs: Sequence[LayerSpec]) -> tuple[int, int, int]:
@@ -140,7 +148,7 @@ def write_saved_model(path: Path, run: Run, result: Round, step: int | None, pix
 def write_arrays(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
     from scipy import sparse
 
-    checkpoint = stored_checkpoint(result, step)
+    checkpoint = _checkpoint(run, result, step)
     found: dict[str, Any] = {**arrays(result, step)}
     if pixels:
         found["mean"] = run.images(lambda line: print(line, file=sys.stderr)).mean
@@ -199,6 +207,8 @@ def _export_command(options: argparse.Namespace) -> None:
     output = options.output
     if output.suffix not in WRITERS:
         raise RunDirectoryError(f"{output}: unknown format; accepted: {ACCEPTED}")
+    if output.suffix and output.is_dir():
+        raise RunDirectoryError(f"{output}: is a folder; accepted: the name of a file")
     run = open_run(options.run_dir)
     for path in WRITERS[output.suffix](output, run, run[options.round], options.step, options.pixels):
         print(path)

@@ -10,6 +10,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
+
 NAME = "sifting_extensions"
 
 
@@ -21,3 +23,15 @@ def load() -> None:
         sys.path.append(here)
     if importlib.util.find_spec(NAME) is not None:
         importlib.import_module(NAME)
+
+
+def hint(what: str) -> str:
+    """Ends the refusal of a name that may be `what` ("a section") of an extension; empty if there is a module."""
+    return "" if NAME in sys.modules else f"; {what} of your own needs its {NAME}.py in this folder or on PYTHONPATH"
+
+
+def described(value: object) -> str:
+    """What an extension gave, for its refusal: an array by its dtype and shape, anything else by its class."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return "None" if value is None else f"an object of class {type(value).__name__}"

@@ -29,7 +29,18 @@ from sifting.keys import (
     text,
     whole_choice,
 )
-from sifting.methods import METHODS, OTHER_RUNS, Cavity, Iterative, LayerByLayer, Levels, Method, Random, of_kind
+from sifting.methods import (
+    METHODS,
+    OTHER_RUNS,
+    Cavity,
+    Iterative,
+    LayerByLayer,
+    Levels,
+    Method,
+    Random,
+    check_sections,
+    of_kind,
+)
 
 COMMAND_LINE = "--set"
 
@@ -98,7 +109,7 @@ def _parse_dataset(value: str) -> str:
     from sifting import datasets  # which imports this module, and also knows the data sets of extensions
 
     if value not in datasets.DATASETS:
-        raise ValueError
+        raise ValueError(" or ".join(datasets.DATASETS) + extensions.hint("a data set"))
     return value
 
 
@@ -228,6 +239,9 @@ class Network:
         "standard deviation of the initial weights: layer, sqrt(2 / (n_in + n_out)) of each layer; common, the root "
         "mean square of these over all weights; or a number, for all layers",
     )
+    init_distribution: str = key(
+        "normal", choice("normal", "uniform"), "of the initial weights: around 0, with the standard deviation above"
+    )
     init_sparsity: float = key(
         0.0, FRACTION, "probability with which each weight of a prunable layer starts masked (biases never)"
     )
@@ -349,6 +363,7 @@ def read_experiment(paths: Sequence[str], assignments: Iterable[str] = (), sourc
         InputError: one line that names file, section, key, value and what is accepted.
     """
     extensions.load()
+    check_sections()
     SECTIONS.update(METHODS)
     values: dict[tuple[str, str], tuple[str, str]] = {}  # (section, key): (text, source)
     sections: dict[str, str] = {}  # section: first source
@@ -402,7 +417,8 @@ def _collect(values: _Values, section: str, entries: Mapping[str, str], source: 
     """Check the names of one source's keys, and let them override what was there."""
     if section not in SECTIONS:
         keys = ",".join(f" {name} = {value!r}" for name, value in entries.items())
-        raise InputError(f"{source}: [{section}]{keys}: unknown section; accepted: {_names(SECTIONS)}")
+        accepted = _names(SECTIONS) + extensions.hint("a section")
+        raise InputError(f"{source}: [{section}]{keys}: unknown section; accepted: {accepted}")
     known = {entry.name for entry in dataclasses.fields(SECTIONS[section])}
     for name, value in entries.items():
         canonical = ALIASES.get((section, name), name)
@@ -438,13 +454,16 @@ def _resolve(values: _Values, sections: Mapping[str, str], files: str) -> Experi
         try:
             parsed[section][name] = kind.parse(value)
         except ValueError as error:
-            why = f" ({error})" if kind is ARCH else ""
-            raise refusal(source, section, name, value, kind.accepts + why) from None
+            accepts = f"{kind.accepts} ({error})" if kind is ARCH else kind.accepts
+            if kind is DATASET:  # whose `accepts`, as the documentation shows it, leaves extensions out
+                accepts = str(error)
+            raise refusal(source, section, name, value, accepts) from None
     methods = [name for name in METHODS if name in sections]
     if len(methods) != 1:
         sources = ", ".join(dict.fromkeys(sections[name] for name in methods))
         found = f"{_names(methods)} in {sources}" if methods else "none"
-        raise InputError(f"{files}: method section: found {found}; accepted: exactly one of {_names(METHODS)}")
+        behind = "" if methods else "; a file such as inputs/small.in stands behind one that has it"
+        raise InputError(f"{files}: method section: found {found}; accepted: exactly one of {_names(METHODS)}{behind}")
     if "arch" not in parsed["Network"]:
         raise InputError(f"{files}: [Network] arch is missing; accepted: {architecture.ACCEPTED}")
     experiment = Experiment(

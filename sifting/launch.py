@@ -117,6 +117,7 @@ def run(
     Raises:
         SiftingError: the problem in one line; Interrupted: a signal came, everything was saved.
     """
+    datasets.check_files(experiment)
     directory = directory_of(experiment)
     with directory.lock():
         experiment, in_the_way = settle(directory, experiment, overwrite)

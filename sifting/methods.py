@@ -4,6 +4,8 @@
 trains at the i-th sparsity, pruned from one and the same network.
 """
 
+import dataclasses
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting import extensions
+from sifting.errors import InputError
 from sifting.keys import (
     FRACTION,
     POSITIVE,
@@ -291,3 +295,28 @@ METHODS: dict[str, type[Method]] = {
     method.__name__: method for method in (IMP, OneShot, SNIP, SynFlow, Random, LayerByLayer, GraSP, Cavity)
 }
 OTHER_RUNS = ("dense_run", "like")  # keys that name a run directory
+
+
+def check_sections() -> None:
+    """Refuse what an extension put into METHODS if no section can be made of it. Raises InputError."""
+    for name, section in METHODS.items():
+        if problem := _why_no_section(name, section):
+            raise InputError(f"{extensions.NAME}.py: METHODS[{name!r}] {problem}")
+
+
+def _why_no_section(name: str, section: type[Method]) -> str:
+    """Empty if it is one."""
+    if not (isinstance(section, type) and issubclass(section, Method)):
+        return f"is {section!r}; accepted: a class that derives from sifting.methods.Scored"
+    if section.__name__ != name:
+        return f"is the class {section.__name__}; accepted: METHODS[{section.__name__!r}], the name of the class"
+    if missing := ", ".join(sorted(section.__abstractmethods__)):
+        return f"has no {missing}; accepted: a class that defines it as a method"
+    fields = [entry for entry, value in vars(section).items() if isinstance(value, dataclasses.Field)]
+    keys = [*inspect.get_annotations(section), *fields]
+    if keys and "__dataclass_fields__" not in vars(section):
+        return f"has the key {keys[0]}, but is no dataclass; accepted: @dataclass(frozen=True) above class {name}"
+    for entry in dataclasses.fields(section):
+        if "kind" not in entry.metadata:
+            return f"does not say what {entry.name} accepts; accepted: a key(default, kind, help) of sifting.keys"
+    return ""

@@ -52,15 +52,16 @@ def build_model(
 
 
 def initial_parameters(
-    specs: Sequence[LayerSpec], seed: int, deviation: str | float = "layer"
+    specs: Sequence[LayerSpec], seed: int, deviation: str | float = "layer", distribution: str = "normal"
 ) -> tuple[Parameters | None, ...]:
     """Initial values, a function of seed and architecture alone, so that all methods start from the same network.
 
-    W is normal, not truncated; b = 0, gamma = 1, beta = 0.
+    b = 0, gamma = 1, beta = 0.
 
     Args:
         deviation: of W. "layer": sqrt(2 / (n_in + n_out)) (Glorot & Bengio 2010; a convolution's n_in is K*K*c_in and
             its n_out the number of kernels); "common": the root mean square of these over all weights; or a number.
+        distribution: of W, around 0: "normal", not truncated, or "uniform", of the same deviation.
     """
     weighted = [spec for spec in specs if spec.has_weights]
     sizes = [np.prod(spec.weight_shape) for spec in weighted]
@@ -72,9 +73,12 @@ def initial_parameters(
             continue
         own = np.sqrt(_glorot_variance(spec), dtype=np.float32)
         named: dict[str | float, np.floating] = {"layer": own, "common": common}
-        W = np.float32(named.get(deviation, deviation)) * generator(seed, Stream.WEIGHTS, index).standard_normal(
-            spec.weight_shape, dtype=np.float32
-        )
+        random = generator(seed, Stream.WEIGHTS, index)
+        if distribution == "normal":
+            W = random.standard_normal(spec.weight_shape, dtype=np.float32)
+        else:
+            W = np.sqrt(np.float32(3)) * (2 * random.random(spec.weight_shape, dtype=np.float32) - 1)
+        W *= np.float32(named.get(deviation, deviation))
         if spec.is_dense:
             n_in, n_out = spec.weight_shape
             zeros, ones = np.zeros(n_in, np.float32), np.ones(n_in, np.float32)

@@ -6,16 +6,22 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from sifting.signals import held_back
+
 
 @contextlib.contextmanager
 def native_messages_hidden() -> Iterator[None]:
     """Keep what C++ libraries write to stderr while the body imports them; if the body raises, show it after all.
 
-    Does nothing where the user has set TF_CPP_MIN_LOG_LEVEL: that asks for TensorFlow's own messages.
+    Nothing is kept where the user has set TF_CPP_MIN_LOG_LEVEL: that asks for TensorFlow's own messages. Signals wait
+    until the body is done.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    with held_back(), contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _stderr_kept():
         yield
-        return
+
+
+@contextlib.contextmanager
+def _stderr_kept() -> Iterator[None]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     saved = os.dup(2)

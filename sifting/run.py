@@ -30,6 +30,8 @@ _DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classe
 _DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine, and why no GPU.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
+_HELP = ("--help", "-help", "--helpshort", "-h", "-?")
+
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0, 2 for refused input, 1 for a run that failed, 128 + n for signal n."""
@@ -117,11 +119,18 @@ def print_results(directories: list[RunDirectory]) -> None:
         print(f"rounds     {directory.path('itdata_N.pkl')}, {directory.path('findata.pkl').name}")
         print(f"log        {directory.path('out.dat')}")
         print(f"settings   {directory.path('input.in')}, {directory.path('run.json').name}")
-    print(f"figures    python -m postprocess.summary {' '.join(str(directory) for directory in directories)}")
+    seeds = len(directories) > 1  # in folders beside each other
+    print(f"figures    python -m postprocess.summary {directories[0].folder.parent if seeds else directories[0]}")
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:
-    """absl's flag parser, with our way of refusing."""
+    """absl's flag parser, with our way of refusing and of helping: absl's help exits with 1, and shows neither usage
+    nor flags of an installed command."""
+    if any(argument in _HELP for argument in arguments[1:]):
+        module = sys.modules[__name__]
+        listed = flags.FLAGS.module_help(module).strip().partition("\n")[2]  # the first line is the module's name
+        _show(f"{__doc__}\nflags:\n{listed}")
+        raise SystemExit(0)
     try:
         return flags.FLAGS(arguments, known_only=False)
     except (flags.Error, ValueError) as error:  # absl raises ValueError for --nooverwrite=1

@@ -25,7 +25,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -397,6 +397,8 @@ class RunDirectory:
             name = EVENT_FILE.fullmatch(path.name)
             if name and int(name["round"]) >= first:
                 path.unlink()
+                with contextlib.suppress(OSError):  # others' files are in it
+                    path.parent.rmdir()
         if record:
             timings = record.get("rounds", {})
             self.write_record({**record, "rounds": {n: timing for n, timing in timings.items() if int(n) < first}})
@@ -476,12 +478,29 @@ class RunDirectory:
     def lock(self) -> Iterator[None]:
         """Create the folder and keep other processes off this run; the lock goes with the process.
 
+        If the body leaves no file of the run, as after a refusal, the lock file and the folders made for it go, too.
+
         Raises:
             RunDirectoryError: the folder cannot be made or written, or another process works on the run.
         """
+        made = [folder for folder in (self.folder, *self.folder.parents) if not os.path.exists(folder)]
         with contextlib.ExitStack() as stack:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(self._locked_file())
+                stack.callback(self._remove_lock_of_nothing, made)
+                file.truncate(0)
+                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
+                ) from None
+            yield
+
+    def _locked_file(self) -> IO[str]:
+        """The lock file, made and locked. Raises RunDirectoryError if another process has locked it; OSError."""
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack:
                 file = stack.enter_context(open(self.path("lock"), "a+"))
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -490,13 +509,18 @@ class RunDirectory:
                     raise RunDirectoryError(
                         f"{self}: another process works on this run ({file.read().strip()}); accepted: one at a time"
                     ) from None
-                file.truncate(0)
-                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-            except OSError as error:
-                raise RunDirectoryError(
-                    f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
-                ) from None
-            yield
+                if os.fstat(file.fileno()).st_nlink:  # else its holder removed it before it was locked here
+                    stack.pop_all()
+                    return file
+
+    def _remove_lock_of_nothing(self, made: Iterable[Path]) -> None:
+        """For the holder of the lock: remove it if it is the run's only file, then the folders, if they are empty."""
+        lock = self.path("lock").name
+        with contextlib.suppress(OSError):
+            if not any(name.startswith(f"{self.prefix}_") and name != lock for name in os.listdir(self.folder)):
+                self.path("lock").unlink()
+                for folder in made:
+                    folder.rmdir()
 
     @contextlib.contextmanager
     def _reporting_errors(self, path: Path) -> Iterator[None]:
@@ -534,14 +558,33 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
         else:
             seeds = sorted(path.glob("seed_*"), key=lambda seed: (len(seed.name), seed.name))
             if not seeds:
-                raise RunDirectoryError(
-                    f"{path}: holds no rounds (files PREFIX_itdata_N.pkl); accepted: the save_dir of a run"
-                )
+                raise RunDirectoryError(f"{path}: {_why_no_run(path)}")
             runs += find_runs(seeds)
     return runs
 
 
-def _prefixes(folder: Path) -> list[str]:
-    """Prefixes of the runs in a folder."""
+def _why_no_run(path: Path) -> str:
+    """What is wrong with a path that names no run with rounds, and what would be accepted."""
+    begun = _prefixes(path, _BEGUN) or [name for name in _prefixes(path.parent, _BEGUN) if name == path.name]
+    if begun:
+        return f"its first round is not finished yet; accepted: a run with files {begun[0]}_itdata_N.pkl"
+    if not path.exists():
+        beside = [f", or DIR/PREFIX, such as {path.parent / prefix}" for prefix in _prefixes(path.parent)[:1]]
+        return "".join(["is not there; accepted: the save_dir of a run", *beside])
+    if not path.is_dir():
+        return "is a file; accepted: the save_dir of a run"
+    for depth in ("*", "*/*"):
+        runs = {str(file.parent) for file in path.glob(f"{depth}/*_itdata_*.pkl")}
+        runs |= {str(file.parents[1]) for file in path.glob(f"{depth}/seed_*/*_itdata_*.pkl")}
+        if runs:
+            return f"holds runs in its folders; accepted: one of them, such as {', '.join(sorted(runs)[:3])}"
+    return "holds no rounds (files PREFIX_itdata_N.pkl); accepted: the save_dir of a run"
+
+
+_ROUND, _BEGUN = r"itdata_\d+\.pkl", r"input\.in|checkpoint\.pkl"
+
+
+def _prefixes(folder: Path, files: str = _ROUND) -> list[str]:
+    """Prefixes of the runs in a folder that have one of these files."""
     names = os.listdir(folder) if folder.is_dir() else []
-    return sorted({match[1] for match in (re.fullmatch(r"(.+)_itdata_\d+\.pkl", name) for name in names) if match})
+    return sorted({match[1] for match in (re.fullmatch(f"(.+)_(?:{files})", name) for name in names) if match})

@@ -96,7 +96,7 @@ class Session:
     def initial_parameters(self) -> tuple[Parameters | None, ...]:
         """Values before any training."""
         network = self.experiment.network
-        return initial_parameters(self.specs, network.seed, network.init_deviation)
+        return initial_parameters(self.specs, network.seed, network.init_deviation, network.init_distribution)
 
     def initial_masks(self) -> tuple[Mask | None, ...]:
         """Masks of round 0."""

@@ -2,11 +2,34 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
 from sifting.errors import Interrupted
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """In the body, which imports, both signals wait, however often they come; at its end they do what they would have.
+
+    An import that was broken off cannot be done again in the same process: TensorFlow registers its parts only once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python hands signals to the main thread alone
+        yield
+        return
+    arrived: list[int] = []
+    previous = {number: signal.signal(number, lambda number, frame: arrived.append(number)) for number in NUMBERS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 class Signals:
@@ -23,7 +46,7 @@ class Signals:
     @contextlib.contextmanager
     def handled(self) -> Iterator["Signals"]:
         """Handle both signals in the body; restores the previous handlers."""
-        previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, self._handle) for number in NUMBERS}
         try:
             yield self
         finally:

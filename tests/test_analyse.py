@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import shutil
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from random_networks import random_images, random_round
+from rich.console import Console
 
-from postprocess import analyse, cache
+from postprocess import analyse, cache, summary
 from postprocess.analyse import PARTS, Options, Run, format_tables, main
 from postprocess.cavity import rewind_cavity_table
 from postprocess.connectivity import input_connections
@@ -18,7 +21,7 @@ from postprocess.evaluation import evaluate
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.masks import effective_mask
-from sifting.errors import DataError
+from sifting.errors import DataError, RunDirectoryError
 from sifting.rounds import Mask, connected_fraction, density
 from sifting.run_directory import RunDirectory
 from sifting.statistics import ImageBlocks
@@ -216,6 +219,17 @@ def test_the_table(run, rounds):
     assert line[-1] == f"{later:.5f}"
 
 
+def test_every_column_is_defined_in_the_documentation(run):
+    """Under its own name, in the first cell of a row."""
+    page = (Path(__file__).parent.parent / "docs" / "postprocess.md").read_text(encoding="utf-8")
+    section = page.partition("\n## The columns of the tables\n")[2].partition("\n## ")[0]
+    defined = set(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))
+    tables = format_tables(run, analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))).split("\n\n")
+    titles = [title for table in tables for title in re.split("  +", table.splitlines()[1].strip())]
+    titles += [column.title for column in summary.COLUMNS.values()]
+    assert len(titles) > 20 and set(titles) - {"round"} <= defined
+
+
 def test_deeper_layers_are_normalised_anew(run):
     """Stored moments do not go with the masks of later rounds: `batch` serves by default, `stored` is refused."""
     assert analyse.analyse(open_run(run.directory, layer=2), ("kurtosis",))["kurtosis"]
@@ -233,6 +247,7 @@ def test_the_run_of_the_tf1_code(tmp_path, capsys):
     assert main([str(folder)]) == 0
     printed = capsys.readouterr().out
     assert printed.count("left out: the images are not known") == len(PARTS) - 1
+    assert printed.splitlines()[-2] == f"arrays     {folder / 'IMP_analysis_*.npz'}"
     assert "94.25" in printed  # best accuracy of round 5, as in its log
     assert all(name.startswith("IMP_analysis_masks_") for name in set(os.listdir(folder)) - before)
 
@@ -265,6 +280,31 @@ def test_bad_input_is_one_line(tmp_path, capsys, rounds):
     assert "IMP_itdata_1.pkl" in refused(capsys, folder)
     pickle.write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
     assert "names os.system" in refused(capsys, folder)
+
+
+def test_a_part_that_is_named_and_impossible_is_refused(tmp_path, capsys):
+    """Before anything is computed."""
+    folder = shutil.copytree(REFERENCE, tmp_path / "run")
+    before = set(os.listdir(folder))
+    assert refused(capsys, folder, "--parts", "masks,kurtosis") == (
+        f"sifting: {folder / 'IMP'}: kurtosis left out: the images are not known; --input FILE names them\n"
+    )
+    assert set(os.listdir(folder)) == before
+
+
+def test_too_few_images_for_a_part_that_is_named(run, monkeypatch):
+    monkeypatch.setattr(analyse.datasets, "load", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=2))
+    with pytest.raises(RunDirectoryError, match="components left out: 64 components need more than 1 validation"):
+        analyse.analyse(run, ("components",), required=True)
+
+
+@pytest.mark.parametrize(("part", "shown"), [("masks", "0%"), ("components", "components: PCA, then ICA")])
+def test_the_bar_of_a_single_task_moves(run, part, shown):
+    """It says what it does and for how long, and no percentage that would stay at 0."""
+    console = Console(file=StringIO(), force_terminal=True, width=120)
+    analyse.analyse(run, (part,), console)
+    drawn = console.file.getvalue()
+    assert shown in drawn and ("0:00:00" in drawn) and ("%" in drawn) == (part == "masks")
 
 
 def test_a_round_that_does_not_exist(run):

@@ -1,5 +1,6 @@
 """The Python interface: the same experiments, rounds and refusals as the commands."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from synthetic import made_round, write_input
 from tiny_runs import files_of
 
 import sifting
+from sifting import launch
 from sifting import run as command
-from sifting.errors import InputError, Interrupted, RunDirectoryError
+from sifting.errors import DataError, InputError, Interrupted, RunDirectoryError
 from sifting.inputs import read_experiment
+from sifting.quiet import native_messages_hidden
 from sifting.rounds import density
 from sifting.run_directory import RunDirectory
 from sifting.screen import Screen
@@ -62,6 +65,9 @@ def test_lists_and_nothing(tmp_path):
     assert sifting.load_experiment(path, changes={"SNIP.sparsity": [0.5, 0.9]}).method.sparsity == (0.5, 0.9)
     changes = {"SNIP.sparsity": None, "SNIP.prune_ratio": 0.5, "SNIP.rounds": 2}
     assert sifting.load_experiment(path, changes=changes).method.sparsity is None
+    for flags_of_layers in ([False, True], (False, True), "F:T"):
+        experiment = sifting.load_experiment(path, changes={"SNIP.prune": flags_of_layers})
+        assert experiment.method.prune == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +84,15 @@ def test_refused_changes_are_called_so(tmp_path, changes, line):
         sifting.load_experiment(write_input(tmp_path, PLAIN), changes=changes)
     with pytest.raises(InputError, match=r"changes: method section: found none"):
         sifting.load_experiment(changes={"Network.arch": "f4:x"})
+
+
+def test_no_input_file():
+    """Nothing is refused in one line; changes alone can be an experiment."""
+    with pytest.raises(InputError) as error:
+        sifting.load_experiment()
+    assert str(error.value) == 'no input file; accepted: load_experiment("inputs/quickstart.in")'
+    changes = {"Network.arch": "f4:x", "IMP.weights_step": 5}
+    assert sifting.load_experiment(changes=changes).method.weights_step == 5
 
 
 # --- running -------------------------------------------------------------------------------------------------------
@@ -124,6 +139,63 @@ def test_what_does_not_fit_its_images_is_refused_before_they_are_loaded(tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_what_is_no_experiment():
+    with pytest.raises(TypeError, match=r"run_experiment\('inputs/quickstart.in'\): accepted: what load_experiment"):
+        sifting.run_experiment("inputs/quickstart.in")
+
+
+def test_missing_images_are_refused_before_anything_is_made(tmp_path, capsys):
+    changes = {"Data.dataset": "ImageNet32", "Data.dataloc": tmp_path / "nowhere"}
+    experiment = sifting.load_experiment(write_input(tmp_path, PLAIN), changes=changes)
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        sifting.run_experiment(experiment)
+    assert capsys.readouterr().out == "" and [path.name for path in tmp_path.iterdir()] == ["test.in"]
+
+
+def test_an_interrupt_while_tensorflow_is_imported_waits_for_it(finished, tmp_path, monkeypatch, capfd):
+    """However often the button is pressed: half an import would break the notebook, and shows TensorFlow's log."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # an import before this one has set it
+    experiment = sifting.load_experiment(write_input(tmp_path, PLAIN))
+    done = []
+
+    @contextlib.contextmanager
+    def interrupted():
+        with native_messages_hidden():
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            yield
+            os.write(2, b"a native message\n")
+            done.append(True)
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted, match="^SIGINT: everything finished is saved"):
+        patched.setattr(launch, "native_messages_hidden", interrupted)
+        sifting.run_experiment(experiment, quiet=True)
+    assert done == [True] and capfd.readouterr().err == ""
+    assert files_of(sifting.run_experiment(experiment, quiet=True).directory) == files_of(finished[0].directory)
+
+
+@pytest.fixture
+def plain_interrupts():
+    """SIGINT is KeyboardInterrupt, also where these tests run in the background of a shell, which ignores it there."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("plain_interrupts")
+def test_a_plain_interrupt_while_something_is_imported(monkeypatch):
+    """As run.model() in a notebook: outside of a run, and with the messages shown."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    done = []
+    for shown in (False, True):
+        if shown:
+            monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+        with pytest.raises(KeyboardInterrupt), native_messages_hidden():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(shown)
+    assert done == [False, True] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_an_interrupt_saves_and_the_same_call_continues(finished, tmp_path, monkeypatch):
     """Jupyter's stop button sends SIGINT."""
     experiment = sifting.load_experiment(write_input(tmp_path, PLAIN))
@@ -134,9 +206,10 @@ def test_an_interrupt_saves_and_the_same_call_continues(finished, tmp_path, monk
         update(self, *arguments)
 
     handler = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patched, pytest.raises(Interrupted, match="in round 0 before step"):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt, match="in round 0 before step") as error:
         patched.setattr(Screen, "update", interrupted)
         sifting.run_experiment(experiment, quiet=True)
+    assert error.type is Interrupted and error.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is handler
     run = sifting.run_experiment(experiment, quiet=True)
     assert files_of(run.directory) == files_of(finished[0].directory)
@@ -164,6 +237,16 @@ def test_rounds_and_what_they_hold(finished):
     assert run[2].masks[0].W.shape == run[2].checkpoints[-1].parameters[0].W.shape == (3072, 4)
     assert run.record["finished"] is True and run.experiment.network.seed == 1
     assert repr(run) == f"<run {run.directory}: 3 rounds>"
+
+
+def test_numbers_of_rounds(finished):
+    """Whole numbers of any kind; all else is a TypeError that says so."""
+    run, _ = finished
+    assert run[np.int64(1)].number == 1 and run[np.int8(-1)].number == 2
+    assert [number in run for number in (0, 2, 3, -1, "1")] == [True, True, False, False, False]
+    for number in (slice(None, 2), 1.0, "1", None):
+        with pytest.raises(TypeError, match=r"^run\[.*\]: accepted: the whole number of a round; of several: \[run\[n"):
+            run[number]
 
 
 def test_history_is_the_file_as_columns(finished):

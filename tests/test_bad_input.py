@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import os
 import pickle
+import re
 import resource
 import subprocess
 import sys
@@ -317,7 +318,7 @@ SECTIONS = f"accepted: [IO], [Data], [Network], {METHODS}, [Scale]"
 GOOD = input_text(Path("here"))
 FILES = {
     "empty": ("", "method section: found none; accepted: exactly one of [IMP]"),
-    "no method": (GOOD.partition("[IMP]")[0], "method section: found none"),
+    "no method": (GOOD.partition("[IMP]")[0], "; a file such as inputs/small.in stands behind one that has it"),
     "no network": ("[IMP]\n", "[Network] arch is missing; accepted: layers joined by"),
     "typo in a key": (
         GOOD.replace("steps", "stepz", 1),
@@ -539,6 +540,25 @@ def test_missing_folder_says_what_to_do(refuse, tmp_path, directory):
     assert "image-net.org" in line and "unpack" in line and "add inputs/small.in behind" in line
 
 
+@pytest.mark.parametrize("arguments", [[], ["--seeds=1,2"]])
+def test_missing_images_are_refused_before_anything_is_made(refuse, tmp_path, capsys, arguments):
+    """Nor is a line printed of a run that does not begin."""
+    path = write_input(tmp_path, "Data.dataset=CIFAR10", f"Data.dataloc={tmp_path}")
+    assert refuse(path, *arguments).startswith(f"{tmp_path / 'data_batch_1'}: no such file")
+    assert os.listdir(tmp_path) == ["test.in"]
+
+
+def test_a_refusal_under_the_lock_leaves_no_lock(refuse, tmp_path):
+    """Of a run that did not begin. Folders that were there stay."""
+    (tmp_path / "runs").mkdir()
+    path = imagenet(tmp_path, val_data=b"")
+    assert "is damaged" in refuse(path, "--set", f"IO.save_dir={tmp_path / 'runs' / 'new' / 'deep'}")
+    assert os.listdir(tmp_path / "runs") == []
+    (tmp_path / "runs" / "other_lock").touch()
+    assert "is damaged" in refuse(path, "--set", f"IO.save_dir={tmp_path / 'runs'}")
+    assert os.listdir(tmp_path / "runs") == ["other_lock"]
+
+
 def test_incomplete_folder(refuse, tmp_path):
     path = imagenet(tmp_path)
     (tmp_path / "ImageNet" / "val_data").unlink()
@@ -660,9 +680,9 @@ def test_a_name_that_is_no_run(refuse, tmp_path, key):
         several.write_round(made_round(0))
     section = {"dense_run": "OneShot", "like": "Random"}[key]
     for name, reason in [
-        ("missing", "missing: holds no rounds"),
+        ("missing", "missing: is not there"),
         ("empty", "empty: holds no rounds"),
-        ("file", "file: holds no rounds"),
+        ("file", "file: is a file"),
         ("a", "a: holds the runs one, two"),
         ("seeds", "2 seeds; one of them is meant"),
     ]:
@@ -876,6 +896,27 @@ def test_process_without_an_input_file(start):
 
 def test_process_without_images(start, tmp_path):
     assert "no such folder" in start(ROOT / "inputs" / "imp_3l1k.in", "--set", f"IO.save_dir={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "-?"])
+def test_help_is_usage_and_flags(capsys, flag):
+    with pytest.raises(SystemExit) as stop:
+        run._parse_flags(["run", flag])
+    output = capsys.readouterr()
+    assert stop.value.code == 0 and output.err == ""
+    assert "python -m sifting.run INPUT [OVERRIDE ...] [--set Section.key=value ...]" in output.out
+    assert "\n  --[no]dry_run: Print what would be done, and do nothing." in output.out
+    named = set(re.findall(r"^  --(?:\[no\])?(\w+): \w", output.out, re.MULTILINE))
+    assert named == {"set", "seeds", "dry_run", "describe", "devices", "overwrite"}
+
+
+@pytest.mark.parametrize("command", [["-m", "sifting.run"], ["-c", "from sifting.run import command; command()"]])
+def test_process_that_asks_for_help(command):
+    """As a module, and as the installed command calls it."""
+    process = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith("Run the experiment of an input file.\n") and "\n  --set: " in process.stdout
 
 
 def test_process_with_a_hostile_file(start, tmp_path):

@@ -106,6 +106,18 @@ def test_an_unknown_claim_is_refused_in_one_line(capsys):
     assert "'pb-nothing' is not a claim; accepted: pb-gain, " in error and error.count("\n") == 1
 
 
+def test_all_claims_are_asked_for_by_name(capsys, monkeypatch):
+    """Without a name nothing is run: at full scale that would be years."""
+    asked = []
+    monkeypatch.setattr(claims, "complete", lambda needed, scale, dry_run: asked.append((len(list(needed)), scale)))
+    assert main(["--dry_run"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sifting: no claim named; accepted: pb-gain, ") and error.endswith(", all\n")
+    assert asked == []
+    assert main(["all", "--scale", "small", "--dry_run"]) == 0
+    assert asked == [(len(CLAIMS), "small")]
+
+
 @pytest.mark.heavy
 def test_recorded_answers_hold_in_short_form(tmp_path, monkeypatch, capsys):
     """Five claims of Redman et al. from one seed each, trained here: 1.5 minutes."""

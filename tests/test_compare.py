@@ -73,6 +73,7 @@ def test_seeds_are_pooled(tmp_path, capsys, spread, shown):
     assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--spread", spread, "--json", str(path)]) == 0
     printed = capsys.readouterr().out
     assert shown in printed and printed.splitlines()[0].count("seed_") == 2
+    assert all(line == line.rstrip() for line in printed.splitlines())
     content = json.loads(path.read_text())
     assert content["rounds"][0]["a"]["accuracy"]["runs"] == pytest.approx([0.6, 0.5])
     assert content["rounds"][0]["b"]["accuracy"]["sd"] is None

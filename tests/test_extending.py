@@ -1,15 +1,37 @@
-"""The examples of docs/extending.md, run as they stand there: files of their names, then the commands."""
+"""The examples of docs/extending.md, run as they stand there: files of their names, then the commands; and extensions
+that are not as the page says, each refused in one line."""
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from synthetic import SPECS, made_round, write_input
 
+from postprocess import reproduce
+from postprocess.figures import FIGURES
+from postprocess.figures.__main__ import main as figures
+from postprocess.rates import Rate
+from sifting import datasets, extensions
+from sifting.architecture import build_specs, parse_arch
+from sifting.datasets import DATASETS
+from sifting.datasets.image_set import ImageSet
+from sifting.datasets.source import Facts
+from sifting.drivers.initialisation import checked_scores
+from sifting.errors import DataError, InputError
+from sifting.forward import MaskedNetwork
+from sifting.inputs import SECTIONS as INPUT_SECTIONS
+from sifting.inputs import read_experiment
+from sifting.keys import integer, key
+from sifting.methods import METHODS, Scored
+from sifting.rounds import Mask
 from sifting.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
@@ -20,18 +42,20 @@ SECTIONS = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
 
 def follow(section: str, folder: Path) -> None:
     """Write the files of a section, and run its commands."""
-    environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
     for language, name, content in BLOCK.findall(SECTIONS[section]):
         if name:
             (folder / name).write_text(content, encoding="utf-8")
         if language == "sh":
             for command in content.splitlines():
-                program, *arguments = command.split()
-                assert program == "python"
-                result = subprocess.run(
-                    [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
-                )
+                result = execute(command, folder)
                 assert result.returncode == 0, f"{command}\n{result.stderr}"
+
+
+def execute(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program, *arguments = command.split()
+    assert program == "python"
+    environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.heavy
@@ -58,20 +82,345 @@ def test_a_data_set(tmp_path):
 
 @pytest.mark.heavy
 def test_a_figure(tmp_path):
+    quickstart = "inputs/quickstart.in inputs/small.in --set IO.prefix=IMP"  # of seconds, in place of a minute's
+    assert execute(f"python -m sifting.run {quickstart}", tmp_path).returncode == 0
     follow("A figure", tmp_path)
-    written = json.loads((tmp_path / "figures" / "small" / "widths.json").read_text())
-    assert written["figure"] == "widths" and written["title"].startswith("RF width of the nodes")
-    assert len(written["numbers"]["C_in"]) == len(written["numbers"]["width"]) > 0
-    assert (tmp_path / "figures" / "small" / "widths.png").stat().st_size > 5000
+    for picture in (tmp_path / "runs" / "quickstart" / "IMP_widths.png", tmp_path / "figures" / "small" / "widths.png"):
+        written = json.loads(picture.with_suffix(".json").read_text())
+        assert written["figure"] == "widths" and written["title"].startswith("RF width of the nodes")
+        assert len(written["numbers"]["C_in"]) == len(written["numbers"]["width"]) > 0
+        assert picture.stat().st_size > 5000
 
 
 def test_every_section_is_tested():
     assert list(SECTIONS) == ["A pruning score", "A data set", "A figure"]
 
 
-def test_without_extensions_an_unknown_section_is_refused(tmp_path):
+def test_where_the_extension_is_missing_the_line_says_so(tmp_path):
     (tmp_path / "own.in").write_text("[Disc]\n")
     result = subprocess.run(
         [sys.executable, "-m", "sifting.run", "own.in"], cwd=tmp_path, capture_output=True, text=True
     )
     assert result.returncode == 2 and "[Disc]: unknown section; accepted: [IO]," in result.stderr
+    assert result.stderr.endswith(
+        "[Scale]; a section of your own needs its sifting_extensions.py in this folder or on PYTHONPATH\n"
+    )
+
+
+# --- method sections -----------------------------------------------------------------------------------------------
+
+
+class Base(Scored):
+    def score(self, network, x, labels):
+        return (None,) * len(network.specs)
+
+
+class Misspelt(Scored):
+    def scores(self, network, x, labels):
+        return ()
+
+
+class Undecorated(Base):
+    seed: int = key(0, integer(0), "of the centres")
+
+
+class WithoutType(Base):
+    seed = key(0, integer(0), "of the centres")
+
+
+@dataclass(frozen=True)
+class Plain(Base):
+    seed: int = 0
+
+
+CLASS = "a class that derives from sifting.methods.Scored"
+DECORATOR = "has the key seed, but is no dataclass; accepted: @dataclass(frozen=True) above class"
+
+
+@pytest.mark.parametrize(
+    ("name", "registered", "problem"),
+    [
+        ("Misspelt", Misspelt, "has no score; accepted: a class that defines it as a method"),
+        ("Undecorated", Undecorated, f"{DECORATOR} Undecorated"),
+        ("WithoutType", WithoutType, f"{DECORATOR} WithoutType"),
+        ("Plain", Plain, "does not say what seed accepts; accepted: a key(default, kind, help) of sifting.keys"),
+        ("Ring", Base, "is the class Base; accepted: METHODS['Base'], the name of the class"),
+        ("Facts", Facts, f"is <class 'sifting.datasets.source.Facts'>; accepted: {CLASS}"),
+        ("Disc", None, f"is None; accepted: {CLASS}"),
+    ],
+)
+def test_a_class_that_cannot_be_a_section(tmp_path, monkeypatch, name, registered, problem):
+    monkeypatch.setitem(METHODS, name, registered)
+    with pytest.raises(InputError) as error:
+        read_experiment([str(write_input(tmp_path))])
+    assert str(error.value) == f"sifting_extensions.py: METHODS[{name!r}] {problem}"
+
+
+def test_a_class_without_keys_needs_no_decorator(tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "Base", Base)
+    monkeypatch.setitem(INPUT_SECTIONS, "Base", Base)
+    (tmp_path / "base.in").write_text("[Network]\narch = f4:x\n[Base]\nsparsity = 0.5\n")
+    assert read_experiment([str(tmp_path / "base.in")]).method == Base(prune=(True, True), sparsity=(0.5,))
+
+
+# --- scores --------------------------------------------------------------------------------------------------------
+
+
+def network(arch: str | None = None) -> MaskedNetwork:
+    """f4:x with layer 1 prunable, or another one with all layers."""
+    if arch is None:
+        return MaskedNetwork(SPECS, (3, 32, 32), (), made_round(0).masks)
+    specs = build_specs(parse_arch(arch), (True,) * 3, (3, 32, 32), 10)
+    masks = (Mask(np.ones(spec.weight_shape), np.ones(spec.nodes) if spec.is_dense else None) for spec in specs)
+    return MaskedNetwork(specs, (3, 32, 32), (), tuple(masks))
+
+
+GOOD = np.zeros((3072, 4))
+
+
+@pytest.mark.parametrize(
+    ("scores", "line"),
+    [
+        (None, "None; accepted: a tuple of 2, a Mask or None for each layer"),
+        (GOOD, "float64 [3072, 4]; accepted: a tuple of 2, a Mask or None for each layer"),
+        ((Mask(GOOD), None, None), "a tuple of 3; accepted: a tuple of 2, a Mask or None for each layer"),
+        ((Mask(GOOD),), "a tuple of 1; accepted: a tuple of 2, a Mask or None for each layer"),
+        ((None, None), "None for every layer; accepted: a Mask of scores for at least one"),
+        ((GOOD, None), "float64 [3072, 4] for layer 1; accepted: a Mask of scores, or None"),
+        (Mask(GOOD, GOOD), "float64 [3072, 4] for layer 1; accepted: a Mask of scores, or None"),
+        ((Mask(GOOD.T), None), "W = float64 [4, 3072] for layer 1; accepted: an array of numbers [3072, 4]"),
+        ((Mask(GOOD.astype(str)), None), "W = <U32 [3072, 4] for layer 1; accepted: an array of numbers [3072, 4]"),
+        ((Mask([1.0]), None), "W = an object of class list for layer 1; accepted: an array of numbers [3072, 4]"),
+        ((Mask(None, np.zeros(4)), None), "W = None for layer 1; accepted: an array of numbers [3072, 4]"),
+        ((Mask(GOOD, np.zeros(5)), None), "b = float64 [5] for layer 1; accepted: an array of numbers [4]"),
+        (
+            (None, Mask(np.zeros((4, 10)))),
+            "scores for layer 2; accepted: None for layer 2, which is not pruned: see [Disc] prune",
+        ),
+    ],
+)
+def test_scores_that_do_not_fit_the_network(scores, line):
+    with pytest.raises(InputError) as error:
+        checked_scores("Disc", scores, network())
+    assert str(error.value) == f"[Disc] score gives {line}"
+
+
+def test_a_convolution_has_no_biases_to_score():
+    kernels = Mask(np.zeros((3, 3, 3, 2)), np.zeros(2))
+    with pytest.raises(InputError, match=r"gives b = float64 \[2\] for layer 1; accepted: None, since a convolution"):
+        checked_scores("Disc", (kernels, None, None), network("c3,2:p2,2:x"))
+
+
+def test_scores_that_fit_are_passed_on():
+    for scores in ((Mask(GOOD), None), [Mask(GOOD.astype(np.float32), np.zeros(4, int)), None]):
+        assert checked_scores("Disc", scores, network()) == tuple(scores)
+
+
+@pytest.mark.heavy
+def test_the_command_refuses_scores_in_one_line(tmp_path):
+    files = {name: content for _, name, content in BLOCK.findall(SECTIONS["A pruning score"]) if name}
+    code = files["sifting_extensions.py"].replace("        return (Mask", "        return None, (Mask")
+    (tmp_path / "sifting_extensions.py").write_text(code)
+    (tmp_path / "disc.in").write_text(files["disc.in"])
+    few = "--set Data.collage_images=200 --set Data.collage_val_images=1000 --set Disc.images=100"
+    result = execute(f"python -m sifting.run disc.in {few}", tmp_path)
+    line = "sifting: [Disc] score gives an object of class tuple for layer 2; accepted: a Mask of scores, or None\n"
+    assert (result.returncode, result.stderr) == (2, line)
+
+
+# --- data sets -----------------------------------------------------------------------------------------------------
+
+FACTS = Facts(train_images=20, val_images=10, shape=(3, 4, 4), classes=2)
+IMAGES = ImageSet(
+    images=np.zeros((20, 48), np.uint8),
+    labels=np.zeros(20, np.int32),
+    val_images=np.zeros((10, 48), np.uint8),
+    val_labels=np.ones(10, np.int32),
+    mean=np.zeros(48, np.float32),
+    shape=(3, 4, 4),
+    classes=2,
+    source="gratings",
+)
+
+
+class Gratings:
+    """A data set that agrees with its facts."""
+
+    def __init__(self, facts=FACTS, images=IMAGES):
+        self._facts, self._images = facts, images
+
+    def facts(self, data):
+        return self._facts
+
+    def identity(self, experiment):
+        return {"dataset": "Gratings"}
+
+    def load(self, experiment, report):
+        return self._images
+
+
+class WithoutFacts:
+    identity, load = Gratings.identity, Gratings.load
+
+
+@pytest.fixture
+def gratings(tmp_path, monkeypatch):
+    """gratings(registered, *changes) -> the experiment of a data set Gratings."""
+
+    def gratings(registered, *changes):
+        monkeypatch.setitem(DATASETS, "Gratings", registered)
+        return read_experiment([str(write_input(tmp_path, "Data.dataset=Gratings", "Network.val_size=5", *changes))])
+
+    return gratings
+
+
+@pytest.mark.parametrize(
+    ("registered", "problem"),
+    [
+        (Gratings, " is a class; accepted: an object of it, Gratings()"),
+        (WithoutFacts(), " has no facts; accepted: an object with the methods facts, identity and load"),
+        (Gratings(facts=(20, 10)), ": facts gives an object of class tuple; accepted: sifting.datasets.source.Facts"),
+        (
+            Gratings(facts=dataclasses.replace(FACTS, shape=(4, 4, 3))),
+            ": facts gives shape = (4, 4, 3); accepted: (3, S, S), for S x S pixels",
+        ),
+    ],
+)
+def test_a_data_set_that_is_none_is_refused_before_it_is_loaded(gratings, registered, problem):
+    with pytest.raises(DataError) as error:
+        datasets.check(gratings(registered))
+    assert str(error.value) == f"sifting_extensions.py: DATASETS['Gratings']{problem}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"shape": (3, 8, 8)}, "shape = (3, 8, 8); accepted: (3, 4, 4), as facts says"),
+        ({"classes": 3}, "classes = 3; accepted: 2, as facts says"),
+        ({"mean": np.zeros(48)}, "mean = float64 [48]; accepted: float32 [48]"),
+        ({"images": np.zeros((20, 16), np.uint8)}, "images = uint8 [20, 16]; accepted: uint8 [n, 48]"),
+        ({"images": np.zeros((20, 48))}, "images = float64 [20, 48]; accepted: uint8 [n, 48]"),
+        ({"val_images": None}, "val_images = None; accepted: uint8 [n, 48]"),
+        ({"images": np.zeros((25, 48), np.uint8)}, "25 images; accepted: at most 20, as facts says"),
+        ({"val_images": np.zeros((11, 48), np.uint8)}, "11 val_images; accepted: at most 10, as facts says"),
+        ({"labels": np.zeros(19, np.int32)}, "labels = int32 [19]; accepted: int32 [20]"),
+        ({"labels": np.zeros(20)}, "labels = float64 [20]; accepted: int32 [20]"),
+        ({"labels": np.full(20, 2, np.int32)}, "labels with 2; accepted: 0 to 1"),
+        ({"val_labels": np.full(10, -1, np.int32)}, "val_labels with -1; accepted: 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize("clone", ["none", "gaussian"])
+def test_images_that_are_not_as_facts_says(gratings, changes, problem, clone):
+    """Also where a transformation reads them first."""
+    experiment = gratings(Gratings(images=dataclasses.replace(IMAGES, **changes)), f"Data.clone={clone}")
+    with pytest.raises(DataError) as error:
+        datasets.load(experiment, lambda line: None)
+    assert str(error.value) == f"[Data] dataset = Gratings: load gives {problem}"
+
+
+def test_images_that_are_no_image_set(gratings):
+    with pytest.raises(DataError, match="load gives an object of class tuple; accepted: sifting.datasets.image_set.Im"):
+        datasets.load(gratings(Gratings(images=(IMAGES.images, IMAGES.labels))), lambda line: None)
+
+
+def test_images_that_are_as_facts_says(gratings):
+    found = datasets.load(gratings(Gratings()), pytest.fail)
+    np.testing.assert_array_equal(found.images, IMAGES.images)
+    np.testing.assert_array_equal(found.val_labels, np.ones(5))
+
+
+def test_a_typo_in_the_name_of_a_data_set_lists_ones_own(gratings, monkeypatch):
+    accepted = "'Grating': accepted: ImageNet32 or ImageNet64 or CIFAR10 or EdgeCollage32 or npz or folder or Gratings"
+    with pytest.raises(InputError) as error:
+        gratings(Gratings(), "Data.dataset=Grating")
+    needs = "; a data set of your own needs its sifting_extensions.py in this folder or on PYTHONPATH"
+    assert str(error.value).endswith(accepted + needs)
+    monkeypatch.setitem(sys.modules, extensions.NAME, ModuleType(extensions.NAME))
+    with pytest.raises(InputError) as error:
+        gratings(Gratings(), "Data.dataset=Grating")
+    assert str(error.value).endswith(accepted)
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+TITLE, ROLES, DRAW = '"""Widths."""\n', "ROLES = {}\n", "def draw(runs, options):\n    return None\n"
+NO_MODULE = "accepted: the name of a module in this folder or on PYTHONPATH, without .py"
+FIGURE_PROBLEMS = [
+    ("no_module", None, "there is no module no_module; " + NO_MODULE),
+    ("no_folder.widths", None, "there is no module no_folder; " + NO_MODULE),
+    ("own_1.py", TITLE + ROLES + DRAW, "there is no module own_1.py; " + NO_MODULE),
+    ("own_2", ROLES + DRAW, "the module has no docstring; accepted: one whose first line is the title"),
+    ("own_3", TITLE + DRAW, "the module has no ROLES; accepted: a dict of input files, such as {'imp': 'inputs/"),
+    ("own_4", TITLE + "ROLES = ['imp']\n" + DRAW, "the module has ROLES = ['imp']; accepted: a dict of input files"),
+    ("own_5", TITLE + ROLES, "the module has no draw; accepted: a function draw(runs, options)"),
+]
+
+
+@pytest.fixture
+def own_figure(tmp_path, monkeypatch):
+    """own_figure(module, code) registers a figure "widths"."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "measured_rate", lambda experiment: Rate(1.0, 1.0))
+
+    def own_figure(module: str, code: str | None) -> None:
+        if code is not None:
+            (tmp_path / f"{module.removesuffix('.py')}.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(FIGURES, "widths", module)
+
+    return own_figure
+
+
+@pytest.mark.parametrize(("module", "code", "problem"), FIGURE_PROBLEMS)
+def test_a_module_that_is_no_figure(own_figure, capsys, module, code, problem):
+    own_figure(module, code)
+    for command in (figures, reproduce.main):
+        assert command(["widths"]) == 2
+        error = capsys.readouterr().err
+        assert f"sifting_extensions.py: FIGURES['widths'] = {module!r}: {problem}" in error
+        assert error.count("\n") == 1
+
+
+def test_a_figure_is_registered_by_the_name_of_its_module(monkeypatch, capsys):
+    monkeypatch.setitem(FIGURES, "widths", len)
+    assert figures(["widths"]) == 2
+    assert "FIGURES['widths'] is <built-in function len>; accepted: the name of a module" in capsys.readouterr().err
+
+
+def test_a_module_that_the_figure_misses_is_a_matter_of_its_own(own_figure):
+    own_figure("own_6", TITLE + "import no_such_module\n" + ROLES + DRAW)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        figures(["widths"])
+
+
+@pytest.mark.parametrize("command", [figures, reproduce.main])
+def test_a_list_has_all_other_figures(own_figure, capsys, command):
+    own_figure("no_module", None)
+    assert command(["--list"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == f"widths: sifting_extensions.py: FIGURES['widths'] = 'no_module': {FIGURE_PROBLEMS[0][2]}"
+    assert set(FIGURES) - {"widths"} <= {line.split()[0] for line in lines} <= {*FIGURES, "figure", "all"} - {"widths"}
+
+
+def test_a_figure_of_runs_of_ones_own_does_not_break_the_list(own_figure, capsys):
+    own_figure("own_7", TITLE + "ROLES = {'imp': 'own.in'}\n" + DRAW)
+    assert reproduce.main(["--list"]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == "widths: of input files that are not here; accepted: postprocess.figures widths RUN_DIR"
+
+
+@pytest.mark.parametrize(
+    ("module", "result", "given"),
+    [
+        ("own_8", "None", "None"),
+        ("own_9", "Figure()", "an object of class Figure"),
+        ("own_10", "Figure(), [1]", "an object of class Figure and an object of class list"),
+        ("own_11", "Figure().subplots(), {}", "an object of class Axes and an object of class dict"),
+    ],
+)
+def test_what_draw_gives(own_figure, tmp_path, capsys, module, result, given):
+    code = f"from matplotlib.figure import Figure\n{ROLES}\ndef draw(runs, options):\n    return {result}\n"
+    own_figure(module, TITLE + code)
+    assert figures(["widths"]) == 2
+    expected = f"widths: draw gives {given}; accepted: a Figure and a dict of its numbers\n"
+    assert capsys.readouterr().err.endswith(expected) and not list(tmp_path.glob("widths.*"))

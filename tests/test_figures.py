@@ -472,13 +472,28 @@ def test_runs_that_do_not_fit(tmp_path):
     assert "Data.data_ratio = 0.3" in departures
 
 
+def test_departures_from_the_input_file_are_said(tmp_path, reference):
+    """pb-2 from a run of rotated images; a run without input file, of the TF1 code, has none to depart from."""
+    lines = []
+    run = make_run(tmp_path / "rotated", "Data.rotate=30")
+    draw_figure("pb-2", {"imp": [run]}, base.Options(report=lines.append))
+    (note,) = [line for line in lines if line.startswith("note: ")]
+    assert note.startswith(f"note: {run} departs from inputs/imp_3l1k.in: ") and "Data.rotate = 30.0" in note
+    lines.clear()
+    draw_figure("pb-2", {"imp": [reference]}, base.Options(report=lines.append))
+    assert not any(line.startswith("note: ") for line in lines)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["pb-2"], "pb-2: no run for imp: python -m sifting.run inputs/imp_3l1k.in; then give the folders"),
         (["pb-14", "snip={run}"], "pb-14: no run for synflow: python -m sifting.run inputs/pb/synflow.in"),
         (["table-1", "{run}"], "its images are not known, as IMP_input.in is missing"),
-        (["pb-2", "{run}/none"], "none: holds no rounds"),
+        (["pb-2", "{run}/none"], "none: is not there"),
+        (["pb-2", "foo={run}"], "'foo' is no role of pb-2; accepted: imp"),
+        (["pb-14", "snip={run}", "sinflow={run}"], "'sinflow' is no role of pb-14; accepted: snip, synflow"),
+        (["pb-2", "{run}/a=b"], "a=b: is not there"),
         (["pb-0", "{run}"], "'pb-0' is not a figure; accepted: pb-1, pb-2"),
         ([], "no figure named; accepted: pb-1"),
         (["pb-2", "{run}", "--round", "9"], "--round 9: accepted: one of 0, 1, 2, 3, 4, 5"),

@@ -213,6 +213,7 @@ def test_both_names_of_restart_weights_step(read):
         ("Network.init_deviation", "layer", "layer"),
         ("Network.init_deviation", "common", "common"),
         ("Network.init_deviation", "2e-2", 0.02),
+        ("Network.init_distribution", "uniform", "uniform"),
     ],
 )
 def test_spellings(read, key, text, value):

@@ -413,6 +413,11 @@ def test_a_dense_training_that_was_to_be_pruned_elsewhere(finished, tmp_path):
     assert files_of(directory) == files_of(finished("OneShot")[0])
 
 
+def test_a_run_starts_from_uniform_weights(tmp_path):
+    _, session = run(tmp_path / "run", "Network.init_distribution=uniform", "IMP.max_iterations=1")
+    assert_same(session.begins[0][0], initial_parameters(session.specs, 1, "layer", "uniform"))
+
+
 # --- IMP with one pool
 
 

@@ -165,7 +165,7 @@ def test_ffmpeg_that_fails(reference, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert main(["movies", str(reference.folder), "--output", str(tmp_path / "x.mp4")]) == 2
     error = capsys.readouterr().err
-    assert error == f"{tmp_path / 'x.mp4'}: ffmpeg fails (no encoder); accepted: a name that ends in .gif\n"
+    assert error == f"sifting: {tmp_path / 'x.mp4'}: ffmpeg fails (no encoder); accepted: a name that ends in .gif\n"
     assert not (tmp_path / "x.mp4").exists() and not (tmp_path / "x.json").exists()
 
 

@@ -59,6 +59,15 @@ def test_initial_weights_are_normal_and_not_truncated(arch, layer, fans):
     assert abs(np.mean(np.abs(z) > 2) - beyond) < 4 * np.sqrt(beyond / z.size)
 
 
+@pytest.mark.parametrize("deviation", ["layer", 0.07])
+def test_uniform_initial_weights_have_the_same_deviation(deviation):
+    layers = initial_parameters(specs_of("f100:x"), 3, deviation, "uniform")
+    for values, fans in zip(layers, (192 + 100, 100 + 5), strict=True):
+        assert values.W.dtype == np.float32
+        end = np.sqrt(3) * (np.sqrt(2 / fans) if deviation == "layer" else deviation)
+        assert stats.kstest(values.W.ravel(), stats.uniform(-end, 2 * end).cdf).pvalue > 0.01
+
+
 def test_one_deviation_for_all_layers():
     """The same draws, scaled: "common" is the root mean square over all weights of the deviations by layer."""
     specs = specs_of("c3,4:p2,2:f30:x")

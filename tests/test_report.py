@@ -123,7 +123,7 @@ def test_tables_of_the_reference_run(reference):
     page = page_of(reference)
     rows = [line.split() for line in round_table([reference]).splitlines()[1:]]
     assert page.tables["rounds"][1:] == rows
-    assert page.tables["rounds"][0] == ["round", "u [%]", *("best val. accuracy [%]", "connected nodes [%]")] + [
+    assert page.tables["rounds"][0] == ["round", "u [%]", *("best acc. [%]", "connected [%]")] + [
         "L3",
         "RF width [px]",
     ]
@@ -331,7 +331,7 @@ def test_what_is_undefined_is_left_out(tmp_path, specs, masks, reason):
     run.write_round(dataclasses.replace(one_round(specs, masks), number=1))
     page = page_of(run)
     titles, row, _ = page.tables["rounds"]
-    assert titles == ["round", "u [%]", "best val. accuracy [%]", "connected nodes [%]"]
+    assert titles == ["round", "u [%]", "best acc. [%]", "connected [%]"]
     assert row == ["0", "33.33", "50.00", "100.0"]
     assert page.tables["layers"][1] == ["0", "33.333", "100.000"]
     assert reason in page.text
@@ -386,7 +386,7 @@ def test_a_page_for_each_seed(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["{run}/missing"], "missing: holds no rounds"),
+        (["{run}/missing"], "missing: is not there"),
         (["{run}", "--output", "{run}/page.pdf"], "page.pdf: unknown format; accepted: a name that ends in .html"),
         (["{run}", "--output", "{run}/input.ini/page.html"], "page.html: cannot be written"),
         (["{damaged}"], "IMP_itdata_3.pkl: is not a pickle of numpy arrays, or is damaged"),

@@ -119,9 +119,17 @@ def test_refusals_are_one_line(arguments, problem, capsys, no_measurement):
     assert problem in error and error.count("\n") == 1
 
 
-def test_images_that_are_missing_lead_to_the_small_scale(capsys, no_measurement):
+def test_images_that_are_missing_lead_to_the_small_scale(capsys, monkeypatch):
+    """Before any rate is measured."""
+    monkeypatch.setattr(reproduce, "measured_rate", None)
     assert main(["pb-2"]) == 2
-    assert "--scale small" in capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert out == "" and "ImageNet: no such folder" in error and error.endswith("or use --scale small here\n")
+
+
+def test_a_figure_without_runs(capsys, no_measurement):
+    assert main(["pb-9", "--output", "pb-9.png"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "no run is needed"
 
 
 def test_a_dry_run_trains_nothing(capsys, no_measurement, monkeypatch):
@@ -135,7 +143,7 @@ def test_the_list_counts_shared_runs_once(no_measurement):
     lines = reproduce.list_lines()
     assert len(lines) == len(FIGURES) + 2
     total = len({run for name in FIGURES for runs in runs_of(name, "small").values() for run in runs})
-    assert f"{total} of {total} runs, " in lines[-1]
+    assert f"{total} to run, " in lines[-1]
     assert lines[1 + list(FIGURES).index("pb-9")].split()[:3] == ["pb-9", "no", "run"]
 
 

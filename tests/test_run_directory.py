@@ -2,6 +2,7 @@
 
 import builtins
 import dataclasses
+import fcntl
 import itertools
 import os
 import pickle
@@ -623,13 +624,33 @@ def test_find_runs(tmp_path):
     one_line(error)
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "empty/IMP", "empty/file"])
-def test_where_there_is_no_run_it_is_said_in_one_line(name, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "file").touch()
-    with pytest.raises(RunDirectoryError, match="holds no rounds") as error:
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("missing", "is not there; accepted: the save_dir of a run"),
+        ("empty", "holds no rounds (files PREFIX_itdata_N.pkl); accepted: the save_dir of a run"),
+        ("empty/IMP", "is not there; accepted: the save_dir of a run"),
+        ("one/INP", "is not there; accepted: the save_dir of a run, or DIR/PREFIX, such as {folder}/one/mine"),
+        ("file/file", "is a file; accepted: the save_dir of a run"),
+        ("one/mine_itdata_0.pkl", "is a file; accepted: the save_dir of a run"),
+        ("above", "holds runs in its folders; accepted: one of them, such as {above}/a, {above}/b, {above}/seeds"),
+        ("", "holds runs in its folders; accepted: one of them, such as {folder}/one"),
+        ("begun", "its first round is not finished yet; accepted: a run with files IMP_itdata_N.pkl"),
+        ("begun/IMP", "its first round is not finished yet; accepted: a run with files IMP_itdata_N.pkl"),
+        ("stopped", "its first round is not finished yet; accepted: a run with files mine_itdata_N.pkl"),
+    ],
+)
+def test_where_there_is_no_run_it_is_said_why_in_one_line(name, message, tmp_path):
+    for folder in ("empty", "file", "begun", "stopped"):
+        (tmp_path / folder).mkdir()
+    for file in ("file/file", "begun/IMP_input.in", "begun/IMP_lock", "stopped/mine_checkpoint.pkl"):
+        (tmp_path / file).touch()
+    touch_run(tmp_path / "one", "mine")
+    for folder in ("a", "b", "seeds/seed_1", "seeds/seed_2", "z"):
+        touch_run(tmp_path / "above" / folder)
+    with pytest.raises(RunDirectoryError) as error:
         find_runs([tmp_path / name])
-    assert str(tmp_path / name) in one_line(error)
+    assert one_line(error) == f"{tmp_path / name}: {message.format(folder=tmp_path, above=tmp_path / 'above')}"
 
 
 # --- lock and atomic writing
@@ -662,6 +683,38 @@ def test_a_lock_ends_with_its_body_also_by_an_exception(directory):
         raise KeyError
     with directory.lock():
         pass
+
+
+def test_a_lock_of_nothing_is_removed(tmp_path):
+    """With the folders that were made for it, as far as they are empty; where there is a file of the run, all stays."""
+    deep = RunDirectory(tmp_path / "a" / "b", "IMP")
+    with deep.lock():
+        assert deep.path("lock").exists()
+    assert os.listdir(tmp_path) == []
+    with deep.lock():
+        (tmp_path / "a" / "other").touch()
+    assert os.listdir(tmp_path / "a") == ["other"]
+    with deep.lock():
+        deep.write_input("text")
+    with deep.lock():
+        pass
+    assert sorted(os.listdir(deep.folder)) == ["IMP_input.in", "IMP_lock"]
+
+
+def test_a_lock_file_that_its_holder_has_removed_is_no_lock(directory, monkeypatch):
+    """The holder ends after another process has opened the file and before that locks it: a third one must see it."""
+    flock, lock, removed = fcntl.flock, directory.path("lock"), []
+
+    def late(file, operation):
+        if not removed:
+            removed.append(os.fstat(file.fileno()).st_ino)
+            lock.unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with directory.lock():
+        assert len(removed) == 1 and lock.read_text().startswith(f"process {os.getpid()} on ")
+        assert try_lock(directory.folder).returncode != 0
 
 
 def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):

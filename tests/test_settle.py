@@ -208,6 +208,7 @@ OTHER_METHODS = [
     ("LayerByLayer.stop_ratio=0.1", "[LayerByLayer] stop_ratio = 0.0 there, 0.1 here"),
     ("Cavity.images=99", "[Cavity] images = 100 there, 99 here"),
     ("Network.init_deviation=common", "[Network] init_deviation = layer there, common here"),
+    ("Network.init_distribution=uniform", "[Network] init_distribution = normal there, uniform here"),
 ]
 
 

@@ -1,6 +1,7 @@
 """The table and the figures of runs: numbers on the axes are those of the arrays, and problems are one line."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from postprocess.figures import panels, quickstart
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.receptive_field import rf_width
 from postprocess.summary import format_table, main, round_table, summarise
+from sifting import input_files
 from sifting.architecture import LayerSpec
+from sifting.inputs import read_experiment
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import RunDirectory
 
@@ -69,6 +72,12 @@ def write_run(folder: Path, local: bool, error: float, rounds: int = 3, size: in
     return run
 
 
+def write_input(run: RunDirectory, name: str = "quickstart", *changes: str) -> RunDirectory:
+    """Say that the run is one of inputs/NAME.in; changes: "Section.key=value"."""
+    run.write_input(read_experiment([str(input_files.ROOT / "inputs" / f"{name}.in")], changes).to_text())
+    return run
+
+
 def test_table_of_the_reference_run(reference):
     """Line by line: counted density, best validation accuracy (as in the log), all nodes connected, L3, RF width."""
     lines = [line.split() for line in round_table([reference]).splitlines()]
@@ -101,6 +110,67 @@ def test_several_seeds_are_pooled(tmp_path):
     assert summary.shown == 2  # the last that both have
     assert summary.mask.shape == (768, 24)
     assert "55.00 ± 7.07" in format_table(summary)
+
+
+def test_seeds_may_differ_in_what_does_not_change_the_experiment(tmp_path):
+    """Seed, place, speed, when the run ends, and the runs that each of them begins with; a run of the TF1 code has no
+    input file."""
+    runs = [write_run(tmp_path / name, True, 0.4) for name in "abc"]
+    write_input(runs[0])
+    changes = ["Network.seed=2", "IO.save_dir=b", "Data.preload=false", "Network.jit_compile=false"]
+    write_input(runs[1], "quickstart", *changes, "IMP.max_iterations=5", "IMP.stop_ratio=0.1")
+    assert summarise(runs).mask.shape == (768, 36)
+    for seed, run in enumerate(runs, 1):
+        like = f"Random.like=runs/imp_3l1k/seed_{seed}"
+        write_input(run, "pb/random", f"Network.seed={seed}", "Random.sparsity=", like)
+    assert summarise(runs).mask.shape == (768, 36)
+
+
+@pytest.mark.parametrize(
+    "name, changes, expected",
+    [
+        ("quickstart_clone", [], "([Data] clone = none there, gaussian here)"),
+        ("quickstart", ["Network.learning_rate=0.1"], "([Network] learning_rate = 0.3 there, 0.1 here)"),
+        ("pb/oneshot", [], "([IMP] there, [OneShot] here)"),
+        (
+            "quickstart",
+            ["Network.learning_rate=0.1", "Network.steps=1000", "Network.batch_size=5", "Data.data_ratio=0.5"],
+            "([Data] data_ratio = 1.0 there, 0.5 here; [Network] steps = 1500 there, 1000 here; "
+            "[Network] batch_size = 100 there, 5 here and 2 more)",
+        ),
+    ],
+)
+def test_runs_of_another_experiment_are_no_seeds(tmp_path, capsys, name, changes, expected):
+    """Nothing is printed or drawn."""
+    first = write_input(write_run(tmp_path / "a", True, 0.4))
+    second = write_input(write_run(tmp_path / "b", False, 0.4), name, *changes)
+    assert main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    captured = capsys.readouterr()
+    advice = "to see both: python -m postprocess.compare A B"
+    assert captured.err == f"sifting: {second}: is not another seed of {first} {expected}; {advice}\n"
+    assert not captured.out and not list(tmp_path.glob("**/*.png"))
+
+
+def test_the_figure_of_a_folder_of_seeds_lies_in_that_folder(tmp_path, capsys):
+    """Not beside the first seed's own; a seed that is named keeps its place."""
+    for seed in (1, 2):
+        write_run(tmp_path / f"seed_{seed}", True, 0.4)
+    assert main([str(tmp_path)]) == 0
+    assert list(tmp_path.glob("**/*.png")) == [tmp_path / "IMP_summary.png"]
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "IMP_summary.png")
+    for named in ("seed_1", "seed_2/IMP"):
+        assert main([str(tmp_path / named)]) == 0
+    assert all((tmp_path / f"seed_{seed}" / "IMP_summary.png").exists() for seed in (1, 2))
+
+
+def test_the_table_of_seeds_fits_into_80_columns(tmp_path):
+    """Numbers as wide as they usually are: 100.00, 14.43, and two digits before the point of a standard deviation."""
+    numbers = [[[1, 1], [0.5, 0.9], [1, 1], [1, 1.1], [14.43, 13.1]]]
+    summary = summarise([write_run(tmp_path / "run", True, 0.4, rounds=1)])
+    columns = dict(zip(summary.numbers, np.swapaxes(numbers, 0, 1), strict=True))
+    lines = format_table(dataclasses.replace(summary, numbers=columns)).splitlines()
+    assert re.split("  +", lines[1])[2:4] == ["100.00 ± 0.00", "70.00 ± 28.28"]
+    assert max(map(len, lines)) <= 79
 
 
 def test_undefined_numbers_are_dashes(tmp_path):
@@ -230,7 +300,7 @@ def test_chosen_round(reference):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["{run}/missing"], "missing: holds no rounds"),
+        (["{run}/missing"], "missing: is not there; accepted: the save_dir of a run, or DIR/PREFIX, such as"),
         (["{empty}"], "empty: holds no rounds"),
         (["{run}", "--round", "7"], "has no round 7; accepted: one of 0, 1, 2, 3, 4, 5"),
         (["{run}", "--round", "two"], "argument --round: invalid int value: 'two'"),
@@ -262,4 +332,20 @@ def test_problems_are_one_line(reference, tmp_path, capsys, arguments, message):
 
 def test_quickstart_problems_are_one_line(reference, tmp_path, capsys):
     assert quickstart.main([str(reference.folder), str(tmp_path / "none")]) == 2
-    assert "none: holds no rounds" in capsys.readouterr().err
+    assert "none: is not there" in capsys.readouterr().err
+
+
+def test_quickstart_refuses_runs_in_the_wrong_order(tmp_path, capsys):
+    """One line, no figure; the right order is drawn."""
+    images = write_input(write_run(tmp_path / "images", True, 0.4)).folder
+    clone = write_input(write_run(tmp_path / "clone", False, 0.5), "quickstart_clone").folder
+    output = tmp_path / "quickstart.png"
+    for first, message in [
+        (images, "has [Data] clone = none; accepted as CLONE_RUN_DIR: a run with clone = gaussian"),
+        (clone, "has [Data] clone = gaussian; accepted as RUN_DIR: a run with clone = none"),
+    ]:
+        assert quickstart.main([str(first), str(images), "--output", str(output)]) == 2
+        assert capsys.readouterr().err == f"sifting: {first}: {message}\n"
+        assert not output.exists()
+    assert quickstart.main([str(images), str(clone), "--output", str(output)]) == 0
+    assert output.exists()

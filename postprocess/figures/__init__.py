@@ -15,6 +15,7 @@ FIGURES says which module a name stands for. Another module can be added to it, 
 
 import pkgutil
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 
@@ -37,10 +38,51 @@ extensions.load()  # may add to them
 
 
 def figure_module(name: str) -> ModuleType:
-    """The module of a figure, imported when it is first asked for. Raises InputError: there is no such figure."""
+    """The module of a figure, imported when it is first asked for.
+
+    Raises:
+        InputError: there is no such figure; or it is one of an extension, and no module or not as said above.
+    """
     if name not in FIGURES:
         raise InputError(f"{name!r} is not a figure; accepted: {', '.join(FIGURES)}")
-    return import_module(FIGURES[name])
+    path = FIGURES[name]
+    where = f"{extensions.NAME}.py: FIGURES[{name!r}]"
+    if not isinstance(path, str):
+        raise InputError(f"{where} is {path!r}; accepted: the name of a module, such as 'widths_figure'")
+    try:
+        module = import_module(path)
+    except ModuleNotFoundError as error:
+        if f"{path}.".startswith(f"{error.name}."):  # else it is one that the figure imports
+            accepted = "the name of a module in this folder or on PYTHONPATH, without .py"
+            raise InputError(f"{where} = {path!r}: there is no module {error.name}; accepted: {accepted}") from None
+        raise
+    if problem := _why_no_figure(module):
+        raise InputError(f"{where} = {path!r}: the module has {problem}")
+    return module
+
+
+def _why_no_figure(module: ModuleType) -> str:
+    """What a module lacks to be a figure; empty if nothing."""
+    if not (module.__doc__ or "").strip():
+        return "no docstring; accepted: one whose first line is the title"
+    roles = getattr(module, "ROLES", None)
+    if not (isinstance(roles, Mapping) and all(isinstance(text, str) for pair in roles.items() for text in pair)):
+        shown = "no ROLES" if roles is None else f"ROLES = {roles!r}"
+        return f"{shown}; accepted: a dict of input files, such as {{'imp': 'inputs/quickstart.in'}}"
+    if not callable(getattr(module, "draw", None)):
+        return "no draw; accepted: a function draw(runs, options)"
+    return ""
+
+
+def all_figures() -> tuple[dict[str, ModuleType], list[str]]:
+    """The modules of all figures by name, and one line for each that is refused."""
+    modules, refused = {}, []
+    for name in FIGURES:
+        try:
+            modules[name] = figure_module(name)
+        except InputError as error:
+            refused.append(f"{name}: {error}")
+    return modules, refused
 
 
 def title(module: ModuleType) -> str:

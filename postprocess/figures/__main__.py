@@ -5,10 +5,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import FIGURES, animation, base, figure_module, panels, title
+from postprocess.figures import FIGURES, all_figures, animation, base, figure_module, panels, title
 from sifting.errors import InputError
+from sifting.extensions import described
 from sifting.run_directory import RunDirectory, find_runs
 
 FORMATS = ("png", "pdf", "svg")
@@ -22,7 +26,7 @@ def runs_by_role(figure: str, roles: Mapping[str, str], arguments: Sequence[str]
             are its seeds; elsewhere seeds are ROLE=RUN_DIR several times, or a folder of seeds.
 
     Raises:
-        InputError: more RUN_DIRs than roles, or a role twice. RunDirectoryError: no run there.
+        InputError: more RUN_DIRs than roles, or a role that the figure does not have. RunDirectoryError: no run there.
     """
     named: dict[str, list[str]] = {role: [] for role in roles}
     in_order = []
@@ -30,6 +34,8 @@ def runs_by_role(figure: str, roles: Mapping[str, str], arguments: Sequence[str]
         role, separator, folder = argument.partition("=")
         if separator and role in roles:
             named[role].append(folder)
+        elif separator and not Path(argument.split("/")[0]).exists():  # else it is a path with a = in it
+            raise InputError(f"{role!r} is no role of {figure}; accepted: {', '.join(roles) or 'no run'}")
         else:
             in_order.append(argument)
     if len(roles) == 1:
@@ -70,15 +76,29 @@ def draw_figure(
     if output is None:
         output = next((group[0].path(f"{name}.{kind}") for group in runs.values()), Path(f"{name}.{kind}"))
     with panels.figure_style():
-        picture, numbers = module.draw(runs, options)
+        picture, numbers = _drawn(name, module.draw(runs, options), animation.Movie if movie else Figure)
         if movie:
             animation.save_movie(picture, output)
         else:
             panels.save_figure(picture, output)
     beside = output.with_suffix(".json")
-    about = {"figure": name, "title": title(module), "runs": base.describe_runs(module.ROLES, runs)}
-    base.write_json(beside, about | {"numbers": numbers})
+    described_runs = base.describe_runs(module.ROLES, runs)
+    for role, about in described_runs.items():
+        if departures := about.get("departures"):
+            more = f" and {len(departures) - 4} more keys" if len(departures) > 4 else ""
+            listed = ", ".join(departures[:4])
+            options.report(f"note: {runs[role][0]} departs from {module.ROLES[role]}: {listed}{more}")
+    base.write_json(beside, {"figure": name, "title": title(module), "runs": described_runs, "numbers": numbers})
     return output, beside
+
+
+def _drawn(name: str, drawn: Any, kind: type) -> tuple[Any, dict[str, Any]]:
+    """What `draw` of a figure gave. Raises InputError: it is not a picture of that kind, and a dict."""
+    parts = drawn if type(drawn) is tuple else (drawn,)  # a Movie is a tuple, too
+    if len(parts) == 2 and isinstance(parts[0], kind) and isinstance(parts[1], dict):
+        return parts
+    found = " and ".join(map(described, parts))
+    raise InputError(f"{name}: draw gives {found}; accepted: a {kind.__name__} and a dict of its numbers")
 
 
 def picture_format(movie: bool, output: Path | None, report: Callable[[str], None]) -> str:
@@ -107,11 +127,12 @@ def _is_movie(module: ModuleType) -> bool:
 
 def list_figures() -> str:
     """One line a figure: its name, what it shows, the roles of its runs."""
-    modules = {name: figure_module(name) for name in FIGURES}
+    modules, refused = all_figures()
     width = max(map(len, modules), default=0)
-    return "\n".join(
+    lines = [
         f"{name:{width}}  {title(module)} [{' '.join(module.ROLES) or 'no run'}]" for name, module in modules.items()
-    )
+    ]
+    return "\n".join([*lines, *refused])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

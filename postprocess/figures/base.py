@@ -22,6 +22,8 @@ from sifting.architecture import LayerSpec
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.inputs import SECTIONS, Experiment, read_experiment
+from sifting.keys import anything
+from sifting.methods import OTHER_RUNS
 from sifting.quiet import native_messages_hidden
 from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
@@ -68,7 +70,7 @@ def check_runs(figure: str, roles: Mapping[str, str], runs: Runs) -> None:
         raise RunDirectoryError(
             f"{figure}: no run for {commands}; then give the folders in the order {' '.join(roles)}, or as ROLE=DIR"
         )
-    expected = {role: _versions(name) for role, name in _known(roles).items()}
+    expected = {role: _versions(name) for role, name in known_roles(roles).items()}
     for role, group in runs.items():
         for run in group:
             own = _own_settings(run)
@@ -90,7 +92,7 @@ def check_runs(figure: str, roles: Mapping[str, str], runs: Runs) -> None:
 
 def describe_runs(roles: Mapping[str, str], runs: Runs) -> Numbers:
     """For the JSON: the input file of each role, the seeds of its runs, and the keys in which they depart from it."""
-    known = _known(roles)
+    known = known_roles(roles)
     found: Numbers = {}
     for role, group in runs.items():
         found[role] = {"input": roles.get(role), "seeds": [run.read_record().get("seed") for run in group]}
@@ -100,7 +102,7 @@ def describe_runs(roles: Mapping[str, str], runs: Runs) -> Numbers:
     return found
 
 
-def _known(roles: Mapping[str, str]) -> dict[str, str]:
+def known_roles(roles: Mapping[str, str]) -> dict[str, str]:
     """Roles whose input files are there."""
     return {role: name for role, name in roles.items() if (INPUTS / name).exists()}
 
@@ -164,9 +166,37 @@ def _scaled_keys() -> set[str]:
 
 def _different(first: Settings, second: Settings) -> list[str]:
     """Keys with different values, as "Section.key = value", the value being the first one's."""
-    pairs = {(section, key) for settings in (first, second) for section, keys in settings.items() for key in keys}
-    values = {pair: [settings.get(pair[0], {}).get(pair[1]) for settings in (first, second)] for pair in sorted(pairs)}
-    return [f"{section}.{key} = {a}" for (section, key), (a, b) in values.items() if a != b]
+    return [f"{section}.{key} = {value}" for (section, key), (value, _) in sorted(_unequal(first, second).items())]
+
+
+def _unequal(first: Settings, second: Settings) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+    """{(section, key): both values} of keys with different values, in their order; None where a key is unset."""
+    pairs = ((section, key) for settings in (first, second) for section, keys in settings.items() for key in keys)
+    values = {(s, key): (first.get(s, {}).get(key), second.get(s, {}).get(key)) for s, key in pairs}
+    return {pair: (a, b) for pair, (a, b) in values.items() if a != b}
+
+
+def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
+    """What makes two runs more than seeds of one experiment, such as "[Data] clone = none there, gaussian here".
+
+    Seeds may begin with rounds of different runs, and end after different ones. Of a run of the TF1 code, which has no
+    input file beside it, nothing is known.
+    """
+    there, here = _own_settings(first), _own_settings(second)
+    if there is None or here is None:
+        return []
+    if _method(there) != _method(here):
+        return [f"[{_method(there)}] there, [{_method(here)}] here"]
+    fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
+    free = {entry.name for entry in fields if entry.metadata.get("continues") is anything} | _WHERE_SEEDS_BEGIN
+    return [
+        f"[{section}] {key} = {'unset' if a is None else a} there, {'unset' if b is None else b} here"
+        for (section, key), (a, b) in _unequal(there, here).items()
+        if key not in free
+    ]
+
+
+_WHERE_SEEDS_BEGIN = {*OTHER_RUNS, "rest_weights_file", "rest_mask_file"}
 
 
 def own_experiment(run: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:

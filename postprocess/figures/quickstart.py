@@ -14,13 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import panels
+from postprocess.figures import base, panels
 from postprocess.locality import displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.summary import Summary, describe_round, summarise, unlocalised_width
 from sifting.errors import RunDirectoryError
 from sifting.rounds import present
-from sifting.run_directory import find_runs
+from sifting.run_directory import RunDirectory, find_runs
 
 _LOCAL, _NOT_LOCAL = 1.6, 1.2  # L3 from which on, and up to which, the headline takes sides
 _NODES, _PLATE_COLUMNS = 32, 8
@@ -81,6 +81,15 @@ def _at_shown(summary: Summary, name: str) -> float:
     return float(summary.mean_and_sd(name)[0][summary.rounds.index(summary.shown)])
 
 
+def _check_clone(folder: str, runs: Sequence[RunDirectory], role: str, clone: str) -> None:
+    """Refuse a run whose input file says that it is of the other side; a run of the TF1 code has none."""
+    for experiment in filter(None, map(base.own_experiment, runs)):
+        if experiment.data.clone != clone:
+            raise RunDirectoryError(
+                f"{folder}: has [Data] clone = {experiment.data.clone}; accepted as {role}: a run with clone = {clone}"
+            )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.figures.quickstart", description="Images and clone, side by side.")
     parser.add_argument("run_dir", metavar="RUN_DIR", help="the run on images")
@@ -91,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _quickstart_command(options: argparse.Namespace) -> None:
     sides = [find_runs([folder]) for folder in (options.run_dir, options.clone_run_dir)]
+    for folder, runs, role, clone in zip(
+        (options.run_dir, options.clone_run_dir), sides, ("RUN_DIR", "CLONE_RUN_DIR"), ("none", "gaussian"), strict=True
+    ):
+        _check_clone(folder, runs, role, clone)
     common = set.intersection(*(set(run.rounds()) for runs in sides for run in runs))
     if not common:
         raise RunDirectoryError(f"{options.run_dir}, {options.clone_run_dir}: have no round in common")

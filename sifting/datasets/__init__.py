@@ -12,7 +12,7 @@ from sifting.datasets.imagenet import IMAGENET32, IMAGENET64
 from sifting.datasets.npz import Npz
 from sifting.datasets.reclass import class_map, class_names
 from sifting.datasets.rotation import Rotated
-from sifting.datasets.source import Facts, Report, Source
+from sifting.datasets.source import Checked, Facts, Report, Source, checked_facts
 
 DATASETS: dict[str, Source] = {
     "ImageNet32": IMAGENET32,
@@ -28,9 +28,9 @@ def facts(data: inputs.Data) -> Facts:
     """The complete data set, before data_ratio, reclass and val_size, as far as it is known without loading it.
 
     Raises:
-        DataError: the user's own files (npz, folder) are missing or damaged.
+        DataError: the user's own files (npz, folder) are missing or damaged, or an extension is not as Source says.
     """
-    return DATASETS[data.dataset].facts(data)
+    return checked_facts(DATASETS[data.dataset], data)
 
 
 def check(experiment: inputs.Experiment) -> Facts:
@@ -64,6 +64,11 @@ def check(experiment: inputs.Experiment) -> Facts:
     return Facts(train_images, experiment.network.val_size, complete.shape, data.reclass.classes or len(classes))
 
 
+def check_files(experiment: inputs.Experiment) -> None:
+    """Refuse a data set whose files are not there, without reading any. Raises DataError."""
+    DATASETS[experiment.data.dataset].identity(experiment)
+
+
 def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
     """The images of an experiment: its data set, cloned and rotated, then data_ratio, reclass and val_size.
 
@@ -73,10 +78,11 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
 
     Raises:
         InputError: as check; also val_size and the method's images, if there are fewer than the official ones.
-        DataError: files are missing or damaged, or the cache cannot be written.
+        DataError: files are missing or damaged, images are not as facts says, or the cache cannot be written.
     """
     data, expected = experiment.data, check(experiment)
-    images = _transformed(data).load(experiment, report)
+    complete = facts(data)
+    images = _transformed(data, complete).load(experiment, report)
     _check_val_size(experiment, len(images.val_images))
     if len(images.images) < expected.train_images:
         report(
@@ -84,8 +90,7 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
             f"[Data] data_ratio = {data.data_ratio} asks for {expected.train_images}"
         )
         _check_scoring_images(experiment, len(images.images))
-    semantic = facts(data).semantic
-    new_class = class_map(data.reclass, images.classes, semantic)
+    new_class = class_map(data.reclass, images.classes, complete.semantic)
     count, val_size = expected.train_images, experiment.network.val_size
     return dataclasses.replace(
         images,
@@ -94,13 +99,13 @@ def load(experiment: inputs.Experiment, report: Report) -> ImageSet:
         val_images=images.val_images[:val_size],
         val_labels=new_class[images.val_labels[:val_size]],
         classes=expected.classes,
-        class_names=class_names(data.reclass, images.class_names, semantic),
+        class_names=class_names(data.reclass, images.class_names, complete.semantic),
     )
 
 
-def _transformed(data: inputs.Data) -> Source:
+def _transformed(data: inputs.Data, complete: Facts) -> Source:
     """The complete data set, its Gaussian clone, or the rotated images of either."""
-    source = DATASETS[data.dataset]
+    source: Source = Checked(DATASETS[data.dataset], complete)
     if data.clone == "gaussian":
         source = GaussianClone(source)
     return Rotated(source) if data.rotate else source

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sifting import inputs
+import numpy as np
+
+from sifting import extensions, inputs
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
+from sifting.errors import DataError
 
 Report = Callable[[str], None]
 
@@ -52,3 +55,72 @@ class Source(Protocol):
         Raises:
             DataError: files are missing or damaged, or the cache cannot be written.
         """
+
+
+def checked_facts(source: Source, data: inputs.Data) -> Facts:
+    """What the source that `data` names knows; an extension may have registered anything.
+
+    Raises:
+        DataError: it is no Source, or gives no Facts; also as Source.facts.
+    """
+    where = f"{extensions.NAME}.py: DATASETS[{data.dataset!r}]"
+    if isinstance(source, type):
+        raise DataError(f"{where} is a class; accepted: an object of it, {source.__name__}()")
+    for method in ("facts", "identity", "load"):
+        if not callable(getattr(source, method, None)):
+            raise DataError(f"{where} has no {method}; accepted: an object with the methods facts, identity and load")
+    facts = source.facts(data)
+    if not isinstance(facts, Facts):
+        raise DataError(f"{where}: facts gives {extensions.described(facts)}; accepted: sifting.datasets.source.Facts")
+    if not (isinstance(facts.shape, tuple) and len(facts.shape) == 3 and facts.shape[1] == facts.shape[2]):
+        raise DataError(f"{where}: facts gives shape = {facts.shape!r}; accepted: (3, S, S), for S x S pixels")
+    return facts
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A data set whose images are refused where they are not what its facts promise."""
+
+    original: Source
+    known: Facts
+
+    def facts(self, data: inputs.Data) -> Facts:
+        return self.known
+
+    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+        return self.original.identity(experiment)
+
+    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+        """Raises DataError: as the original, or it gives something else than an ImageSet of these facts."""
+        images = self.original.load(experiment, report)
+        if problem := _why_not(images, self.known):
+            raise DataError(f"[Data] dataset = {experiment.data.dataset}: load gives {problem}")
+        return images
+
+
+def _why_not(images: ImageSet, facts: Facts) -> str:
+    """What is wrong with images of these facts, and what would be accepted; empty if nothing is."""
+    if not isinstance(images, ImageSet):
+        return f"{extensions.described(images)}; accepted: sifting.datasets.image_set.ImageSet"
+    for name in ("shape", "classes"):
+        if getattr(images, name) != getattr(facts, name):
+            return f"{name} = {getattr(images, name)}; accepted: {getattr(facts, name)}, as facts says"
+    pixels = int(np.prod(facts.shape))
+    if not _is_array(images.mean, "float32", (pixels,)):
+        return f"mean = {extensions.described(images.mean)}; accepted: float32 [{pixels}]"
+    for prefix, count in (("", facts.train_images), ("val_", facts.val_images)):
+        pictures, labels = getattr(images, f"{prefix}images"), getattr(images, f"{prefix}labels")
+        if not _is_array(pictures, "uint8", (*getattr(pictures, "shape", ())[:1], pixels)):
+            return f"{prefix}images = {extensions.described(pictures)}; accepted: uint8 [n, {pixels}]"
+        if len(pictures) > count:
+            return f"{len(pictures)} {prefix}images; accepted: at most {count}, as facts says"
+        if not _is_array(labels, "int32", (len(pictures),)):
+            return f"{prefix}labels = {extensions.described(labels)}; accepted: int32 [{len(pictures)}]"
+        outside = labels[(labels < 0) | (labels >= facts.classes)]
+        if outside.size:
+            return f"{prefix}labels with {outside[0]}; accepted: 0 to {facts.classes - 1}"
+    return ""
+
+
+def _is_array(values: object, dtype: str, shape: tuple[int, ...]) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype == dtype and values.shape == shape
