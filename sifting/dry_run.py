@@ -7,6 +7,7 @@ from sifting.architecture import LayerSpec, build_specs, layer_outputs
 from sifting.datasets.source import Facts
 from sifting.inputs import Experiment
 from sifting.methods import Iterative
+from sifting.run_directory import RunDirectory
 
 MOST_ROUNDS_SHOWN = 40
 
@@ -49,10 +50,11 @@ def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
     lines = [f"{'round':>5}  {'density u':>9}  connections of a node in the first pruned layer (n_in = {n_in})"]
     for number, sparsity in itertools.islice(numbered, MOST_ROUNDS_SHOWN):
         lines.append(f"{number:5}  {100 * (1 - sparsity):7.3f} %  {n_in * (1 - sparsity):.1f}")
-    if isinstance(method, Iterative) and method.max_iterations > MOST_ROUNDS_SHOWN:
-        lines.append(f"  ...  until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds")
-    elif next(numbered, None) is not None:
-        lines.append("  ...")
+        if isinstance(method, Iterative) and n_in * (1 - sparsity) < 1:
+            break  # what comes behind trains nothing any more
+    if next(numbered, None) is not None:
+        until = f"until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds"
+        lines.append(f"  ...  {until}" if isinstance(method, Iterative) else "  ...")
     if getattr(method, "scope", "layerwise") == "global":
         lines.append("       density of all pruned layers together: one layer can have more, another less")
     return "\n".join([*lines, ""])
@@ -77,10 +79,12 @@ def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data: Facts
     memory = data.train_images * pixels * experiment.data.preload + 4 * ((slots + 2) * parameters + activations)
     checkpoints = len(experiment.method.stored_steps(1, network.steps))
     round_bytes = 4 * parameters * (checkpoints + 1)
+    stored = len(RunDirectory(experiment.io.save_dir, experiment.io.prefix).rounds())
+    there = f"; {stored} {'rounds are' if stored > 1 else 'round is'} there" if stored else ""
     return (
         f"images     {data.train_images:,} for training, {data.val_images:,} for validation, "
         f"{data.shape[0]} x {data.shape[1]} x {data.shape[2]}, {data.classes:,} classes\n"
         f"memory     about {memory / 1e9:.2f} GB on the device\n"
         f"disk       about {round_bytes / 1e6:.1f} MB a round, {4 * parameters / 1e6:.1f} MB more for round 0\n"
-        f"results    {experiment.io.save_dir}, prefix {experiment.io.prefix}"
+        f"results    {experiment.io.save_dir}, prefix {experiment.io.prefix}{there}"
     )

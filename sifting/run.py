@@ -50,12 +50,14 @@ def main(arguments: list[str]) -> int:
                 _show("\n".join(map(dry_run.describe, experiments)))
             if _DESCRIBE.value:
                 _show(describe.describe(datasets.load(experiments[0], print)))
-            if _DRY_RUN.value or _DESCRIBE.value:
+            if _DESCRIBE.value and not _DRY_RUN.value:
                 return 0
             for experiment in experiments:
                 if os.path.isdir(experiment.io.save_dir):
                     # The last seed is refused now, not after the others.
                     settle(directory_of(experiment), experiment, _OVERWRITE.value)
+            if _DRY_RUN.value:
+                return 0
             directories = []
             for experiment in experiments:
                 directories.append(run(experiment, signals, _OVERWRITE.value))

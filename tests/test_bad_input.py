@@ -799,6 +799,11 @@ def test_another_experiment(refuse, tmp_path, begun):
     assert "accepted: another [IO] save_dir or prefix, --overwrite to delete its rounds from 0 on, or [Network]" in line
 
 
+def test_a_dry_run_says_that_the_run_would_be_refused(refuse, tmp_path, begun):
+    line = refuse(write_input(tmp_path, "Network.learning_rate=0.7"), "--dry_run")
+    assert line.startswith(f"{begun}: holds another experiment ([Network] learning_rate = 0.1 there, 0.7 here)")
+
+
 def test_another_method(refuse, tmp_path, begun):
     line = refuse(write_input(tmp_path, method="SNIP"))
     assert line.startswith(

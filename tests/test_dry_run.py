@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic import write_input
+from synthetic import made_round, write_input
 
 from sifting import dry_run
 from sifting.inputs import read_experiment
+from sifting.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 MAIN = str(ROOT / "inputs" / "imp_3l1k.in")
@@ -46,7 +47,7 @@ def test_densities(main_experiment):
     assert rows["1"] == ["70.000", "%", "2150.4"]
     assert rows["2"] == ["49.000", "%", "1505.3"]
     assert rows["13"] == ["0.969", "%", "29.8"]
-    assert len(rows) == dry_run.MOST_ROUNDS_SHOWN + 1  # the last line says until when
+    assert rows["23"] == ["0.027", "%", "0.8"] and len(rows) == 25  # not beyond; the last line says until when
     assert rows["..."] == ["until", "stop_ratio", "=", "0.2,", "at", "most", "1000", "rounds"]
 
 
@@ -112,6 +113,14 @@ def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path
         )
         assert expected in process.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["poison"]
+
+
+def test_rounds_that_are_there_are_counted(tmp_path):
+    experiment = read_experiment([str(write_input(tmp_path, f"IO.save_dir={tmp_path}"))])
+    directory = RunDirectory(experiment.io.save_dir, experiment.io.prefix)
+    for number, end in enumerate(("", "; 1 round is there", "; 2 rounds are there")):
+        assert dry_run.describe(experiment).endswith(f"prefix {experiment.io.prefix}{end}")
+        directory.write_round(made_round(number))
 
 
 @pytest.fixture
