@@ -53,8 +53,9 @@ def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
         if isinstance(method, Iterative) and n_in * (1 - sparsity) < 1:
             break  # what comes behind trains nothing any more
     if next(numbered, None) is not None:
-        until = f"until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds"
-        lines.append(f"  ...  {until}" if isinstance(method, Iterative) else "  ...")
+        lines.append("  ...")
+        if isinstance(method, Iterative):
+            lines[-1] += f"  until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds"
     if getattr(method, "scope", "layerwise") == "global":
         lines.append("       density of all pruned layers together: one layer can have more, another less")
     return "\n".join([*lines, ""])
