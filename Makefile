@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-all notebook lint docs dist test-oldest bench image clean
+.PHONY: quickstart test test-all notebook lint docs browser dist test-oldest bench image clean
 
 # Two runs of a minute each, and one figure.
 quickstart: .venv/ready
@@ -12,11 +12,11 @@ quickstart: .venv/ready
 test: lint
 	$(BIN)/python -m pytest -q -m "not slow"
 
-# Everything: also the slow tests, the examples, the documentation, the built package, and the oldest versions that
-# setup.cfg allows.
+# Everything: also the slow tests, the examples, the documentation, pages in a browser, the built package, the oldest
+# versions that setup.cfg allows, and the image. `make -k test-all` goes on where Chromium, or buildah and root, is missing.
 test-all: lint
-	$(BIN)/python -m pytest -q
-	$(MAKE) notebook docs dist test-oldest
+	$(BIN)/python -m pytest -q --ignore tests/test_browser.py
+	$(MAKE) notebook docs browser dist test-oldest image
 
 # The examples, executed anew; `python tools/notebook.py examples/*.ipynb` also stores what they give.
 notebook: .venv/ready
@@ -34,6 +34,13 @@ docs: .venv/docs-ready
 .venv/docs-ready: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	touch $@
+
+# The report, the documentation and TensorBoard, in the Chromium or Chrome of this machine.
+browser: .venv/docs-ready
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null || \
+		{ echo "make browser takes Chromium or Chrome" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[browser]"
+	$(BIN)/python -m pytest -q tests/test_browser.py
 
 # sdist and wheel into dist/, each tried in a fresh environment far from the sources.
 dist: .venv/ready
@@ -56,6 +63,8 @@ bench: .venv/ready
 
 # The Docker image without CUDA, built and tried without Docker; see docker/build_without_docker.sh for what it takes.
 image:
+	@{ command -v buildah && command -v debootstrap; } > /dev/null || \
+		{ echo "make image takes buildah and debootstrap" >&2; exit 1; }
 	docker/build_without_docker.sh cpu
 
 # The environment is made anew when what it must hold has changed. The pip that Python 3.10 brings, 23.0, would search for
