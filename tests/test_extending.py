@@ -55,6 +55,7 @@ def execute(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     program, *arguments = command.split()
     assert program == "python"
     environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which sifting has set here, as it imported TensorFlow
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 

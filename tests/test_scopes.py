@@ -185,7 +185,7 @@ def test_scores_that_are_not_finite_are_refused(value):
     masks = (layer_of([[1, 1]]), layer_of([[1, 1]]))
     with pytest.raises(ScoresNotFinite, match="layers 1, 2 are not finite: 1 of 4"):
         globally(scores, masks, 0.5)
-    with pytest.raises(ScoresNotFinite, match="layers 2 are not finite: 1 of 2"):
+    with pytest.raises(ScoresNotFinite, match="layer 2 are not finite: 1 of 2"):
         layerwise(scores, masks, 0.5)
     masked = (masks[0], layer_of([[1, 0]]))  # a weight that is masked has no say
     assert as_lists(globally(scores, masked, 0.5)) == [([[0, 1]], None), ([[1, 0]], None)]

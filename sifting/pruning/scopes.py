@@ -103,9 +103,9 @@ def _cut_pool(
     values = np.concatenate([getattr(scores[layer], name).ravel() for layer, name in pool])
     kept = np.concatenate([getattr(masks[layer], name).ravel() != 0 for layer, name in pool])
     if not np.all(np.isfinite(values[kept])):
+        named = f"layer{'s' if len(layers) > 1 else ''} {', '.join(str(layer + 1) for layer in layers)}"
         raise ScoresNotFinite(
-            f"scores of layer {', '.join(str(layer + 1) for layer in layers)} are not finite: "
-            f"{np.sum(~np.isfinite(values[kept]))} of {np.sum(kept)}"
+            f"scores of {named} are not finite: {np.sum(~np.isfinite(values[kept]))} of {np.sum(kept)}"
         )
     keep = rule(values, kept, sparsity)
     new, start = list(masks), 0
