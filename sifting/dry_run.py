@@ -51,7 +51,7 @@ def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
     for number, sparsity in itertools.islice(numbered, MOST_ROUNDS_SHOWN):
         lines.append(f"{number:5}  {100 * (1 - sparsity):7.3f} %  {n_in * (1 - sparsity):.1f}")
         if isinstance(method, Iterative) and n_in * (1 - sparsity) < 1:
-            break  # what comes behind trains nothing any more
+            break  # fewer connections than nodes; what is left of the list would soon be zeros
     if next(numbered, None) is not None:
         lines.append("  ...")
         if isinstance(method, Iterative):

@@ -113,7 +113,7 @@ def test_the_slider_of_the_report_shows_each_round(browser, report_of_the_refere
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """(address, pages) of the site, built and served."""
+    """(address, pages) of the site, built and served; pages of the Python reference have a / in their names."""
     folder = tmp_path_factory.mktemp("site")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, timeout=300)
@@ -133,6 +133,7 @@ def site(tmp_path_factory):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_of_the_documentation_open(browser, site, size, scheme):
+    """All of them on a dark phone, where there is least room; else those that are written by hand."""
     address, pages = site
     assert len(pages) > 50
     found = {}

@@ -489,7 +489,10 @@ def test_departures_from_the_input_file_are_said(tmp_path, reference):
     [
         (["pb-2"], "pb-2: no run for imp: python -m sifting.run inputs/imp_3l1k.in; then give the folders"),
         (["pb-14", "snip={run}"], "pb-14: no run for synflow: python -m sifting.run inputs/pb/synflow.in"),
-        (["table-1", "{run}"], "its images are not known, as IMP_input.in is missing"),
+        (
+            ["table-1", "{run}"],
+            "its images are not known, as IMP_input.in is missing; accepted: its input file, as IMP_input.in",
+        ),
         (["pb-2", "{run}/none"], "none: is not there"),
         (["pb-2", "foo={run}"], "'foo' is no role of pb-2; accepted: imp"),
         (["pb-14", "snip={run}", "sinflow={run}"], "'sinflow' is no role of pb-14; accepted: snip, synflow"),

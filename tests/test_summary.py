@@ -17,6 +17,7 @@ from sifting import input_files
 from sifting.architecture import LayerSpec
 from sifting.inputs import read_experiment
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.run import print_results
 from sifting.run_directory import RunDirectory
 
 REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
@@ -161,6 +162,17 @@ def test_the_figure_of_a_folder_of_seeds_lies_in_that_folder(tmp_path, capsys):
     for named in ("seed_1", "seed_2/IMP"):
         assert main([str(tmp_path / named)]) == 0
     assert all((tmp_path / f"seed_{seed}" / "IMP_summary.png").exists() for seed in (1, 2))
+
+
+def test_the_command_that_a_run_ends_with_draws_all_seeds_into_their_folder(tmp_path, capsys):
+    """sifting.run --seeds names the folder of the seeds; a single run is named itself."""
+    seeds = [write_run(tmp_path / f"seed_{seed}", True, 0.4) for seed in (1, 2)]
+    for directories, named in [(seeds, str(tmp_path)), (seeds[:1], str(seeds[0]))]:
+        print_results(directories)
+        assert capsys.readouterr().out.splitlines()[-1] == f"figures    python -m postprocess.summary {named}"
+        assert main([named]) == 0
+        capsys.readouterr()
+    assert (tmp_path / "IMP_summary.png").exists()
 
 
 def test_the_table_of_seeds_fits_into_80_columns(tmp_path):

@@ -213,7 +213,8 @@ def load_images(run: RunDirectory, options: Options) -> ImageSet:
     """
     experiment = own_experiment(run, options.assignments)
     if experiment is None:
-        raise InputError(f"{run}: its images are not known, as {run.path('input.in').name} is missing")
+        name = run.path("input.in").name
+        raise InputError(f"{run}: its images are not known, as {name} is missing; accepted: its input file, as {name}")
     with native_messages_hidden():
         import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
     return datasets.load(experiment, options.report)
