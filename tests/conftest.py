@@ -1,0 +1,79 @@
+"""What the tests share: nothing of the user's is touched, disks are not waited for, commands run in this process."""
+
+from pathlib import Path
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from sifting import run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def undisturbed(tmp_path_factory):
+    """A cache folder of the session's own, and files that count as written before the disk says so."""
+    flags.FLAGS.mark_as_parsed()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path, monkeypatch) -> Path:
+    """A user at work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(capsys):
+    """command(*arguments) -> (exit code, output, errors): `python -m sifting.run` in this process."""
+
+    def command(*arguments) -> tuple[int, str, str]:
+        with flagsaver.flagsaver():
+            try:
+                code = run.main(run._parse_flags(["run", *map(str, arguments)]))
+            except SystemExit as stop:
+                code = stop.code
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def accepted(monkeypatch) -> type[Exception]:
+    """An exception that comes in place of training: nothing was refused, and TensorFlow would be imported now."""
+
+    class Accepted(Exception):
+        pass
+
+    def stop():
+        raise Accepted
+
+    monkeypatch.setattr("sifting.launch.native_messages_hidden", stop)
+    return Accepted
+
+
+@pytest.fixture
+def refuse(tmp_path, command, accepted):
+    """refuse(*arguments) -> the line, without its "sifting: "; checks all that holds for every refusal.
+
+    That is: exit code 2, one line, TensorFlow not waited for, and nothing below tmp_path made, changed or lost, but for
+    prepared images, and locks, which are empty or name the last process.
+    """
+
+    def contents() -> dict[str, bytes | None]:
+        paths = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*") if not path.name.endswith("_lock")}
+        kept = {name: path for name, path in paths.items() if name.parts[0] != "cache"}
+        return {str(name): path.read_bytes() if path.is_file() else None for name, path in kept.items()}
+
+    def refuse(*arguments) -> str:
+        before = contents()
+        code, _, error = command(*arguments)
+        assert code == 2, error
+        assert error.startswith("sifting: ") and error.endswith("\n") and error.count("\n") == 1
+        assert contents() == before
+        return error.removeprefix("sifting: ").rstrip("\n")
+
+    return refuse
