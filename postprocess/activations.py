@@ -15,7 +15,7 @@ Images are read block by block, and only a block of what layers make of them is 
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sifting.architecture import layer_outputs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Moments, Round, present
+from sifting.rounds import Checkpoint, Mask, Moments, Round
 from sifting.rounds import stored_checkpoint as stored_checkpoint
 from sifting.statistics import ImageBlocks, LayerInputs, input_moments
 
@@ -48,14 +48,14 @@ class LayerBlocks:
 
     Attributes:
         network: a MaskedNetwork.
-        moments: per layer, those that normalise its input (only layers before `layer` count); None: nothing is.
+        moments: by layer, those that normalise its input (only layers before `layer` count); None: nothing is.
         source: blocks of the network's inputs, such as sifting.statistics.ImageBlocks.
         layer: whose inputs; one more than the last layer for the logits.
         dtype: float64, or float32 for the very numbers of validation.
     """
 
     network: "MaskedNetwork"
-    moments: Sequence[Moments | None] | None
+    moments: Mapping[int, Moments] | None
     source: Iterable[np.ndarray]
     layer: int
     dtype: type = np.float64
@@ -75,7 +75,7 @@ class LayerBlocks:
 
         with _full_precision():
             for layer in range(self.layer):
-                x = apply_layer(network, layer, x, self.moments[layer] if self.moments else None)
+                x = apply_layer(network, layer, x, self.moments.get(layer) if self.moments else None)
         return x
 
 
@@ -96,14 +96,14 @@ def masked_network(
     result: Round,
     image_shape: tuple[int, int, int],
     step: int | None = None,
-    masks: Sequence[Mask | None] | None = None,
+    masks: Mapping[int, Mask] | None = None,
 ) -> "MaskedNetwork":
     """The network of one checkpoint of a round.
 
     Args:
         image_shape: (channels, height, width).
         step: of the checkpoint; None: the last one.
-        masks: per layer; None: those of the round.
+        masks: by layer; None: those of the round.
 
     Raises:
         DataError: no such checkpoint, or the images have another size than those of the run.
@@ -111,8 +111,8 @@ def masked_network(
     from sifting.forward import MaskedNetwork
 
     check_image_shape(result, image_shape)
-    masks = result.masks if masks is None else masks
-    return MaskedNetwork(result.specs, image_shape, stored_checkpoint(result, step).parameters, tuple(masks))
+    masks = dict(result.masks if masks is None else masks)
+    return MaskedNetwork(result.specs, image_shape, stored_checkpoint(result, step).parameters, masks)
 
 
 def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
@@ -128,14 +128,14 @@ def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
 
 def network_moments(
     network: "MaskedNetwork", checkpoint: Checkpoint, source: Iterable[np.ndarray], stop: int, normalise: str
-) -> tuple[Moments | None, ...] | None:
+) -> dict[int, Moments] | None:
     """What normalises the inputs of the layers before `stop`; see the module about `normalise`.
 
     For "batch", mean and population variance over all of `source`, float64, layer after layer, each layer before
     normalised with its own: what sifting.forward.moments_over gives, in two passes over the images a dense layer.
 
     Returns:
-        Per layer, or None if nothing is normalised.
+        By layer, or None if nothing is normalised.
 
     Raises:
         ValueError: normalise is none of the three, or there are no images.
@@ -145,10 +145,11 @@ def network_moments(
         return checkpoint.moments
     if normalise == "none":
         return None
-    moments: list[Moments | None] = []
+    moments: dict[int, Moments] = {}
     for layer, spec in enumerate(network.specs[:stop]):
-        moments.append(input_moments(LayerBlocks(network, moments, source, layer)) if spec.is_dense else None)
-    return tuple(moments)
+        if spec.is_dense:
+            moments[layer] = input_moments(LayerBlocks(network, moments, source, layer))
+    return moments
 
 
 def check_normalisation(normalise: str) -> None:
@@ -174,7 +175,7 @@ def layer_inputs(
     check_normalisation(normalise)
     _check_dense(checkpoint, layer)
     stored = input_moments(source) if normalise == "batch" else checkpoint.moments[layer]
-    return LayerInputs(source, checkpoint.parameters_of(layer), None if normalise == "none" else stored)
+    return LayerInputs(source, checkpoint.parameters[layer], None if normalise == "none" else stored)
 
 
 def _check_dense(checkpoint: Checkpoint, layer: int) -> None:
@@ -191,7 +192,7 @@ def layer_inputs_of_images(
     image_shape: tuple[int, int, int],
     layer: int = 0,
     step: int | None = None,
-    masks: Sequence[Mask | None] | None = None,
+    masks: Mapping[int, Mask] | None = None,
     normalise: str = "stored",
 ) -> LayerInputs:
     """x~ = gamma z + beta of any dense layer of a stored network, from images. The first layer needs no TensorFlow.
@@ -201,7 +202,7 @@ def layer_inputs_of_images(
         image_shape: (channels, height, width).
         layer: index in the architecture.
         step: of the checkpoint; None: the last one.
-        masks: per layer; None: those of the round.
+        masks: by layer; None: those of the round.
         normalise: "stored", "batch" or "none", see the module.
 
     Raises:
@@ -215,7 +216,8 @@ def layer_inputs_of_images(
     _check_dense(checkpoint, layer)
     if layer == 0:
         return layer_inputs(checkpoint, source, layer, normalise)
-    if normalise == "stored" and masks is not None and not _same_masks(result.masks[:layer], masks[:layer]):
+    own, others = _before(layer, result.masks, result.masks if masks is None else masks)
+    if normalise == "stored" and not all(map(np.array_equal, own, others)):
         raise DataError(
             f"the moments that round {result.number} stored for layer {layer + 1} are those of its own masks, not "
             "of these; accepted: normalise = 'batch' or 'none', the first layer, or the masks of that round"
@@ -225,14 +227,9 @@ def layer_inputs_of_images(
     return layer_inputs(checkpoint, LayerBlocks(network, moments, source, layer), layer, normalise)
 
 
-def _same_masks(own: Sequence[Mask | None], others: Sequence[Mask | None]) -> bool:
-    return all(
-        a is b
-        or all(
-            np.array_equal(np.asarray(mine), np.asarray(other)) for mine, other in zip(a or (), b or (), strict=True)
-        )
-        for a, b in zip(own, others, strict=True)
-    )
+def _before(layer: int, *networks: Mapping[int, Mask]) -> list[list[np.ndarray]]:
+    """The arrays of the masks of all layers before `layer`, a list for each network."""
+    return [[array for number in range(layer) for array in masks.get(number, ())] for masks in networks]
 
 
 # --- the images that activate a node most
@@ -305,8 +302,8 @@ def most_activating(
     """
     source = ImageBlocks(image_set.val_images, image_set.mean)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, normalise=normalise)
-    mask, parameters = result.mask_of(layer), inputs.parameters
+    mask, parameters = result.masks[layer], inputs.parameters
     taken = slice(None) if nodes is None else np.asarray(nodes)
     W = (parameters.W * mask.W)[:, taken].astype(np.float64)
-    b = (present(parameters.b) * present(mask.b))[taken].astype(np.float64)
+    b = (parameters.b * mask.b)[taken].astype(np.float64)
     return top_rows((x @ W + b for x in inputs), count)

@@ -45,7 +45,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.inputs import Experiment, read_experiment
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Round, connected_fraction, density, present
+from sifting.rounds import Round, connected_fraction, density
 from sifting.run_directory import RunDirectory, find_runs
 from sifting.statistics import ImageBlocks
 
@@ -153,7 +153,7 @@ class Run:
     @cached_property
     def pruned_in(self) -> np.ndarray:
         """The round in which each first-layer weight is pruned, see postprocess.cavity.pruning_round."""
-        return pruning_round([self.round(number).mask_of(0).W for number in self.numbers])
+        return pruning_round([self.round(number).masks[0].W for number in self.numbers])
 
     @cached_property
     def image_set(self) -> ImageSet:
@@ -190,7 +190,7 @@ def mask_arrays(run: Run, number: int) -> Arrays:
         "connected": connected_fraction(result.masks, result.specs),
         "best_accuracy": 1 - float(result.best_validation_error),
     }
-    masks = [result.mask_of(layer).W for layer, spec in enumerate(result.specs) if spec.is_dense]
+    masks = [result.masks[layer].W for layer, spec in enumerate(result.specs) if spec.is_dense]
     first = next(layer for layer, spec in enumerate(result.specs, 1) if spec.is_dense)
     for layer, own in enumerate(layer_connections(layer_masks(masks, "own")), first):
         arrays |= {f"l{layer}_C_in": own.incoming, f"l{layer}_C_out": own.outgoing}
@@ -254,9 +254,7 @@ def kurtosis_arrays(run: Run, number: int) -> Arrays:
         "left_out": found.left_out,
         "left_out_within_class": found.left_out_within_class,
         "images_per_class": found.images,
-        "participation_ratio": participation_ratio(
-            first.checkpoints[0].parameters_of(layer).W * present(masks[layer]).W
-        ),
+        "participation_ratio": participation_ratio(first.checkpoints[0].parameters[layer].W * masks[layer].W),
     }
 
 
@@ -266,7 +264,7 @@ def cavity_arrays(run: Run, number: int) -> Arrays:
     rows = first_of_each_class(run.image_set.labels, run.options.images_per_class or None)
     source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
     inputs = layer_inputs(rewind, source, normalise=run.options.normalise or "stored")
-    mask, W = run.round(number).mask_of(0).W, rewind.parameters_of(0).W
+    mask, W = run.round(number).masks[0].W, rewind.parameters[0].W
     mean, scored, left_out, weights_left = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
     return {
         "mean": mean,
@@ -280,7 +278,7 @@ def cavity_arrays(run: Run, number: int) -> Arrays:
 
 def removal_arrays(run: Run) -> Arrays:
     result = run.round(run.shown)
-    connections = input_connections(result.mask_of(0).W)
+    connections = input_connections(result.masks[0].W)
     sizes = np.linspace(0, len(connections), REMOVAL_SIZES).astype(int)
     arrays: Arrays = {"round": run.shown, "sizes": sizes}
     for order in ORDERS:
@@ -295,7 +293,7 @@ def activation_arrays(run: Run) -> Arrays:
     arrays: Arrays = {"round": run.shown}
     for layer, spec in enumerate(result.specs[:-1]):
         if spec.is_dense:
-            nodes = most_connected(input_connections(result.mask_of(layer).W))[:TOP_NODES]
+            nodes = most_connected(input_connections(result.masks[layer].W))[:TOP_NODES]
             found = most_activating(result, run.image_set, layer, nodes, min(TOP_IMAGES, len(run.image_set.val_labels)))
             names = {"nodes": nodes, "images": found.rows, "preactivations": found.values}
             arrays |= {f"l{layer + 1}_{name}": values for name, values in names.items()}

@@ -135,8 +135,8 @@ def rewind_cavity_table(
         if result.number != number:
             raise DataError(f"round {result.number} stands where round {number} belongs; accepted: 0, 1, 2, ...")
         rewind = rewind or rewind_point(result)
-        masks.append(result.mask_of(0).W)
+        masks.append(result.masks[0].W)
     if rewind is None:
         raise DataError("there is no round to take the rewind point from")
     inputs = layer_inputs(rewind, source, normalise=normalise)
-    return cavity_table(inputs, rewind.parameters_of(0).W, masks)
+    return cavity_table(inputs, rewind.parameters[0].W, masks)

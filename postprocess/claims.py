@@ -75,12 +75,12 @@ def at(run: RunDirectory, u: float | None = None) -> Round:
 
 def L3(run: RunDirectory, u: float | None = None) -> float:
     """Locality index of layer 1; 1: as a fully connected layer."""
-    return locality_index(at(run, u).mask_of(0).W)
+    return locality_index(at(run, u).masks[0].W)
 
 
 def mean_width(run: RunDirectory, u: float) -> float:
     """Mean RF width of all nodes of layer 1 that have one, in pixels (Redman Fig. 4A)."""
-    return layer_width(at(run, u).mask_of(0).W).mean_converged
+    return layer_width(at(run, u).masks[0].W).mean_converged
 
 
 def best_accuracy(run: RunDirectory) -> float:
@@ -95,7 +95,7 @@ def gain(run: RunDirectory) -> float:
 def accuracy_without(run: RunDirectory, order: str) -> float:
     """Relative accuracy of the best round without half of the nodes of layer 1, removed in that order."""
     result = at(run)
-    nodes = removal_order(input_connections(result.mask_of(0).W), order)
+    nodes = removal_order(input_connections(result.masks[0].W), order)
     images = base.load_images(run, base.Options())
     return float(removal_curve(result, images, nodes, [len(nodes) // 2], normalise="batch").relative[0])
 
@@ -113,7 +113,7 @@ def centre_ratio(run: RunDirectory, u: float) -> float:
     """Connections of an input in the central quarter of the image, over those of one outside."""
     result = at(run, u)
     size = base.first_layer_size(result.specs)
-    planes = np.count_nonzero(result.mask_of(0).W, axis=1).reshape(-1, size, size)
+    planes = np.count_nonzero(result.masks[0].W, axis=1).reshape(-1, size, size)
     inside = np.zeros((size, size), bool)
     inside[size // 4 : -size // 4, size // 4 : -size // 4] = True
     return float(planes[:, inside].mean() / planes[:, ~inside].mean())
@@ -126,7 +126,7 @@ def trend(values: Sequence[float]) -> float:
 
 def turned_angle(run: RunDirectory) -> float:
     """The pair of perpendicular directions that S_sc prefers at the best round, degrees counter-clockwise."""
-    return anisotropy(displacement_maps(at(run).mask_of(0).W).same).preferred_angle
+    return anisotropy(displacement_maps(at(run).masks[0].W).same).preferred_angle
 
 
 def effective_L3(run: RunDirectory, u: float, layer: int) -> float:
@@ -201,7 +201,7 @@ CLAIMS: dict[str, Claim] = {
     "pb-tail": Claim(
         "P&B 4, Fig. 1b", "C_in has a long tail: a few nodes keep many connections",
         "variance of C_in over the binomial one, u = 1 %", 3, {"imp": _IMP}, 4,
-        lambda seed: binomial_excess(input_connections(at(seed["imp"], 0.01).mask_of(0).W), 3072).variance_ratio,
+        lambda seed: binomial_excess(input_connections(at(seed["imp"], 0.01).masks[0].W), 3072).variance_ratio,
     ),
     "pb-matter": Claim(
         "P&B 4, Fig. 1c", "the most connected nodes matter most",
@@ -215,12 +215,12 @@ CLAIMS: dict[str, Claim] = {
     ),
     "pb-colour": Claim(
         "P&B 4, Fig. 2", "S_sc is above S_dc", "S_sc / S_dc per pair of channels, 1 <= |d| <= 3, u = 1 %",
-        1.05, {"imp": _IMP}, 4, lambda seed: colour_ratio(at(seed["imp"], 0.01).mask_of(0).W),
+        1.05, {"imp": _IMP}, 4, lambda seed: colour_ratio(at(seed["imp"], 0.01).masks[0].W),
     ),
     "pb-axes": Claim(
         "P&B 4, Fig. 2", "horizontal and vertical displacements are preferred", "axis_ratio of S_sc, u = 1 %",
         1.1, {"imp": _IMP}, 4,
-        lambda seed: anisotropy(displacement_maps(at(seed["imp"], 0.01).mask_of(0).W).same).axis_ratio,
+        lambda seed: anisotropy(displacement_maps(at(seed["imp"], 0.01).masks[0].W).same).axis_ratio,
     ),
     "pb-rotated": Claim(
         "P&B C.4, Fig. 20", "the preferred directions turn with the images, by 20 degrees",

@@ -198,7 +198,7 @@ def removal_curve(
     logits = logit_blocks(result, image_set, step, normalise)
 
     def after_removal(size: int) -> Accuracy:
-        masks = (without_nodes(result.mask_of(0), order[:size]), *result.masks[1:])
+        masks = {**result.masks, 0: without_nodes(result.masks[0], order[:size])}
         network = dataclasses.replace(logits.network, masks=masks)
         return accuracy(dataclasses.replace(logits, network=network), image_set.val_labels)
 

@@ -7,7 +7,7 @@ postprocess.activations.
 Functions of blocks take inputs that can be iterated over again and again; functions of rounds take images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from postprocess.activations import layer_inputs, layer_inputs_of_images
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Round, present
+from sifting.rounds import Checkpoint, Mask, Round
 from sifting.statistics import ImageBlocks, class_moments, kurtosis
 
 IMAGES_PER_CLASS = 100
@@ -75,7 +75,7 @@ def preactivation_kurtosis(inputs: Iterable[np.ndarray], W: np.ndarray, labels: 
 
 def layer_kurtosis(
     checkpoint: Checkpoint,
-    masks: Sequence[Mask | None],
+    masks: Mapping[int, Mask],
     source: Iterable[np.ndarray],
     labels: np.ndarray,
     layer: int = 0,
@@ -85,7 +85,7 @@ def layer_kurtosis(
 
     Args:
         checkpoint: whose weights.
-        masks: per layer. Of a deeper layer, stored moments go with those of the checkpoint's round only, which is the
+        masks: by layer. Of a deeper layer, stored moments go with those of the checkpoint's round only, which is the
             caller's to see here; image_kurtosis refuses others.
         source: blocks [block, n_in] of the layer's inputs x, before normalisation.
         labels: int [n], the class of each input, in the order of the blocks.
@@ -95,7 +95,7 @@ def layer_kurtosis(
         DataError, ValueError: as activations.layer_inputs and preactivation_kurtosis.
     """
     inputs = layer_inputs(checkpoint, source, layer, normalise)
-    return preactivation_kurtosis(inputs, checkpoint.parameters_of(layer).W * present(masks[layer]).W, labels)
+    return preactivation_kurtosis(inputs, checkpoint.parameters[layer].W * masks[layer].W, labels)
 
 
 def image_kurtosis(
@@ -103,7 +103,7 @@ def image_kurtosis(
     image_set: ImageSet,
     layer: int = 0,
     step: int | None = None,
-    masks: Sequence[Mask | None] | None = None,
+    masks: Mapping[int, Mask] | None = None,
     images_per_class: int | None = IMAGES_PER_CLASS,
     normalise: str = "stored",
 ) -> Kurtosis:
@@ -113,7 +113,7 @@ def image_kurtosis(
         result: whose checkpoint.
         layer: index in the architecture.
         step: of the checkpoint; None: the last one.
-        masks: per layer, such as those of a later round; None: those of `result`.
+        masks: by layer, such as those of a later round; None: those of `result`.
         images_per_class: at most so many, the first ones; None for all. Kurtosis.images has what it came to.
         normalise: "stored", "batch" or "none", see postprocess.activations.
 
@@ -124,7 +124,7 @@ def image_kurtosis(
     rows = first_of_each_class(image_set.labels, images_per_class)
     source = ImageBlocks(image_set.images, image_set.mean, rows)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, masks, normalise)
-    mask = present((result.masks if masks is None else masks)[layer])
+    mask = (result.masks if masks is None else masks)[layer]
     return preactivation_kurtosis(inputs, inputs.parameters.W * mask.W, image_set.labels[rows])
 
 

@@ -110,13 +110,13 @@ def collect(run: RunDirectory) -> Report:
         raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
     last = run.read_round(rounds[-1])
     size = _first_layer_size(last.specs)
-    nodes = most_connected(input_connections(last.mask_of(0).W))[:PLATE_NODES].tolist() if size else []
+    nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES].tolist() if size else []
     numbers, layers, plates = [], [], []
     for number in rounds:
         result = last if number == rounds[-1] else run.read_round(number)
         if result.specs != last.specs:
             raise RunDirectoryError(f"{run}: round {number} has another architecture than round {last.number}")
-        numbers.append(round_numbers(result, displacement_maps(result.mask_of(0).W) if size else None))
+        numbers.append(round_numbers(result, displacement_maps(result.masks[0].W) if size else None))
         layers.append(layer_counts(result.masks, result.specs))
         if size:
             plates.append(plate_png(result, nodes))
@@ -159,7 +159,7 @@ def read_settings(path: Path) -> dict[str, list[tuple[str, str]]] | None:
 
 def plate_png(result: Round, nodes: Sequence[int]) -> bytes:
     """First-layer masks of some nodes as a PNG of 8 colours, the gaps transparent (postprocess.masks.image_plate)."""
-    shown = (result.mask_of(0).W[:, nodes] != 0).astype(np.float32)
+    shown = (result.masks[0].W[:, nodes] != 0).astype(np.float32)
     plate = image_plate(input_images(shown / 2), PLATE_COLUMNS)  # 0.5: connected, 1: a gap
     colours = np.where(plate[..., 0] == 1, 8, (plate == 0.5) @ [4, 2, 1]).astype(np.uint8)
     image = Image.fromarray(colours)  # grey until it has a palette

@@ -124,9 +124,9 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
                 before = maps[row]
                 maps[row] = own if before is None else DisplacementMaps(*map(np.add, before, own))
             if specs[0].is_dense:
-                connections[row].append(input_connections(result.mask_of(0).W))
+                connections[row].append(input_connections(result.masks[0].W))
                 if number == shown:
-                    masks.append((result.mask_of(0).W != 0).astype(np.uint8))
+                    masks.append((result.masks[0].W != 0).astype(np.uint8))
     return Summary(
         specs,
         tuple(rounds),
@@ -158,12 +158,12 @@ def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
         accuracy=1 - float(result.best_validation_error) if result.validation_errors.size else np.nan,
         connected=connected_fraction(result.masks, result.specs),
         locality=np.nan if maps is None else relative_near_share(maps.same),
-        rf_width=np.nan if maps is None else rf_width(result.mask_of(0).W),
+        rf_width=np.nan if maps is None else rf_width(result.masks[0].W),
     )
 
 
 def _first_layer_maps(result: Round) -> DisplacementMaps | None:
-    return displacement_maps(result.mask_of(0).W) if _first_layer_size(result.specs) else None
+    return displacement_maps(result.masks[0].W) if _first_layer_size(result.specs) else None
 
 
 def round_table(runs: Sequence[RunDirectory]) -> str:

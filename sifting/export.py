@@ -28,7 +28,7 @@ from sifting.command_line import Parser, output_file, run_command
 from sifting.errors import DataError, RunDirectoryError
 from sifting.files import sync
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Mask, Parameters, Round, present, stored_checkpoint
+from sifting.rounds import Checkpoint, Mask, Parameters, Round, stored_checkpoint
 
 if TYPE_CHECKING:
     import keras
@@ -108,9 +108,8 @@ def arrays(result: Round, step: int | None = None) -> dict[str, npt.NDArray[Any]
     checkpoint = stored_checkpoint(result, step)
     found: dict[str, npt.NDArray[Any]] = {"round": np.array(result.number), "step": np.array(checkpoint.step)}
     for kinds, prefix in ((checkpoint.parameters, ""), (checkpoint.moments, ""), (result.masks, "mask_")):
-        for layer, values in enumerate(kinds, 1):
-            named = {} if values is None else values._asdict()
-            found |= {f"layer_{layer}_{prefix}{name}": value for name, value in named.items() if value is not None}
+        for layer, values in kinds.items():
+            found |= {f"layer_{layer + 1}_{prefix}{name}": v for name, v in values._asdict().items() if v.size}
     return found
 
 
@@ -153,11 +152,10 @@ def write_arrays(path: Path, run: Run, result: Round, step: int | None, pixels: 
     if pixels:
         found["mean"] = run.images(lambda line: print(line, file=sys.stderr)).mean
     written = []
-    for layer, mask in enumerate(result.masks):
-        if mask is not None:
-            written.append(path.with_name(f"{path.stem}_layer_{layer + 1}.npz"))
-            with output_file(written[-1]) as file:
-                sparse.save_npz(file, masked_weights(present(checkpoint.parameters[layer]), mask))
+    for layer, mask in result.masks.items():
+        written.append(path.with_name(f"{path.stem}_layer_{layer + 1}.npz"))
+        with output_file(written[-1]) as file:
+            sparse.save_npz(file, masked_weights(checkpoint.parameters[layer], mask))
     with output_file(path) as file:
         np.savez_compressed(file, **found)
     return [path, *written]

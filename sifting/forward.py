@@ -4,18 +4,15 @@ Scores and analyses use this; training uses the Keras model of network.py, whose
 Between layers values are [n, features], channel-major: channels * height * width after a convolution or max-pool.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec, layer_outputs
 from sifting.layers import masked_affine, normalise
-from sifting.rounds import Mask, Moments, Parameters, present
-
-_Values = TypeVar("_Values", Parameters, Mask)
+from sifting.rounds import Mask, Moments, Parameters
 
 BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
 
@@ -27,32 +24,27 @@ class MaskedNetwork:
     Attributes:
         specs: from architecture.build_specs.
         image_shape: (channels, height, width).
-        parameters, masks: per layer, None for a layer without weights; arrays or tensors of any float type.
+        parameters, masks: by layer, of those with weights; arrays or tensors of any float type.
     """
 
     specs: tuple[LayerSpec, ...]
     image_shape: tuple[int, int, int]
-    parameters: tuple[Parameters | None, ...]
-    masks: tuple[Mask | None, ...]
+    parameters: dict[int, Parameters]
+    masks: dict[int, Mask]
 
-    def parameters_of(self, layer: int) -> Parameters:
-        """Those of a layer with weights. Raises TypeError for another one."""
-        return present(self.parameters[layer])
-
-    def mask_of(self, layer: int) -> Mask:
-        """That of a layer with weights. Raises TypeError for another one."""
-        return present(self.masks[layer])
+    @property
+    def prunable(self) -> list[int]:
+        """The layers that are pruned."""
+        return [layer for layer, spec in enumerate(self.specs) if spec.prunable]
 
     def as_tensors(self, dtype: tf.DType) -> "MaskedNetwork":
         """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
 
-        def convert(values: _Values | None) -> _Values | None:
-            if values is None:
-                return None
-            known = {name: value for name, value in values._asdict().items() if value is not None}
-            return values._replace(**{name: tf.cast(value, dtype) for name, value in known.items()})
+        def cast(values: Iterable[np.ndarray]) -> Iterator[tf.Tensor]:
+            return (tf.cast(value, dtype) for value in values)
 
-        parameters, masks = tuple(map(convert, self.parameters)), tuple(map(convert, self.masks))
+        parameters = {layer: Parameters(*cast(values)) for layer, values in self.parameters.items()}
+        masks = {layer: Mask(*cast(values)) for layer, values in self.masks.items()}
         return MaskedNetwork(self.specs, self.image_shape, parameters, masks)
 
 
@@ -71,17 +63,17 @@ def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Momen
     """
     spec = network.specs[layer]
 
-    def cast(*values: np.ndarray | tf.Tensor | None) -> Iterator[tf.Tensor]:
+    def cast(*values: np.ndarray | tf.Tensor) -> Iterator[tf.Tensor]:
         return (tf.cast(value, x.dtype) for value in values)
 
     if spec.is_dense:
         z = x if moments is None else normalise(x, *cast(*moments))
-        W, b, gamma, beta, mask_W, mask_b = cast(*network.parameters_of(layer), *network.mask_of(layer))
+        W, b, gamma, beta, mask_W, mask_b = cast(*network.parameters[layer], *network.masks[layer])
         y = masked_affine(z, gamma, beta, W, mask_W, b, mask_b)
         return y if spec.kind == OUTPUT else tf.nn.relu(y)
     images = tf.transpose(tf.reshape(x, (-1, *_input_shape(network, layer))), (0, 2, 3, 1))
     if spec.kind == CONVOLUTION:
-        W, mask_W = cast(network.parameters_of(layer).W, network.mask_of(layer).W)
+        W, mask_W = cast(network.parameters[layer].W, network.masks[layer].W)
         images = tf.nn.relu(tf.nn.conv2d(images, W * mask_W, spec.shape[-1], "VALID"))
     else:
         images = tf.nn.max_pool2d(images, *spec.shape, "VALID")
@@ -101,20 +93,20 @@ def _input_shape(network: MaskedNetwork, layer: int) -> tuple[int, int, int]:
 def forward(
     network: MaskedNetwork,
     x: tf.Tensor,
-    moments: Sequence[Moments | None] | None = None,
+    moments: Mapping[int, Moments] | None = None,
     observe: Callable[[int, tf.Tensor], None] | None = None,
 ) -> tf.Tensor:
     """Logits [n, classes], in the type of x.
 
     Args:
         x: float [n, channels * height * width], channel-major: (pixel - mean) / 255.
-        moments: per layer, those that normalise its input, such as a checkpoint's; None: nothing is normalised.
+        moments: by layer, those that normalise its input, such as a checkpoint's; None: nothing is normalised.
         observe: called with every layer and its input [n, n_in], first to last.
     """
     for layer in range(len(network.specs)):
         if observe is not None:
             observe(layer, x)
-        x = apply_layer(network, layer, x, moments[layer] if moments else None)
+        x = apply_layer(network, layer, x, moments.get(layer) if moments else None)
     return x
 
 
@@ -126,9 +118,7 @@ def blocks(network: MaskedNetwork, count: int) -> Iterator[slice]:
     return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
 
 
-def moments_over(
-    network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DType = tf.float64
-) -> tuple[Moments | None, ...]:
+def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DType = tf.float64) -> dict[int, Moments]:
     """Mean and population variance of every dense layer's input over all images, each layer before it normalised
     with its own: what training would use if the images were one batch.
 
@@ -138,9 +128,9 @@ def moments_over(
         x: [n, channels * height * width], array or tensor; only a block of it is converted at a time.
 
     Returns:
-        Moments of `dtype` [n_in] each for a dense layer, None for others.
+        Moments of `dtype` [n_in] each, by layer, of the dense ones.
     """
-    moments: list[Moments | None] = [None] * len(network.specs)
+    moments: dict[int, Moments] = {}
     for layer in (layer for layer, spec in enumerate(network.specs) if spec.is_dense):
         count = 0
         mean: tf.Tensor = 0.0
@@ -148,7 +138,7 @@ def moments_over(
         for rows in blocks(network, len(x)):
             values = tf.cast(x[rows], dtype)
             for before in range(layer):
-                values = apply_layer(network, before, values, moments[before])
+                values = apply_layer(network, before, values, moments.get(before))
             new = len(values)
             block = single_batch_moments(values)
             change = block.mean - mean
@@ -156,7 +146,7 @@ def moments_over(
             mean += change * (new / (count + new))
             count += new
         moments[layer] = Moments(mean, squares / count)
-    return tuple(moments)
+    return moments
 
 
 def single_batch_moments(x: tf.Tensor) -> Moments:

@@ -228,9 +228,7 @@ class Scored(Levels):
     images: int = key(10000, integer(2), "number of training images for the score", scaled="images", least=2)
 
     @abstractmethod
-    def score(
-        self, network: "MaskedNetwork", x: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> "tuple[Mask | None, ...]":
+    def score(self, network: "MaskedNetwork", x: NDArray[np.float32], labels: NDArray[np.int32]) -> "dict[int, Mask]":
         """One number for each weight of the network where pruning begins; the lowest are pruned, see pruning.scores.
 
         Args:

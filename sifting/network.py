@@ -1,6 +1,6 @@
 """From layer specs to a Keras model, and the values of its layers by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec
 from sifting.layers import MaskedConv2D, MaskedDense
 from sifting.random_streams import Stream, generator
-from sifting.rounds import Mask, Moments, Parameters, present
+from sifting.rounds import Mask, Moments, Parameters
 
 
 def layer_name(index: int) -> str:
@@ -53,8 +53,8 @@ def build_model(
 
 def initial_parameters(
     specs: Sequence[LayerSpec], seed: int, deviation: str | float = "layer", distribution: str = "normal"
-) -> tuple[Parameters | None, ...]:
-    """Initial values, a function of seed and architecture alone, so that all methods start from the same network.
+) -> dict[int, Parameters]:
+    """Initial values by layer; seed and architecture alone decide, so that all methods start from the same network.
 
     b = 0, gamma = 1, beta = 0.
 
@@ -63,17 +63,14 @@ def initial_parameters(
             its n_out the number of kernels); "common": the root mean square of these over all weights; or a number.
         distribution: of W, around 0: "normal", not truncated, or "uniform", of the same deviation.
     """
-    weighted = [spec for spec in specs if spec.has_weights]
-    sizes = [np.prod(spec.weight_shape) for spec in weighted]
-    common = np.sqrt(np.average([_glorot_variance(spec) for spec in weighted], weights=sizes))
-    values: list[Parameters | None] = []
-    for index, spec in enumerate(specs):
-        if not spec.has_weights:
-            values.append(None)
-            continue
+    weighted = {layer: spec for layer, spec in enumerate(specs) if spec.has_weights}
+    sizes = [np.prod(spec.weight_shape) for spec in weighted.values()]
+    common = np.sqrt(np.average([_glorot_variance(spec) for spec in weighted.values()], weights=sizes))
+    values = {}
+    for layer, spec in weighted.items():
         own = np.sqrt(_glorot_variance(spec), dtype=np.float32)
         named: dict[str | float, np.floating] = {"layer": own, "common": common}
-        random = generator(seed, Stream.WEIGHTS, index)
+        random = generator(seed, Stream.WEIGHTS, layer)
         if distribution == "normal":
             W = random.standard_normal(spec.weight_shape, dtype=np.float32)
         else:
@@ -82,85 +79,78 @@ def initial_parameters(
         if spec.is_dense:
             n_in, n_out = spec.weight_shape
             zeros, ones = np.zeros(n_in, np.float32), np.ones(n_in, np.float32)
-            values.append(Parameters(W, np.zeros(n_out, np.float32), ones, zeros))
+            values[layer] = Parameters(W, np.zeros(n_out, np.float32), ones, zeros)
         else:
-            values.append(Parameters(W))
-    return tuple(values)
+            values[layer] = Parameters(W)
+    return values
 
 
 def _glorot_variance(spec: LayerSpec) -> float:
     return float(2 / (np.prod(spec.weight_shape[:-1]) + spec.weight_shape[-1]))
 
 
-def initial_masks(specs: Sequence[LayerSpec], sparsity: float, seed: int) -> tuple[Mask | None, ...]:
+def initial_masks(specs: Sequence[LayerSpec], sparsity: float, seed: int) -> dict[int, Mask]:
     """Masks of round 0: each weight of a prunable layer is masked with probability `sparsity`, biases never."""
-    masks: list[Mask | None] = []
-    for index, spec in enumerate(specs):
-        if not spec.has_weights:
-            masks.append(None)
-            continue
+    masks = {}
+    for layer, spec in ((layer, spec) for layer, spec in enumerate(specs) if spec.has_weights):
         probability = sparsity if spec.prunable else 0.0
-        draws = generator(seed, Stream.MASKS, 0, index).random(spec.weight_shape, dtype=np.float32)
+        draws = generator(seed, Stream.MASKS, 0, layer).random(spec.weight_shape, dtype=np.float32)
         W = (draws >= probability).astype(np.float32)
-        masks.append(Mask(W, np.ones(spec.nodes, np.float32)) if spec.is_dense else Mask(W))
-    return tuple(masks)
+        masks[layer] = Mask(W, np.ones(spec.nodes, np.float32)) if spec.is_dense else Mask(W)
+    return masks
 
 
 class NetworkState:
-    """Reads and sets the values of a model's layers, one entry a layer of the architecture."""
+    """Reads and sets the values of a model by layer of the architecture; see rounds.Checkpoint for which have any."""
 
     def __init__(self, model: keras.Model, specs: Sequence[LayerSpec]):
-        self._layers = [model.get_layer(layer_name(index)) for index in range(len(specs))]
-        self._specs = tuple(specs)
+        layers = {index: model.get_layer(layer_name(index)) for index, spec in enumerate(specs) if spec.has_weights}
+        self._dense = {index: layer for index, layer in layers.items() if specs[index].is_dense}
+        self._parameters = {
+            index: (layer.W, layer.b, layer.gamma, layer.beta) if index in self._dense else (layer.W,)
+            for index, layer in layers.items()
+        }
+        self._masks = {
+            index: (layer.mask_W, layer.mask_b) if index in self._dense else (layer.mask_W,)
+            for index, layer in layers.items()
+        }
 
-    def _variables(
-        self, layer: keras.layers.Layer, spec: LayerSpec, kind: type
-    ) -> tuple[keras.Variable | None, ...] | None:
-        if not spec.has_weights:
-            return None
-        if kind is Parameters:
-            return Parameters(layer.W, layer.b, layer.gamma, layer.beta) if spec.is_dense else Parameters(layer.W)
-        return Mask(layer.mask_W, layer.mask_b) if spec.is_dense else Mask(layer.mask_W)
+    @staticmethod
+    def _assign(
+        variables: Mapping[int, tuple[keras.Variable, ...]], values: Mapping[int, Parameters] | Mapping[int, Mask]
+    ) -> None:
+        for index, of_layer in variables.items():
+            for variable, value in zip(of_layer, values[index], strict=False):  # of a convolution's, W alone
+                variable.assign(value)
 
-    def _assign(self, values: Sequence[Parameters | Mask | None], kind: type) -> None:
-        for layer, spec, new in zip(self._layers, self._specs, values, strict=True):
-            variables = self._variables(layer, spec, kind)
-            if variables is not None:
-                for variable, value in zip(variables, present(new), strict=True):
-                    if variable is not None:
-                        variable.assign(value)
+    def set_parameters(self, values: Mapping[int, Parameters]) -> None:
+        self._assign(self._parameters, values)
 
-    def set_parameters(self, values: Sequence[Parameters | None]) -> None:
-        self._assign(values, Parameters)
+    def set_masks(self, values: Mapping[int, Mask]) -> None:
+        self._assign(self._masks, values)
 
-    def set_masks(self, values: Sequence[Mask | None]) -> None:
-        self._assign(values, Mask)
-
-    def parameters(self) -> tuple[Parameters | None, ...]:
+    def parameters(self) -> dict[int, Parameters]:
         """Copies of the trainable values."""
-        result: list[Parameters | None] = []
-        for layer, spec in zip(self._layers, self._specs, strict=True):
-            variables = self._variables(layer, spec, Parameters)
-            result.append(None if variables is None else Parameters(*(v.numpy() for v in variables if v is not None)))
-        return tuple(result)
+        return {
+            index: Parameters(*(variable.numpy() for variable in of_layer))
+            for index, of_layer in self._parameters.items()
+        }
 
-    def moments(self) -> tuple[Moments | None, ...]:
+    def moments(self) -> dict[int, Moments]:
         """Copies of the running moments."""
-        return tuple(
-            Moments(layer.running_mean.numpy(), layer.running_variance.numpy()) if spec.is_dense else None
-            for layer, spec in zip(self._layers, self._specs, strict=True)
-        )
+        return {
+            index: Moments(layer.running_mean.numpy(), layer.running_variance.numpy())
+            for index, layer in self._dense.items()
+        }
 
-    def set_moments(self, values: Sequence[Moments | None], started: bool) -> None:
+    def set_moments(self, values: Mapping[int, Moments], started: bool) -> None:
         """Set the running moments. `started`: whether the next training batch is averaged into them, as after the
         first step, or replaces them."""
-        for layer, moments in zip(self._layers, values, strict=True):
-            if moments is not None:
-                layer.running_mean.assign(moments.mean)
-                layer.running_variance.assign(moments.variance)
-                layer.started.assign(float(started))
+        for index, moments in values.items():
+            self._dense[index].running_mean.assign(moments.mean)
+            self._dense[index].running_variance.assign(moments.variance)
+            self._dense[index].started.assign(float(started))
 
     def reset_moments(self) -> None:
-        for layer, spec in zip(self._layers, self._specs, strict=True):
-            if spec.is_dense:
-                layer.reset_moments()
+        for layer in self._dense.values():
+            layer.reset_moments()

@@ -1,7 +1,8 @@
 """What one round of training leaves behind, by name instead of by position."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,37 +10,26 @@ from numpy.typing import NDArray
 from sifting.architecture import LayerSpec
 from sifting.errors import DataError
 
-_T = TypeVar("_T")
-
-
-def present(value: _T | None) -> _T:
-    """What a layer has: its parameters and mask if it has weights; bias, gamma, beta and moments if it is dense.
-
-    Raises:
-        TypeError: it has none.
-    """
-    if value is None:
-        raise TypeError("the layer has no such values")
-    return value
+NOTHING = np.zeros(0, np.float32)  # what stands for the values that a convolution does not have
 
 
 class Parameters(NamedTuple):
-    """Trainable values of one layer, float32. A convolution has only W.
+    """Trainable values of one layer, float32. A convolution has only W; its others are empty.
 
     W: [n_in, n_out] or [K, K, c_in, c_out]; b: [n_out]; gamma, beta: [n_in], of the input's normalisation.
     """
 
     W: np.ndarray
-    b: np.ndarray | None = None
-    gamma: np.ndarray | None = None
-    beta: np.ndarray | None = None
+    b: np.ndarray = NOTHING
+    gamma: np.ndarray = NOTHING
+    beta: np.ndarray = NOTHING
 
 
 class Mask(NamedTuple):
-    """0 or 1 for each weight and bias of one layer, float32, shaped like W and b. A convolution has only W."""
+    """0 or 1 for each weight and bias of one layer, float32, shaped like W and b. A convolution's b is empty."""
 
     W: np.ndarray
-    b: np.ndarray | None = None
+    b: np.ndarray = NOTHING
 
 
 class Moments(NamedTuple):
@@ -51,16 +41,14 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The network as it is before the update of step `step`. Entries are per layer of the architecture:
-    None for a layer without weights (parameters) or without running moments (moments)."""
+    """The network as it is before the update of step `step`, by layer of the architecture, 0, 1, ...
+
+    Layers without weights have no parameters, those that are not dense no moments.
+    """
 
     step: int
-    parameters: tuple[Parameters | None, ...]
-    moments: tuple[Moments | None, ...]
-
-    def parameters_of(self, layer: int) -> Parameters:
-        """Those of a layer with weights. Raises TypeError for another one."""
-        return present(self.parameters[layer])
+    parameters: dict[int, Parameters]
+    moments: dict[int, Moments]
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class Round:
         specs: the architecture.
         ratios: float64, one a prunable layer: the sparsity of the masks; nominal where rounds prune a fraction of what
             is left layer by layer, else counted.
-        masks: per layer, None for a layer without weights; those used while training this round.
+        masks: those used while training this round, by layer; a layer without weights has none.
         checkpoints: in the order of their steps; in round 0 the first one is the rewind point.
         training_errors: float32 [steps + 1], 1 - accuracy of each step's batch, before the update.
         validation_steps: the steps, multiples of validate_step, with a validation error.
@@ -82,7 +70,7 @@ class Round:
     number: int
     specs: tuple[LayerSpec, ...]
     ratios: NDArray[np.float64]
-    masks: tuple[Mask | None, ...]
+    masks: dict[int, Mask]
     checkpoints: tuple[Checkpoint, ...]
     training_errors: NDArray[np.float32]
     validation_steps: tuple[int, ...]
@@ -91,10 +79,6 @@ class Round:
     @property
     def best_validation_error(self) -> np.float32:
         return np.float32(np.min(self.validation_errors))
-
-    def mask_of(self, layer: int) -> Mask:
-        """That of a layer with weights. Raises TypeError for another one."""
-        return present(self.masks[layer])
 
     def checkpoint_at(self, step: int) -> Checkpoint:
         """The checkpoint stored before the update of `step`. Raises KeyError if there is none."""
@@ -136,7 +120,7 @@ class LayerCount(NamedTuple):
         return self.kept / self.total
 
 
-def layer_counts(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> tuple[LayerCount, ...]:
+def layer_counts(masks: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> tuple[LayerCount, ...]:
     """One entry for each layer with weights."""
     return tuple(
         LayerCount(
@@ -147,23 +131,22 @@ def layer_counts(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -
             spec.nodes,
             spec.prunable,
         )
-        for layer, (mask, spec) in enumerate(zip(masks, specs, strict=True))
-        if spec.has_weights
-        for W in [present(mask).W]
+        for layer, (W, _) in masks.items()
+        for spec in [specs[layer]]
     )
 
 
-def density(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> float:
+def density(masks: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> float:
     """u: the fraction of the weights of all prunable layers that the masks keep, counted (biases not)."""
     counts = [count for count in layer_counts(masks, specs) if count.prunable]
     return sum(count.kept for count in counts) / sum(count.total for count in counts)
 
 
-def counted_sparsities(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> NDArray[np.float64]:
+def counted_sparsities(masks: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> NDArray[np.float64]:
     """1 - u of each prunable layer, float64, counted (biases not)."""
     return np.array([1 - count.density for count in layer_counts(masks, specs) if count.prunable])
 
 
-def connected_fraction(masks: tuple[Mask | None, ...], specs: tuple[LayerSpec, ...]) -> float:
+def connected_fraction(masks: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> float:
     """The smallest fraction, over the prunable layers, of nodes that keep at least one input weight."""
     return min(count.connected / count.nodes for count in layer_counts(masks, specs) if count.prunable)

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from sifting.architecture import CONVOLUTION, DENSE, OUTPUT, POOL, LayerSpec
 from sifting.errors import DataError, RunDirectoryError
 from sifting.files import atomic_write
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, connected_fraction, present
+from sifting.rounds import NOTHING, Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
 
 EVENT_FILE = re.compile(r"events\.out\.tfevents\.(?P<round>\d{6,})(\.from_\d+)?")
 
@@ -176,14 +176,14 @@ def _fresh(values: npt.ArrayLike, dtype: type) -> np.ndarray:
     return array
 
 
-def _to_list(values: Parameters | Mask | None) -> list[np.ndarray]:
-    """Copies of one layer's arrays."""
-    return [] if values is None else [_fresh(value, np.float32) for value in values if value is not None]
+def _to_lists(values: Mapping[int, Parameters | Mask], layers: int) -> list[list[np.ndarray]]:
+    """Copies of the arrays of every layer; an empty list for a layer without any."""
+    return [[_fresh(value, np.float32) for value in values.get(layer, ()) if value.size] for layer in range(layers)]
 
 
 def round_to_lists(result: Round) -> list[Any]:
     """The reference's list of 10."""
-    dense = [index for index, spec in enumerate(result.specs) if spec.is_dense]
+    layers = len(result.specs)
     return [
         _specs_to_lists(result.specs),
         _fresh(result.ratios, np.float64),
@@ -192,12 +192,9 @@ def round_to_lists(result: Round) -> list[Any]:
         list(result.validation_steps),
         list(result.training_errors),
         list(result.validation_errors),
-        [[_to_list(layer) for layer in checkpoint.parameters] for checkpoint in result.checkpoints],
-        [
-            [_fresh(np.stack(present(checkpoint.moments[index])), np.float32) for index in dense]
-            for checkpoint in result.checkpoints
-        ],
-        [_to_list(mask) for mask in result.masks],
+        [_to_lists(checkpoint.parameters, layers) for checkpoint in result.checkpoints],
+        [[_fresh(np.stack(moments), np.float32) for moments in c.moments.values()] for c in result.checkpoints],
+        _to_lists(result.masks, layers),
     ]
 
 
@@ -209,21 +206,17 @@ def round_from_lists(content: list[Any], number: int) -> Round:
     arch, ratios, checkpoint_steps, _, validation_steps, training, validation, weights, moments, masks = content
     specs = _specs_from_lists(arch)
     dense = [index for index, spec in enumerate(specs) if spec.is_dense]
-    checkpoints = []
-    for step, layers, dense_moments in zip(checkpoint_steps, weights, moments, strict=True):
-        moments_of = dict(zip(dense, dense_moments, strict=True))
-        checkpoints.append(
-            Checkpoint(
-                int(step),
-                tuple(_from_list(Parameters, layer) for layer in layers),
-                tuple(_from_list(Moments, moments_of.get(index, [])) for index in range(len(specs))),
-            )
+    checkpoints = [
+        Checkpoint(
+            int(step), _from_lists(Parameters, range(len(specs)), layers), _from_lists(Moments, dense, dense_moments)
         )
+        for step, layers, dense_moments in zip(checkpoint_steps, weights, moments, strict=True)
+    ]
     result = Round(
         number,
         specs,
         np.asarray(ratios, dtype=np.float64),
-        tuple(_from_list(Mask, mask) for mask in masks),
+        _from_lists(Mask, range(len(specs)), masks),
         tuple(checkpoints),
         np.asarray(training, dtype=np.float32),
         tuple(int(step) for step in validation_steps),
@@ -233,9 +226,13 @@ def round_from_lists(content: list[Any], number: int) -> Round:
     return result
 
 
-def _from_list(kind: type, arrays: Any) -> Any:
-    """Parameters, Mask or Moments of one layer; None for an empty list."""
-    return kind(*(np.asarray(array, dtype=np.float32) for array in arrays)) if len(arrays) else None
+def _from_lists(kind: type, layers: Iterable[int], lists: Any) -> dict[int, Any]:
+    """Parameters, Mask or Moments by layer; a layer of an empty list has none."""
+    return {
+        layer: kind(*(np.asarray(array, dtype=np.float32) for array in arrays))
+        for layer, arrays in zip(layers, lists, strict=True)
+        if len(arrays)
+    }
 
 
 def _array_shapes(spec: LayerSpec) -> dict[type, list[tuple[int, ...]]]:
@@ -258,12 +255,12 @@ def _check_shapes(result: Round) -> None:
     last_step = max(result.validation_steps, default=-1)
     if len(result.validation_errors) != len(result.validation_steps) or len(result.training_errors) <= last_step:
         raise ValueError("errors that do not belong to the steps")
-    layers: list[tuple[type, tuple[Parameters | Mask | Moments | None, ...]]] = [(Mask, result.masks)]
+    layers: list[tuple[type, Mapping[int, Parameters | Mask | Moments]]] = [(Mask, result.masks)]
     for checkpoint in result.checkpoints:
         layers += [(Parameters, checkpoint.parameters), (Moments, checkpoint.moments)]
     for kind, values in layers:
-        for spec, layer in zip(result.specs, values, strict=True):
-            shapes = [array.shape for array in layer or () if array is not None]
+        for layer, spec in enumerate(result.specs):
+            shapes = [array.shape for array in values.get(layer, ()) if array is not NOTHING]
             if shapes != _array_shapes(spec)[kind]:
                 raise ValueError(f"{kind.__name__} of shapes {shapes} in a layer '{spec.kind}' of shape {spec.shape}")
 

@@ -93,16 +93,16 @@ class Session:
 
     # --- what drivers ask for
 
-    def initial_parameters(self) -> tuple[Parameters | None, ...]:
+    def initial_parameters(self) -> dict[int, Parameters]:
         """Values before any training."""
         network = self.experiment.network
         return initial_parameters(self.specs, network.seed, network.init_deviation, network.init_distribution)
 
-    def initial_masks(self) -> tuple[Mask | None, ...]:
+    def initial_masks(self) -> dict[int, Mask]:
         """Masks of round 0."""
         return initial_masks(self.specs, self.experiment.network.init_sparsity, self.experiment.network.seed)
 
-    def network(self, parameters: tuple[Parameters | None, ...], masks: tuple[Mask | None, ...]) -> MaskedNetwork:
+    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> MaskedNetwork:
         """Values and masks as scores take them."""
         return MaskedNetwork(self.specs, self._image_set.shape, parameters, masks)
 
@@ -145,16 +145,16 @@ class Session:
     def train(
         self,
         number: int,
-        masks: tuple[Mask | None, ...],
+        masks: dict[int, Mask],
         ratios: np.ndarray,
-        start: tuple[Parameters | None, ...],
+        start: dict[int, Parameters],
         frozen: Collection[int] = (),
     ) -> Round:
         """Train one round from `start` under `masks`; a finished one is read from its file instead.
 
         Args:
             number: of the round.
-            masks, start: one entry a layer.
+            masks, start: by layer.
             ratios: float64, sparsity of each prunable layer, for the records.
             frozen: layers whose W, b, gamma and beta stay as in `start`.
 

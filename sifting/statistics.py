@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting.rounds import Moments, Parameters, present
+from sifting.rounds import Moments, Parameters
 
 BLOCK = 1000  # images; 25 MB of float64 for 3072 inputs
 EPSILON = 1e-10  # of the reference's batch normalisation, as in sifting.layers, which would import TensorFlow
@@ -70,7 +70,7 @@ class LayerInputs:
     moments: Moments | None
 
     def __iter__(self) -> Iterator[NDArray[np.float64]]:
-        gamma, beta = (present(v).astype(np.float64) for v in (self.parameters.gamma, self.parameters.beta))
+        gamma, beta = (values.astype(np.float64) for values in (self.parameters.gamma, self.parameters.beta))
         mean: NDArray[np.float64] | float = 0.0
         if self.moments is not None:
             mean = self.moments.mean.astype(np.float64)

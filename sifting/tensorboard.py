@@ -155,7 +155,7 @@ def _values_of_round(result: Round, channels: int) -> list[Value]:
         values.append(_scalar(f"connected nodes/layer {count.layer + 1}", count.connected))
     first = result.specs[0]
     if first.is_dense:  # on images, which are square
-        values.append(_mask_image(result.mask_of(0).W, channels))
+        values.append(_mask_image(result.masks[0].W, channels))
     return values
 
 

@@ -22,26 +22,28 @@ def random_round(arch: str, shape: tuple[int, int, int], classes: int, number: i
         return (rng.random(size) < 2 / 3).astype(np.float32)
 
     def parameters(spec):
-        if not spec.has_weights:
-            return None
         W, n_in = normal(*spec.weight_shape), spec.shape[0]
         return Parameters(W, normal(spec.nodes), 1 + normal(n_in), normal(n_in)) if spec.is_dense else Parameters(W)
 
     def moments(spec):
-        return Moments(normal(spec.shape[0]), normal(spec.shape[0]) ** 2 + 0.1) if spec.is_dense else None
+        return Moments(normal(spec.shape[0]), normal(spec.shape[0]) ** 2 + 0.1)
 
     def mask(spec):
-        if not spec.has_weights:
-            return None
         W = kept(*spec.weight_shape)
         return Mask(W, kept(spec.nodes)) if spec.is_dense else Mask(W)
 
+    def of_layers(values, layers):
+        return {layer: values(spec) for layer, spec in layers.items()}
+
+    weighted = {layer: spec for layer, spec in enumerate(specs) if spec.has_weights}
+    dense = {layer: spec for layer, spec in weighted.items() if spec.is_dense}
+
     def checkpoint(step):
-        return Checkpoint(step, tuple(map(parameters, specs)), tuple(map(moments, specs)))
+        return Checkpoint(step, of_layers(parameters, weighted), of_layers(moments, dense))
 
     ratios = np.full(sum(spec.prunable for spec in specs), 1 / 3)
     errors = np.full(21, 0.5, np.float32), (0, 10, 20), np.full(3, 0.5, np.float32)
-    return Round(number, specs, ratios, tuple(map(mask, specs)), (checkpoint(5), checkpoint(20)), *errors)
+    return Round(number, specs, ratios, of_layers(mask, weighted), (checkpoint(5), checkpoint(20)), *errors)
 
 
 def random_images(

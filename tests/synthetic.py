@@ -58,19 +58,22 @@ def write_input(folder: Path, *changes: str, name: str = "test.in", method: str 
 
 def made_round(number: int, specs: tuple[LayerSpec, ...] = SPECS) -> Round:
     """A round of 20 steps whose numbers mean nothing; dense layers only. Weights are stored at steps 5 and 20."""
-    parameters = tuple(
-        Parameters(
+    parameters = {
+        layer: Parameters(
             np.full(spec.weight_shape, number, np.float32),
             *(np.zeros(n, np.float32) for n in (spec.nodes, spec.shape[0], spec.shape[0])),
         )
-        for spec in specs
-    )
-    moments = tuple(Moments(*np.zeros((2, spec.shape[0]), np.float32)) for spec in specs)
+        for layer, spec in enumerate(specs)
+    }
+    moments = {layer: Moments(*np.zeros((2, spec.shape[0]), np.float32)) for layer, spec in enumerate(specs)}
     return Round(
         number,
         specs,
         np.full(sum(spec.prunable for spec in specs), 1 - 0.7**number),
-        tuple(Mask(np.ones(spec.weight_shape, np.float32), np.ones(spec.nodes, np.float32)) for spec in specs),
+        {
+            layer: Mask(np.ones(spec.weight_shape, np.float32), np.ones(spec.nodes, np.float32))
+            for layer, spec in enumerate(specs)
+        },
         tuple(Checkpoint(step, parameters, moments) for step in (5, 20)),
         np.full(21, 0.5, np.float32),
         (0, 10, 20),

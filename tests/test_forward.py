@@ -25,20 +25,20 @@ def network_of(arch, seed=0):
         return rng.normal(0.2, 0.5, size).astype(np.float32)
 
     def parameters(spec):
-        if not spec.has_weights:
-            return None
         W = normal(*spec.weight_shape)
         n_in = spec.shape[0]
         return Parameters(W, normal(spec.nodes), 1 + normal(n_in), normal(n_in)) if spec.is_dense else Parameters(W)
 
-    masks = tuple(
-        mask and mask._replace(b=None if mask.b is None else (rng.random(mask.b.shape) < 0.7).astype(np.float32))
-        for mask in initial_masks(specs, 0.3, seed)
-    )
-    moments = tuple(
-        Moments(normal(spec.shape[0]), normal(spec.shape[0]) ** 2 + 0.1) if spec.is_dense else None for spec in specs
-    )
-    return MaskedNetwork(specs, shape, tuple(map(parameters, specs)), masks), moments
+    masks = {
+        layer: mask._replace(b=(rng.random(mask.b.shape) < 0.7).astype(np.float32))
+        for layer, mask in initial_masks(specs, 0.3, seed).items()
+    }
+    moments = {
+        layer: Moments(normal(spec.shape[0]), normal(spec.shape[0]) ** 2 + 0.1)
+        for layer, spec in enumerate(specs)
+        if spec.is_dense
+    }
+    return MaskedNetwork(specs, shape, {layer: parameters(specs[layer]) for layer in masks}, masks), moments
 
 
 def images_of(network, n, seed=1):
@@ -55,10 +55,7 @@ def test_forward_is_the_keras_model_in_validation_mode(arch):
     state = NetworkState(model, network.specs)
     state.set_parameters(network.parameters)
     state.set_masks(network.masks)
-    for layer, values in enumerate(moments):
-        if values is not None:
-            model.get_layer(f"layer_{layer + 1}").running_mean.assign(values.mean)
-            model.get_layer(f"layer_{layer + 1}").running_variance.assign(values.variance)
+    state.set_moments(moments, started=True)
     x = images_of(network, 11)
     keras_logits = model(x, training=False).numpy()
     logits, precise = (forward(network, tf.constant(x, dtype), moments) for dtype in (tf.float32, tf.float64))
@@ -87,7 +84,7 @@ def test_convolution_and_pool_by_hand():
     W = np.zeros((2, 2, 1, 2))
     W[0, 0, 0, 0] = 1  # kernel 0: the upper left pixel
     W[1, 1, 0, 1] = -1  # kernel 1: minus the lower right one, which ReLU makes zero where the pixel is positive
-    network = MaskedNetwork(specs, (1, 3, 3), (Parameters(W), None, None), (Mask(np.ones_like(W)), None, None))
+    network = MaskedNetwork(specs, (1, 3, 3), {0: Parameters(W)}, {0: Mask(np.ones_like(W))})
     x = tf.constant([[1, 2, 3, 4, -5, 6, 7, -8, 9]], tf.float64)
     y = apply_layer(network, 0, x)
     assert y.numpy().tolist() == [[1, 2, 4, 0, 5, 0, 8, 0]]
@@ -105,13 +102,13 @@ def test_every_layer_can_be_observed(arch):
     assert [values.shape[1] for values in (*seen.values(), logits)] == sizes
     for layer, values in seen.items():
         following = seen.get(layer + 1, logits)
-        np.testing.assert_array_equal(apply_layer(network, layer, values, moments[layer]), following)
+        np.testing.assert_array_equal(apply_layer(network, layer, values, moments.get(layer)), following)
 
 
 def test_tapes_see_the_masks_and_moments_of_as_tensors():
     network, moments = network_of("c3,4:p2,1:c2,3,2:f5:x")
     tensors = network.as_tensors(tf.float64)
-    moments = tuple(values and Moments(*(tf.cast(value, tf.float64) for value in values)) for values in moments)
+    moments = {layer: Moments(*(tf.cast(v, tf.float64) for v in values)) for layer, values in moments.items()}
     x = tf.cast(images_of(network, 4), tf.float64)
     watched = [tensors.masks[0].W, tensors.masks[3].W, *moments[3]]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -120,16 +117,16 @@ def test_tapes_see_the_masks_and_moments_of_as_tensors():
     gradients = tape.gradient(total, watched)
     change = 1e-6
     for layer, gradient in ((0, gradients[0]), (3, gradients[1])):
-        masks = list(tensors.masks)
+        masks = dict(tensors.masks)
         masks[layer] = masks[layer]._replace(W=masks[layer].W + change * gradient)
-        moved = tf.reduce_sum(forward(replace(tensors, masks=tuple(masks)), x, moments))
+        moved = tf.reduce_sum(forward(replace(tensors, masks=masks), x, moments))
         assert float(moved - total) / change == pytest.approx(np.sum(gradient.numpy() ** 2), rel=1e-4)
     assert all(gradient.dtype == tf.float64 and np.any(gradient != 0) for gradient in gradients)
 
 
 def test_the_values_are_not_changed():
     network, moments = network_of("f7:f6:x")
-    arrays = [value for values in (*network.parameters, *network.masks, *moments) for value in values]
+    arrays = [value for kind in (network.parameters, network.masks, moments) for v in kind.values() for value in v]
     for value in arrays:
         value.setflags(write=False)
     forward(network.as_tensors(tf.float64), tf.cast(images_of(network, 2), tf.float64), moments)
@@ -149,11 +146,11 @@ def test_blocks_cover_every_image_once(count):
 
 def test_blocks_are_small_where_a_layer_is_large():
     specs = build_specs(parse_arch("c3,64:x"), (True,), (3, 32, 32), 10)  # 64 * 30 * 30 numbers an image
-    network = MaskedNetwork(specs, (3, 32, 32), (None, None), (None, None))
+    network = MaskedNetwork(specs, (3, 32, 32), {}, {})
     first = next(blocks(network, 1000))
     assert first == slice(0, 2**21 // 57600)
     specs = build_specs(parse_arch("f1024:f1024:f1024:x"), (True,), (3, 32, 32), 1000)
-    assert next(blocks(MaskedNetwork(specs, (3, 32, 32), (None,) * 4, (None,) * 4), 10000)) == slice(0, 500)
+    assert next(blocks(MaskedNetwork(specs, (3, 32, 32), {}, {}), 10000)) == slice(0, 500)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
@@ -163,21 +160,23 @@ def test_moments_over_blocks_are_those_of_one_batch(arch, rows, monkeypatch):
     network, _ = network_of(arch)
     x = images_of(network, 50) + np.float32(1000)  # far from zero: the sum of squares alone would lose digits
     values = tf.cast(x, tf.float64)
-    for layer, found in enumerate(moments_over(network, x)):
+    found = moments_over(network, x)
+    assert list(found) == [layer for layer, spec in enumerate(network.specs) if spec.is_dense]
+    for layer in range(len(network.specs)):
         expected = None
-        if network.specs[layer].is_dense:
+        if layer in found:
             expected = Moments(np.mean(values, axis=0), np.var(values, axis=0))
-            np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-10, atol=1e-10)
-            np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9, atol=1e-9)
-        else:
-            assert found is None
+            np.testing.assert_allclose(found[layer].mean, expected.mean, rtol=1e-10, atol=1e-10)
+            np.testing.assert_allclose(found[layer].variance, expected.variance, rtol=1e-9, atol=1e-9)
         values = apply_layer(network, layer, values, expected)
 
 
 def test_moments_over_has_the_type_that_was_asked_for():
     network, _ = network_of("f7:f6:x")
     assert all(
-        value.dtype == tf.float32 for m in moments_over(network, images_of(network, 9), tf.float32) for value in m
+        value.dtype == tf.float32
+        for m in moments_over(network, images_of(network, 9), tf.float32).values()
+        for value in m
     )
 
 

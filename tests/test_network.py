@@ -21,14 +21,11 @@ def network_of(specs, shape=SHAPE):
 
 
 def assert_same(ours, theirs):
-    """Equal arrays, None at the same places."""
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one is None) == (other is None)
-        for a, b in zip(one or (), other or (), strict=True):
-            assert (a is None) == (b is None)
-            if a is not None:
-                np.testing.assert_array_equal(a, b)
+    """The same layers, with equal arrays."""
+    assert list(ours) == list(theirs)
+    for layer in ours:
+        for a, b in zip(ours[layer], theirs[layer], strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 # --- initial values
@@ -38,8 +35,8 @@ def test_initial_weights_depend_on_seed_and_architecture_alone():
     first, again, other = (initial_parameters(specs_of("c3,4:f20:x"), seed) for seed in (1, 1, 2))
     assert_same(first, again)
     assert_same(first, initial_parameters(specs_of("c3,4:f20:x", prune=(False, True)), 1))  # not on what is pruned
-    for one, two in zip(first, other, strict=True):
-        assert np.mean(one.W == two.W) < 0.01
+    for layer in first:
+        assert np.mean(first[layer].W == other[layer].W) < 0.01
     # Layers are independent of each other, and a layer does not depend on those behind it.
     square = initial_parameters(specs_of("f64:f64:f64:x"), 1)
     assert abs(np.corrcoef(square[1].W.ravel(), square[2].W.ravel())[0, 1]) < 0.1
@@ -62,7 +59,7 @@ def test_initial_weights_are_normal_and_not_truncated(arch, layer, fans):
 @pytest.mark.parametrize("deviation", ["layer", 0.07])
 def test_uniform_initial_weights_have_the_same_deviation(deviation):
     layers = initial_parameters(specs_of("f100:x"), 3, deviation, "uniform")
-    for values, fans in zip(layers, (192 + 100, 100 + 5), strict=True):
+    for values, fans in zip(layers.values(), (192 + 100, 100 + 5), strict=True):
         assert values.W.dtype == np.float32
         end = np.sqrt(3) * (np.sqrt(2 / fans) if deviation == "layer" else deviation)
         assert stats.kstest(values.W.ravel(), stats.uniform(-end, 2 * end).cdf).pvalue > 0.01
@@ -81,15 +78,16 @@ def test_one_deviation_for_all_layers():
         assert common[layer].W.dtype == number[layer].W.dtype == np.float32
         np.testing.assert_allclose(common[layer].W, z * np.sqrt(variance), rtol=1e-6)
         np.testing.assert_allclose(number[layer].W, z * 0.07, rtol=1e-6)
-    assert common[1] is None and common[0][1:] == (None, None, None)
-    for values in common[2:]:
+    assert list(common) == [0, 2, 3] and [values.size for values in common[0][1:]] == [0, 0, 0]
+    for values in (common[2], common[3]):
         assert np.all(values.b == 0) and np.all(values.gamma == 1) and np.all(values.beta == 0)
 
 
 def test_other_initial_values():
-    dense, pool, convolution = (initial_parameters(specs_of("c3,4:p2,2:f7:x"), 0)[index] for index in (2, 1, 0))
-    assert pool is None
-    assert convolution.W.shape == (3, 3, 3, 4) and convolution[1:] == (None, None, None)
+    values = initial_parameters(specs_of("c3,4:p2,2:f7:x"), 0)
+    assert list(values) == [0, 2, 3]
+    dense, convolution = values[2], values[0]
+    assert convolution.W.shape == (3, 3, 3, 4) and all(array.size == 0 for array in convolution[1:])
     assert dense.W.shape == (36, 7)
     for values, expected in ((dense.b, np.zeros(7)), (dense.gamma, np.ones(36)), (dense.beta, np.zeros(36))):
         assert values.dtype == np.float32
@@ -101,14 +99,14 @@ def test_other_initial_values():
 
 def test_init_sparsity_masks_weights_of_prunable_layers_only():
     masks = initial_masks(specs_of("c3,40:p2,2:f300:f100:x", (True, True, True, False)), 0.3, seed=1)
-    assert masks[1] is None
+    assert list(masks) == [0, 2, 3, 4]
     for layer in (0, 2):
         W = masks[layer].W
         assert set(np.unique(W)) == {0, 1} and W.dtype == np.float32
         assert abs(np.mean(W == 0) - 0.3) < 4 * np.sqrt(0.21 / W.size)
-    assert masks[0].b is None
-    for mask in masks[2:]:
-        assert np.all(mask.b == 1)  # biases never
+    assert masks[0].b.size == 0
+    for layer in (2, 3, 4):
+        assert np.all(masks[layer].b == 1)  # biases never
     assert np.all(masks[3].W == 1) and np.all(masks[4].W == 1)
 
 
@@ -116,7 +114,7 @@ def test_initial_masks_are_a_function_of_the_seed_and_full_without_sparsity():
     specs = specs_of("f30:x")
     assert_same(initial_masks(specs, 0.5, 7), initial_masks(specs, 0.5, 7))
     assert np.any(initial_masks(specs, 0.5, 7)[0].W != initial_masks(specs, 0.5, 8)[0].W)
-    for mask in initial_masks(specs, 0.0, 7):
+    for mask in initial_masks(specs, 0.0, 7).values():
         assert np.all(mask.W == 1)
 
 
@@ -131,11 +129,12 @@ def test_initial_masks_and_weights_are_independent():
 
 def identity_parameters(specs, state):
     """A 1 x 1 identity convolution; the dense layer behind it passes features through."""
-    values = list(state.parameters())
+    values = state.parameters()
     channels = specs[0].shape[2]
     values[0] = Parameters(np.eye(channels, dtype=np.float32).reshape(1, 1, channels, channels))
     n_in, n_out = specs[-1].shape
-    values[-1] = values[-1]._replace(W=np.eye(n_in, n_out, dtype=np.float32))
+    last = len(specs) - 1
+    values[last] = values[last]._replace(W=np.eye(n_in, n_out, dtype=np.float32))
     return values
 
 
@@ -153,7 +152,7 @@ def test_a_kernel_reads_channel_row_and_column_of_the_flat_input():
     shape = (2, 5, 4)
     specs = specs_of("c2,1:x", shape=shape, classes=12)
     model, state = network_of(specs, shape)
-    values = list(state.parameters())
+    values = state.parameters()
     kernel = np.zeros((2, 2, 2, 1), np.float32)
     kernel[1, 0, 1, 0] = 1  # one row down, same column, second channel
     values[0] = Parameters(kernel)
@@ -168,7 +167,7 @@ def test_max_pool_keeps_the_order():
     shape = (2, 4, 4)
     specs = specs_of("p2,2:x", shape=shape, classes=8)
     model, state = network_of(specs, shape)
-    state.set_parameters([None, state.parameters()[1]._replace(W=np.eye(8, dtype=np.float32))])
+    state.set_parameters({1: state.parameters()[1]._replace(W=np.eye(8, dtype=np.float32))})
     x = np.random.default_rng(0).random((2, 32), np.float32)
     windows = x.reshape(2, 2, 2, 2, 2, 2)  # image, channel, row, row in window, column, column in window
     np.testing.assert_allclose(model(x), windows.max(axis=(3, 5)).reshape(2, 8), rtol=1e-6)
@@ -177,7 +176,7 @@ def test_max_pool_keeps_the_order():
 def test_a_dense_network_takes_the_flat_input_as_it_is():
     specs = specs_of("x", shape=(3, 2, 2), classes=12)
     model, state = network_of(specs, (3, 2, 2))
-    state.set_parameters([state.parameters()[0]._replace(W=np.eye(12, dtype=np.float32))])
+    state.set_parameters({0: state.parameters()[0]._replace(W=np.eye(12, dtype=np.float32))})
     x = np.random.default_rng(0).random((2, 12), np.float32)
     np.testing.assert_allclose(model(x), x, rtol=1e-6)
 
@@ -187,8 +186,8 @@ def test_the_models_shapes_are_those_of_the_specs(arch):
     specs = specs_of(arch)
     model, state = network_of(specs)
     assert model.output_shape == (None, 5)
-    for layer, spec in zip(state.parameters(), specs, strict=True):
-        assert (np.shape(layer.W) if layer else ()) == spec.weight_shape
+    shapes = {layer: values.W.shape for layer, values in state.parameters().items()}
+    assert shapes == {layer: spec.weight_shape for layer, spec in enumerate(specs) if spec.has_weights}
     assert sum(np.prod(variable.shape) for variable in model.trainable_variables) == sum(s.parameters for s in specs)
 
 
@@ -197,15 +196,10 @@ def test_the_models_shapes_are_those_of_the_specs(arch):
 
 def random_values(specs, seed):
     rng = np.random.default_rng(seed)
-    parameters, masks = [], []
-    for layer in initial_parameters(specs, seed):
-        if layer is None:
-            parameters.append(None)
-            masks.append(None)
-            continue
-        draw = [None if v is None else rng.normal(size=v.shape).astype(np.float32) for v in layer]
-        parameters.append(Parameters(*draw))
-        masks.append(Mask(*(None if v is None else (v > 0).astype(np.float32) for v in draw[:2])))
+    parameters, masks = {}, {}
+    for layer, values in initial_parameters(specs, seed).items():
+        parameters[layer] = Parameters(*(rng.normal(size=value.shape).astype(np.float32) for value in values))
+        masks[layer] = Mask(*((value > 0).astype(np.float32) for value in parameters[layer][:2]))
     return parameters, masks
 
 
@@ -216,12 +210,11 @@ def test_parameters_and_masks_round_trip():
     state.set_parameters(parameters)
     state.set_masks(masks)
     assert_same(state.parameters(), parameters)
-    for index, mask in enumerate(masks):
-        if mask is not None:
-            layer = model.get_layer(f"layer_{index + 1}")
-            np.testing.assert_array_equal(layer.mask_W, mask.W)
-            if mask.b is not None:
-                np.testing.assert_array_equal(layer.mask_b, mask.b)
+    for index, mask in masks.items():
+        layer = model.get_layer(f"layer_{index + 1}")
+        np.testing.assert_array_equal(layer.mask_W, mask.W)
+        if mask.b.size:
+            np.testing.assert_array_equal(layer.mask_b, mask.b)
 
 
 def test_what_is_read_is_a_copy():
@@ -229,11 +222,12 @@ def test_what_is_read_is_a_copy():
     model, state = network_of(specs)
     x = np.random.default_rng(0).normal(size=(9, 192))
     parameters, moments = state.parameters(), state.moments()
-    held = [[value.copy() for value in layer] for layer in (*parameters, *moments)]
+    layers = [*parameters.values(), *moments.values()]
+    held = [[value.copy() for value in layer] for layer in layers]
     for variable in model.trainable_variables:
         variable.assign_add(np.ones(variable.shape, np.float32))
     model(x, training=True)
-    for layer, copies in zip((*parameters, *moments), held, strict=True):
+    for layer, copies in zip(layers, held, strict=True):
         for value, copy in zip(layer, copies, strict=True):
             np.testing.assert_array_equal(value, copy)
     assert np.all(state.parameters()[0].W - parameters[0].W > 0.5)
@@ -252,14 +246,14 @@ def test_moments_are_read_and_reset():
     model, state = network_of(specs)
     x = np.random.default_rng(0).normal(2, 3, (50, 192)).astype(np.float32)
     model(x, training=True)
-    convolution, first, _ = state.moments()
-    assert convolution is None
+    assert list(state.moments()) == [1, 2]
+    first = state.moments()[1]
     features = np.maximum(np.asarray(model.get_layer("layer_1")(x.reshape(50, 3, 8, 8).transpose(0, 2, 3, 1))), 0)
     features = features.transpose(0, 3, 1, 2).reshape(50, -1)
     np.testing.assert_allclose(first.mean, features.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(first.variance, features.var(axis=0), rtol=1e-4, atol=1e-4)
     state.reset_moments()
-    for moments in state.moments()[1:]:
+    for moments in state.moments().values():
         assert np.all(moments.mean == 0) and np.all(moments.variance == 1)
 
 

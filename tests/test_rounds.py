@@ -21,7 +21,11 @@ def masks(convolution=(), dense=(), output=()):
         W = np.ones(shape, np.float32)
         W.flat[list(zeros)] = 0
         values.append(W)
-    return Mask(values[0]), None, Mask(values[1], np.zeros(2, np.float32)), Mask(values[2], np.ones(2, np.float32))
+    return {
+        0: Mask(values[0]),
+        2: Mask(values[1], np.zeros(2, np.float32)),
+        3: Mask(values[2], np.ones(2, np.float32)),
+    }
 
 
 def test_layer_counts_by_hand():

@@ -26,16 +26,16 @@ def dense_network(*weights, prune=None, masks=None, biases=None):
     prune = (True,) * len(weights) if prune is None else prune
     arch = ":".join(f"f{W.shape[1]}" for W in weights[:-1])
     specs = build_specs(parse_arch(f"{arch}:x" if arch else "x"), prune, (1, 1, len(weights[0])), weights[-1].shape[1])
-    parameters = tuple(
-        Parameters(W, float32(b), np.ones(len(W), np.float32), np.zeros(len(W), np.float32))
-        for W, b in zip(weights, biases or [np.zeros(W.shape[1]) for W in weights], strict=True)
-    )
+    biases = biases or [np.zeros(W.shape[1]) for W in weights]
     kept = masks or [np.ones_like(W) for W in weights]
     return MaskedNetwork(
         specs,
         (1, 1, len(weights[0])),
-        parameters,
-        tuple(Mask(float32(mask), np.ones(W.shape[1], np.float32)) for W, mask in zip(weights, kept, strict=True)),
+        {
+            layer: Parameters(W, float32(biases[layer]), np.ones(len(W), np.float32), np.zeros(len(W), np.float32))
+            for layer, W in enumerate(weights)
+        },
+        {layer: Mask(float32(kept[layer]), np.ones(W.shape[1], np.float32)) for layer, W in enumerate(weights)},
     )
 
 
@@ -48,13 +48,12 @@ def random_network(arch, prune, shape, classes=5, seed=0):
         def normal(size, mean=0.0):
             return rng.normal(mean, 0.4, size).astype(np.float32)
 
-        if not spec.has_weights:
-            return None
         W = normal(spec.weight_shape)
         n_in = spec.shape[0]
         return Parameters(W, normal(spec.nodes), normal(n_in, 1.0), normal(n_in)) if spec.is_dense else Parameters(W)
 
-    return MaskedNetwork(specs, shape, tuple(map(parameters, specs)), initial_masks(specs, 0.3, seed))
+    masks = initial_masks(specs, 0.3, seed)
+    return MaskedNetwork(specs, shape, {layer: parameters(specs[layer]) for layer in masks}, masks)
 
 
 def images_of(network, n, classes=5, seed=1):
@@ -65,12 +64,10 @@ def images_of(network, n, classes=5, seed=1):
 
 def assert_scores(found, *expected, tolerance=1e-12):
     """Scores of W of each layer; None for a layer without."""
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
-        assert (ours is None) == (theirs is None)
-        if ours is not None:
-            assert ours.b is None and isinstance(ours.W, np.ndarray) and ours.W.dtype == np.float64
-            np.testing.assert_allclose(ours.W, theirs, rtol=0, atol=tolerance)
+    assert list(found) == [layer for layer, values in enumerate(expected) if values is not None]
+    for layer, ours in found.items():
+        assert ours.b.size == 0 and isinstance(ours.W, np.ndarray) and ours.W.dtype == np.float64
+        np.testing.assert_allclose(ours.W, expected[layer], rtol=0, atol=tolerance)
 
 
 NETWORKS = [
@@ -88,19 +85,19 @@ NETWORKS = [
 
 def test_magnitude_by_hand():
     network = dense_network([[-3, 2], [0, 1]], masks=[[[1, 0], [1, 1]]], biases=[[-5, 4]])
-    network = replace(network, masks=(network.masks[0]._replace(b=float32([1, 0])),))
-    (found,) = scores.magnitude(network)
+    network = replace(network, masks={0: network.masks[0]._replace(b=float32([1, 0]))})
+    found = scores.magnitude(network)[0]
     assert found.W.tolist() == [[3, 0], [0, 1]] and found.b.tolist() == [5, 0]
     assert found.W.dtype == found.b.dtype == np.float32  # the reference's arithmetic
-    (found,) = scores.magnitude(network, biases=False)
-    assert found.W.tolist() == [[3, 0], [0, 1]] and found.b is None
+    found = scores.magnitude(network, biases=False)[0]
+    assert found.W.tolist() == [[3, 0], [0, 1]] and found.b.size == 0
 
 
 def test_magnitude_of_kernels_and_of_layers_that_are_not_prunable():
     network = random_network("c3,4:p2,1:c2,3,2:f5:x", "TFTTF", (2, 8, 7))
     found = scores.magnitude(network)
-    assert [values is None for values in found] == [False, True, False, False, True]
-    assert found[0].b is None and found[2].b is None and found[3].b.shape == (5,)
+    assert list(found) == [0, 2, 3]
+    assert found[0].b.size == 0 and found[2].b.size == 0 and found[3].b.shape == (5,)
     np.testing.assert_array_equal(found[2].W, np.abs(network.parameters[2].W) * network.masks[2].W)
 
 
@@ -110,9 +107,9 @@ def test_uniform_scores_are_a_function_of_seed_number_and_layer():
         scores.uniform(network, 1, 1),
         scores.uniform(random_network("f20:f20:f20:x", "TTTF", (3, 4, 4), seed=9), 1, 1),
     )
-    assert_scores(first, *(None if values is None else values.W for values in again))
-    assert first[3] is None and first[0].W.shape == (48, 20)
-    pooled = np.concatenate([values.W.ravel() for values in first[:3]])
+    assert_scores(first, *(values.W for values in again.values()))
+    assert list(first) == [0, 1, 2] and first[0].W.shape == (48, 20)
+    pooled = np.concatenate([values.W.ravel() for values in first.values()])
     assert pooled.min() >= 0 and pooled.max() < 1 and len(np.unique(pooled)) == pooled.size
     assert abs(pooled.mean() - 0.5) < 4 / np.sqrt(12 * pooled.size)
     others = [first[2], scores.uniform(network, 1, 2)[1], scores.uniform(network, 2, 1)[1]]
@@ -177,12 +174,9 @@ def whole_batch_loss(network, x, labels, moments, temperature=1.0):
 
 def normalised(network, values):
     """values / sum of |values|, of prunable layers without masked weights."""
-    chosen = [
-        value * (mask.W != 0) if spec.prunable else None
-        for spec, mask, value in zip(network.specs, network.masks, values, strict=True)
-    ]
-    total = sum(np.sum(np.abs(value)) for value in chosen if value is not None)
-    return [None if value is None else value / total for value in chosen]
+    chosen = {layer: values[layer] * (network.masks[layer].W != 0) for layer in network.prunable}
+    total = sum(np.sum(np.abs(value)) for value in chosen.values())
+    return [chosen[layer] / total if layer in chosen else None for layer in range(len(network.specs))]
 
 
 @pytest.mark.parametrize("moments", ["batch", "initial", None])
@@ -193,18 +187,15 @@ def test_snip_in_blocks_is_one_tape_over_all_images(arch, prune, shape, moments,
     network = random_network(arch, prune, shape)
     x, labels = images_of(network, 60)
     tensors = network.as_tensors(tf.float64)
-    watched = [mask.W for mask in tensors.masks if mask is not None]
+    watched = {layer: mask.W for layer, mask in tensors.masks.items()}
     with tf.GradientTape() as tape:
         tape.watch(watched)
         L = whole_batch_loss(tensors, x, labels, moments)
-    gradients = iter(tape.gradient(L, watched))
-    expected = [None if mask is None else np.abs(next(gradients).numpy()) for mask in network.masks]
+    expected = {layer: np.abs(gradient) for layer, gradient in tape.gradient(L, watched).items()}
     found = scores.snip(network, x, labels, moments)
     assert_scores(found, *normalised(network, expected), tolerance=1e-13)
-    assert sum(np.sum(values.W) for values in found if values is not None) == pytest.approx(1)
-    assert all(
-        np.all((values.W != 0) <= (mask.W != 0)) for values, mask in zip(found, network.masks, strict=True) if values
-    )
+    assert sum(np.sum(values.W) for values in found.values()) == pytest.approx(1)
+    assert all(np.all((values.W != 0) <= (network.masks[layer].W != 0)) for layer, values in found.items())
 
 
 def test_the_gradient_through_the_moments_matters():
@@ -236,14 +227,14 @@ def test_snip_never_holds_more_than_a_block(monkeypatch):
 
 def test_constant_features_and_silent_nodes_have_finite_scores():
     network = random_network("f7:f6:x", "TTF", (3, 4, 4))
-    for values in network.parameters:
+    for values in network.parameters.values():
         values.beta[:] = 0  # it would act for a constant input
     network.parameters[0].b[2] = -100.0
     network.masks[0].b[2] = 1
     x, labels = images_of(network, 40)
     x[:, 5] = 0.1
     found = scores.snip(network, x, labels)
-    assert all(np.all(np.isfinite(values.W)) for values in found[:2])
+    assert all(np.all(np.isfinite(values.W)) for values in found.values())
     assert np.all(found[0].W[:, 2] == 0) and np.all(found[0].W[5] < 1e-9) and np.all(found[1].W[2] == 0)
 
 
@@ -261,9 +252,9 @@ def test_synflow_by_hand():
     """Paths |W0| |W1|: 1 * 3, 1 * 1, 2 * 3, 2 * 1, together R = 12. A weight's score is the sum over its paths."""
     network = dense_network([[1], [-2]], [[3, -1]], biases=[[7], [-5, 5]])
     values = network.parameters[0]._replace(gamma=float32([9, 9]), beta=float32([4, 4]))
-    network = replace(network, parameters=(values, network.parameters[1]))
+    network = replace(network, parameters={**network.parameters, 0: values})
     assert_scores(scores.synflow(network), [[4], [8]], [[9, 3]])
-    masked = replace(network, masks=(network.masks[0]._replace(W=float32([[1], [0]])), network.masks[1]))
+    masked = replace(network, masks={**network.masks, 0: network.masks[0]._replace(W=float32([[1], [0]]))})
     assert_scores(scores.synflow(masked), [[4], [0]], [[3, 1]])
     not_prunable = dense_network([[1], [-2]], [[3, -1]], prune=(False, True))
     assert_scores(scores.synflow(not_prunable), None, [[9, 3]])  # it conducts all the same
@@ -275,7 +266,7 @@ def test_synflow_by_hand():
 def test_synflow_is_conserved_from_layer_to_layer(arch, prune, shape):
     """Every path goes through one weight of each layer: the scores of each layer sum to R (Tanaka et al., Theorem 1;
     with strides some pixels reach more kernels than others, and the sum is still R)."""
-    sums = [np.sum(values.W) for values in scores.synflow(random_network(arch, prune, shape))]
+    sums = [np.sum(values.W) for values in scores.synflow(random_network(arch, prune, shape)).values()]
     np.testing.assert_allclose(sums, sums[0], rtol=1e-12)
 
 
@@ -293,29 +284,29 @@ def test_iterated_synflow_by_hand():
     scores 3, 6 | 9, so the first goes too. To 3/4, at once: 3, 4 and 8 go, and no path is left."""
     network = dense_network([[1], [-2]], [[3, -1]])
     masks = scores.iterated_synflow(network, 0.5, 2)
-    assert [mask.W.tolist() for mask in masks] == [[[0], [1]], [[1, 0]]]
+    assert [mask.W.tolist() for mask in masks.values()] == [[[0], [1]], [[1, 0]]]
     masks = scores.iterated_synflow(network, 0.75, 1)
-    assert [mask.W.tolist() for mask in masks] == [[[0], [0]], [[1, 0]]]
+    assert [mask.W.tolist() for mask in masks.values()] == [[[0], [0]], [[1, 0]]]
 
 
 @pytest.mark.parametrize("scope", [globally, layerwise])
 def test_iterated_synflow_counts_exactly_and_keeps_paths_open(scope):
     network = random_network("f30:f30:x", "TTT", (3, 4, 4))
     masks = scores.iterated_synflow(network, 0.95, 50, scope)
-    sizes = [mask.W.size for mask in masks]
+    sizes = [mask.W.size for mask in masks.values()]
     if scope is globally:
-        assert sum(np.sum(mask.W == 0) for mask in masks) == int(0.95 * sum(sizes))
+        assert sum(np.sum(mask.W == 0) for mask in masks.values()) == int(0.95 * sum(sizes))
     else:
-        assert [np.sum(mask.W == 0) for mask in masks] == [int(0.95 * size) for size in sizes]
-    assert np.all(np.linalg.multi_dot([mask.W for mask in masks]).sum() > 0)
-    for mask, old in zip(masks, network.masks, strict=True):
+        assert [np.sum(mask.W == 0) for mask in masks.values()] == [int(0.95 * size) for size in sizes]
+    assert np.all(np.linalg.multi_dot([mask.W for mask in masks.values()]).sum() > 0)
+    for mask, old in zip(masks.values(), network.masks.values(), strict=True):
         assert np.all(mask.W <= old.W) and mask.W.dtype == np.float32
         np.testing.assert_array_equal(mask.b, old.b)
 
 
 def test_a_flow_that_overflows_is_refused():
     network = dense_network([[1], [1]], [[1, 1]])
-    huge = tuple(values._replace(W=np.full(values.W.shape, 1e200)) for values in network.parameters)
+    huge = {n: values._replace(W=np.full(values.W.shape, 1e200)) for n, values in network.parameters.items()}
     with pytest.raises(ScoresNotFinite):
         scores.iterated_synflow(replace(network, parameters=huge), 0.5, 1)
 
@@ -338,23 +329,22 @@ def test_grasp_by_hand():
 def gradient_flow(network, x, labels, batch_size, moments, temperature=200.0):
     """Gradient of L with respect to all weights, by layer; L is the mean over batches."""
     network = network.as_tensors(tf.float64)
-    weights = [values.W for values in network.parameters if values is not None]
+    weights = {layer: values.W for layer, values in network.parameters.items()}
     with tf.GradientTape() as tape:
         tape.watch(weights)
         L = 0.0
         for start in range(0, len(x), batch_size):
             rows = slice(start, start + batch_size)
             L += len(x[rows]) / len(x) * whole_batch_loss(network, x[rows], labels[rows], moments, temperature)
-    gradients = iter(tape.gradient(L, weights))
-    return [None if values is None else next(gradients).numpy() for values in network.parameters]
+    return {layer: gradient.numpy() for layer, gradient in tape.gradient(L, weights).items()}
 
 
 def moved(network, directions, step):
-    values = [
-        None if old is None else old._replace(W=old.W.astype(np.float64) + step * direction)
-        for old, direction in zip(network.parameters, directions, strict=True)
-    ]
-    return replace(network, parameters=tuple(values))
+    values = {
+        layer: old._replace(W=old.W.astype(np.float64) + step * directions[layer])
+        for layer, old in network.parameters.items()
+    }
+    return replace(network, parameters=values)
 
 
 @pytest.mark.parametrize("moments", ["batch", "initial", None])
@@ -364,14 +354,13 @@ def test_grasp_is_the_change_of_the_gradient_along_itself(arch, prune, shape, mo
     network = random_network(arch, prune, shape)
     x, labels = images_of(network, 50)
     g = gradient_flow(network, x, labels, 20, moments)
-    step = 1e-4 / max(np.max(np.abs(values)) for values in g if values is not None)
+    step = 1e-4 / max(np.max(np.abs(values)) for values in g.values())
     above, below = (gradient_flow(moved(network, g, s), x, labels, 20, moments) for s in (step, -step))
-    products = [
-        None if values is None else values.W * (up - down) / (2 * step)
-        for values, up, down in zip(network.parameters, above, below, strict=True)
-    ]
+    products = {
+        layer: values.W * (above[layer] - below[layer]) / (2 * step) for layer, values in network.parameters.items()
+    }
     found = scores.grasp(network, x, labels, 20, moments=moments)
-    largest = max(np.max(np.abs(values.W)) for values in found if values is not None)
+    largest = max(np.max(np.abs(values.W)) for values in found.values())
     assert_scores(found, *normalised(network, products), tolerance=1e-5 * largest)
 
 
@@ -381,14 +370,14 @@ def test_grasp_prunes_what_raises_the_gradient_norm_most():
     x, labels = images_of(network, 30)
 
     def squared_norm(network):
-        return sum(np.sum(values**2) for values in gradient_flow(network, x, labels, 30, None))
+        return sum(np.sum(values**2) for values in gradient_flow(network, x, labels, 30, None).values())
 
     before, changes, found = squared_norm(network), [], scores.grasp(network, x, labels, 30, moments=None)
     for layer, index in [(0, index) for index in np.ndindex(6, 4)] + [(1, index) for index in np.ndindex(4, 5)]:
-        directions = [np.zeros_like(values.W) for values in network.parameters]
+        directions = {n: np.zeros_like(values.W) for n, values in network.parameters.items()}
         directions[layer][index] = network.parameters[layer].W[index] * network.masks[layer].W[index]
         changes.append(squared_norm(moved(network, directions, -1e-5)) - before)
-    pooled = np.concatenate([values.W.ravel() for values in found])
+    pooled = np.concatenate([values.W.ravel() for values in found.values()])
     np.testing.assert_allclose(pooled, -np.array(changes) / np.sum(np.abs(changes)), rtol=0, atol=1e-4 * np.max(pooled))
     assert np.argmin(pooled) == np.argmax(changes)
 
@@ -399,7 +388,7 @@ def test_batches_of_grasp_are_one_without_normalisation():
     first = scores.grasp(network, x, labels, 30, moments=None)
     # H g of a batch is that of its own H, so that only the sum over batches is the same.
     again = scores.grasp(network, x, labels, 10, moments=None)
-    assert_scores(again, *(None if values is None else values.W for values in first), tolerance=1e-13)
+    assert_scores(again, *(values.W for values in first.values()), tolerance=1e-13)
 
 
 # --- all of them
@@ -432,18 +421,18 @@ ALL = {
 def test_scoring_changes_nothing_and_gives_one_entry_a_layer(name, arch, prune, shape):
     network = random_network(arch, prune, shape)
     x, labels = images_of(network, 25)
-    arrays = [v for values in (*network.parameters, *network.masks) if values for v in values if v is not None]
+    arrays = [v for kind in (network.parameters, network.masks) for values in kind.values() for v in values]
     copies = [value.copy() for value in (*arrays, x, labels)]
     for value in (*arrays, x, labels):
         value.setflags(write=False)
     found, again = ALL[name](network, x, labels), ALL[name](network, x, labels)
     for value, copy in zip((*arrays, x, labels), copies, strict=True):
         np.testing.assert_array_equal(value, copy)
-    assert [values is not None for values in found] == [spec.prunable for spec in network.specs]
-    for values, other, mask in zip(found, again, network.masks, strict=True):
-        if values is not None:
-            assert values.W.shape == mask.W.shape
-            np.testing.assert_array_equal(values.W, other.W)
-            assert name == "uniform" or np.all(values.W[mask.W == 0] == 0)
+    assert list(found) == network.prunable
+    for layer, values in found.items():
+        mask = network.masks[layer]
+        assert values.W.shape == mask.W.shape
+        np.testing.assert_array_equal(values.W, again[layer].W)
+        assert name == "uniform" or np.all(values.W[mask.W == 0] == 0)
     masks = globally(found, network.masks, 0.6)
     assert density(masks, network.specs) == pytest.approx(0.4, abs=0.02)

@@ -132,10 +132,10 @@ def files_of(directory):
 
 
 def assert_same(ours, theirs):
-    """Equal arrays in every layer, None at the same places."""
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one is None) == (other is None)
-        for a, b in zip(one or (), other or (), strict=True):
+    """The same layers, with equal arrays."""
+    assert list(ours) == list(theirs)
+    for layer in ours:
+        for a, b in zip(ours[layer], theirs[layer], strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -146,19 +146,15 @@ def expected_masks(checkpoint, masks, ratio, prunable):
         ratio: the sparsity to reach, of all prunable layers.
         prunable: one flag a layer; the others keep their masks.
     """
-    result = []
-    for parameters, mask, prune in zip(checkpoint.parameters, masks, prunable, strict=True):
-        if not prune:
-            result.append(mask)
+    result = {}
+    for layer, mask in masks.items():
+        parameters = checkpoint.parameters[layer]
+        if not prunable[layer]:
+            result[layer] = mask
             continue
         pool = np.sort(np.append((np.abs(parameters.W) * mask.W).ravel(), np.abs(parameters.b) * mask.b))
         threshold = pool[int(ratio * pool.size)]
-        result.append(
-            Mask(
-                *(
-                    np.where((np.abs(p) >= threshold) & (m == 1), 1, 0)
-                    for p, m in zip(parameters[:2], mask, strict=True)
-                )
-            )
+        result[layer] = Mask(
+            *(np.where((np.abs(p) >= threshold) & (m == 1), 1, 0) for p, m in zip(parameters[:2], mask, strict=True))
         )
     return result

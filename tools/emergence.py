@@ -35,12 +35,12 @@ def draw(images: Sequence[Round], clone: Sequence[Round]) -> matplotlib.figure.F
         figure.text(
             LEFT / 2 / width, middle / height, name, color=colour, weight="bold", ha="center", va="center", rotation=90
         )
-        nodes = most_connected(input_connections(rounds[-1].mask_of(0).W))[:count]
+        nodes = most_connected(input_connections(rounds[-1].masks[0].W))[:count]
         for row, node in enumerate(nodes):
             for column, result in enumerate(rounds):
                 left, bottom = LEFT + column * TILE, top - (row + 1) * TILE
                 ax = figure.add_axes((left / width, bottom / height, (TILE - MARGIN) / width, (TILE - MARGIN) / height))
-                ax.imshow(mask_plate(result.mask_of(0).W[:, [node]], count=1), interpolation="nearest")
+                ax.imshow(mask_plate(result.masks[0].W[:, [node]], count=1), interpolation="nearest")
                 ax.set(xticks=[], yticks=[])
                 for spine in ax.spines.values():
                     spine.set_color("#BBBBBB")

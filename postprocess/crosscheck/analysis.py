@@ -94,7 +94,7 @@ def _effective_mask(recording: Recording, run: ImpRecording, number: int, layer:
         raise recording.refusal(
             f"round {number}, layer {layer}; {run.name} has {len(run.rounds)} rounds and layers 1 to {len(run.layers)}"
         )
-    return layer_masks([mask.W for mask in run.masks(number)[:layer]], "effective")[-1]
+    return layer_masks([run.masks(number)[before].W for before in range(layer)], "effective")[-1]
 
 
 # --- one comparison each
@@ -108,11 +108,11 @@ def _compare_mask(mask: np.ndarray, what: str, theirs: np.ndarray) -> str:
 
 
 def _compare_pixels(result: Round, images: ImageSet, theirs: np.ndarray) -> str:
-    return _equal(pixel_map(result.mask_of(0).W).astype(theirs.dtype), theirs)
+    return _equal(pixel_map(result.masks[0].W).astype(theirs.dtype), theirs)
 
 
 def _compare_order(result: Round, images: ImageSet, theirs: np.ndarray) -> str:
-    connections = input_connections(result.mask_of(0).W)
+    connections = input_connections(result.masks[0].W)
     ours = most_connected(connections)[: len(theirs)]
     if len(set(theirs.tolist())) < len(theirs) or not np.isin(theirs, np.arange(len(connections))).all():
         return "not different nodes of layer 1"
@@ -145,7 +145,7 @@ def _compare_removal(order: str, result: Round, images: ImageSet, theirs: np.nda
 
 def _removal_differences(order: str, result: Round, images: ImageSet, sizes: range, theirs: np.ndarray) -> str:
     """Which nodes go first among equally connected ones depends on the notebook's numpy: any choice may meet it."""
-    connections = input_connections(result.mask_of(0).W)
+    connections = input_connections(result.masks[0].W)
     ranked = removal_order(connections, order)
     different = []
     for size, accuracy in zip(sizes, theirs, strict=True):

@@ -10,7 +10,7 @@ place. One twin must meet it. What is wrong with a program does not go away by s
 """
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -25,11 +25,11 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import SiftingError
 from sifting.inputs import Experiment, read_experiment
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round, present
+from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
 
-Start = tuple[Parameters | None, ...]  # the values that a round starts from
+Start = dict[int, Parameters]  # the values that a round starts from
 
 TRAINING_IMAGES = 1200  # x[:1200] are for training, x[1200:1200 + val_size] for validation
 FLOAT32_ROUNDING = 2.0**-24
@@ -79,33 +79,33 @@ class ImpRecording(Recording):
     def rounds(self) -> range:
         return range(len(self.arrays["batches"]))
 
-    def parameters(self, prefix: str) -> tuple[Parameters, ...]:
+    def parameters(self, prefix: str) -> dict[int, Parameters]:
         """Of all layers, such as prefix "r0_init"."""
-        return tuple(
-            Parameters(
+        return {
+            layer: Parameters(
                 self.array(f"{prefix}_l{layer}_W", (n_in, n_out)),
                 self.array(f"{prefix}_l{layer}_b", (n_out,)),
                 self.array(f"{prefix}_l{layer}_gamma", (n_in,)),
                 self.array(f"{prefix}_l{layer}_beta", (n_in,)),
             )
             for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
-        )
+        }
 
-    def moments(self, prefix: str) -> tuple[Moments, ...]:
+    def moments(self, prefix: str) -> dict[int, Moments]:
         """Of all layers, such as prefix "r0_t1"."""
-        return tuple(
-            Moments(*self.array(f"{prefix}_ema{layer}", (2, n_in)))
+        return {
+            layer: Moments(*self.array(f"{prefix}_ema{layer}", (2, n_in)))
             for layer, (_, (n_in, _), _) in enumerate(self.meta["arch"])
-        )
+        }
 
-    def masks(self, number: int) -> tuple[Mask, ...]:
-        return tuple(
-            Mask(
+    def masks(self, number: int) -> dict[int, Mask]:
+        return {
+            layer: Mask(
                 self.array(f"r{number}_mask_l{layer}_W", (n_in, n_out)).astype(np.float32),
                 self.array(f"r{number}_mask_l{layer}_b", (n_out,)).astype(np.float32),
             )
             for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
-        )
+        }
 
     def round(self, number: int) -> Round:
         """A recorded round, with its stored checkpoints."""
@@ -203,9 +203,9 @@ def replay(
             if not twin:
                 return values
             rng = np.random.default_rng(twin)
-            return tuple(layer._replace(W=_nudged(layer.W, rng)) for layer in values)
+            return {layer: value._replace(W=_nudged(value.W, rng)) for layer, value in values.items()}
 
-        def initial_masks(self) -> tuple[Mask | None, ...]:
+        def initial_masks(self) -> dict[int, Mask]:
             return recording.masks(0)
 
         def batch_key(self, number: int) -> int:
@@ -214,7 +214,7 @@ def replay(
         def train(
             self,
             number: int,
-            masks: tuple[Mask | None, ...],
+            masks: dict[int, Mask],
             ratios: np.ndarray,
             start: Start,
             frozen: Collection[int] = (),
@@ -307,17 +307,17 @@ def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, 
     number = ours.number
     steps = recording.arrays[f"r{number}_checkpoints"]
     differences: dict[tuple[int | str, int, str], float] = {
-        ("start", layer, name): relative_difference(present(value), present(theirs))
-        for layer, (values, recorded) in enumerate(zip(start, recording.parameters(f"r{number}_init"), strict=True))
-        for name, value, theirs in zip(Parameters._fields, present(values), recorded, strict=True)
+        ("start", layer, name): relative_difference(value, theirs)
+        for layer, recorded in recording.parameters(f"r{number}_init").items()
+        for name, value, theirs in zip(Parameters._fields, start[layer], recorded, strict=True)
     }
     for index, checkpoint in enumerate(ours.checkpoints[: len(steps)]):
         for layer, name, value, theirs in _tensors(recording, checkpoint, f"r{number}_t{index}"):
             differences[index, layer, name] = relative_difference(value, theirs)
     pairs = [
-        (present(own), present(theirs))
-        for mine, other in zip(map(present, ours.masks), recording.masks(number), strict=True)
-        for own, theirs in zip(mine, other, strict=True)
+        (own, theirs)
+        for layer, other in recording.masks(number).items()
+        for own, theirs in zip(ours.masks[layer], other, strict=True)
     ]
     training, validation = (recording.arrays[f"r{number}_{kind}_error"] for kind in ("train", "val"))
     same_steps = list(steps) == [checkpoint.step for checkpoint in ours.checkpoints]
@@ -339,14 +339,14 @@ def _tensors(
     recording: ImpRecording, checkpoint: Checkpoint, prefix: str
 ) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
     """(layer, name, ours, theirs) of every parameter and moment of one checkpoint."""
-    kinds: list[tuple[Sequence[Parameters | Moments | None], Sequence[Parameters | Moments]]] = [
+    kinds: list[tuple[Mapping[int, Parameters | Moments], Mapping[int, Parameters | Moments]]] = [
         (checkpoint.parameters, recording.parameters(prefix)),
         (checkpoint.moments, recording.moments(prefix)),
     ]
     for ours, recorded in kinds:
-        for layer, (mine, others) in enumerate(zip(ours, recorded, strict=True)):
+        for layer, others in recorded.items():
             for name, theirs in others._asdict().items():
-                yield layer, name, getattr(mine, name), theirs
+                yield layer, name, getattr(ours[layer], name), theirs
 
 
 def _images(ours: np.ndarray, theirs: np.ndarray, count: int) -> float:

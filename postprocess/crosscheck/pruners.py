@@ -14,7 +14,7 @@ import numpy as np
 from postprocess.crosscheck.recording import Recording, relative_difference, verdict
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Mask, Parameters, present
+from sifting.rounds import Mask, Parameters
 
 TOLERANCE = 1e-9
 _SCORE = re.compile(r"(?P<method>snip|synflow)_score[0-9]+")
@@ -127,10 +127,14 @@ def replay(recording: Recording, recorded: Results) -> Results:
         specs=tuple(LayerSpec(DENSE, W.shape, True) for W in weights[:-1])
         + (LayerSpec(OUTPUT, weights[-1].shape, True),),
         image_shape=(1, 1, len(weights[0])),
-        parameters=tuple(
-            Parameters(W, np.zeros(W.shape[1]), np.ones(W.shape[0]), np.zeros(W.shape[0])) for W in weights
-        ),
-        masks=tuple(Mask(np.ones(W.shape, np.float32), np.ones(W.shape[1], np.float32)) for W in weights),
+        parameters={
+            layer: Parameters(W, np.zeros(W.shape[1]), np.ones(W.shape[0]), np.zeros(W.shape[0]))
+            for layer, W in enumerate(weights)
+        },
+        masks={
+            layer: Mask(np.ones(W.shape, np.float32), np.ones(W.shape[1], np.float32))
+            for layer, W in enumerate(weights)
+        },
     )
     scores = {}
     if "snip" in recorded.scores:
@@ -143,10 +147,10 @@ def replay(recording: Recording, recorded: Results) -> Results:
         if setting.method == "snip":
             masks[setting] = globally(scores["snip"], network.masks, sparsity)
         else:
-            masks[setting] = iterated_synflow(network, sparsity, present(setting.iterations))
+            masks[setting] = iterated_synflow(network, sparsity, setting.iterations or 0)
     return Results(
-        {method: [present(layer).W for layer in found] for method, found in scores.items()},
-        {setting: [present(layer).W for layer in found] for setting, found in masks.items()},
+        {method: [layer.W for layer in found.values()] for method, found in scores.items()},
+        {setting: [layer.W for layer in found.values()] for setting, found in masks.items()},
     )
 
 

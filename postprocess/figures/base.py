@@ -400,7 +400,7 @@ def read_rounds(runs: Sequence[RunDirectory], number: int) -> list[Round]:
 
 def pooled_mask(rounds: Sequence[Round], layer: int = 0) -> np.ndarray:
     """The nodes of all runs side by side, uint8 [inputs, runs * nodes], 1 where connected; layer from 0."""
-    return np.concatenate([(result.mask_of(layer).W != 0).astype(np.uint8) for result in rounds], axis=1)
+    return np.concatenate([(result.masks[layer].W != 0).astype(np.uint8) for result in rounds], axis=1)
 
 
 def mask_images(mask: np.ndarray) -> np.ndarray:
@@ -417,7 +417,7 @@ def dense_masks(result: Round) -> list[np.ndarray]:
     """W masks of all hidden layers, in order. Raises RunDirectoryError: one of them is not dense."""
     if not all(spec.is_dense for spec in result.specs):
         raise RunDirectoryError(f"round {result.number}: has a convolution; accepted: networks of dense layers")
-    return [result.mask_of(layer).W for layer in range(len(result.specs) - 1)]
+    return [result.masks[layer].W for layer in range(len(result.specs) - 1)]
 
 
 # --- the numbers beside the picture

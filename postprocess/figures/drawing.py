@@ -197,7 +197,7 @@ def column(
         found["C_in"] = connections_panel(connections, incoming, len(mask), incoming.sum() / mask.size, colour)
         connections.set_xlabel("$C_{in}$", fontsize=SMALL, labelpad=1)
     if masks is not None:
-        found["masks"] = most_connected_plate(masks, rounds[0].mask_of(0).W, count, columns)
+        found["masks"] = most_connected_plate(masks, rounds[0].masks[0].W, count, columns)
     return found
 
 

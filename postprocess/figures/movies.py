@@ -63,7 +63,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]
     curve = base.read_curve([run])
     base.first_layer_size(curve.specs, run)
     place = base.shown_round(curve, options, DENSITY)
-    nodes = select_nodes(input_connections(run.read_round(place.number).mask_of(0).W), count=NODES)
+    nodes = select_nodes(input_connections(run.read_round(place.number).masks[0].W), count=NODES)
     if not len(nodes):
         raise RunDirectoryError(
             f"{run}: no node keeps 2 connections in round {place.number}; accepted: another --round"
@@ -73,7 +73,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]
     for number, u, accuracy in zip(curve.rounds, curve.u, curve.mean, strict=True):
         options.report(f"round {number}, {len(frames) + 1} of {len(curve.rounds)}")
         result = run.read_round(number)
-        connections = input_connections(result.mask_of(0).W[:, nodes])
+        connections = input_connections(result.masks[0].W[:, nodes])
         frames.append(Frame(number, float(u), float(accuracy), *node_plates(result, nodes), connections))
     shown = [{"round": one.number, "u": one.u, "accuracy": one.accuracy, "C_in": one.C_in} for one in frames]
     return movie(frames, curve, (f"masks, the most connected of round {place.number} first", "the same, weighted")), {
@@ -86,8 +86,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]
 
 def node_plates(result: Round, nodes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Masks and masked weights of nodes of layer 1, in their order: two plates, uint8 [height, width, 3]."""
-    mask = result.mask_of(0).W[:, nodes]
-    weights = effective_weights([result.checkpoints[-1].parameters_of(0).W[:, nodes]], [mask])
+    mask = result.masks[0].W[:, nodes]
+    weights = effective_weights([result.checkpoints[-1].parameters[0].W[:, nodes]], [mask])
     masks, weighted = (
         image_plate(images, background=BACKGROUND) for images in (base.mask_images(mask), weighted_images(weights))
     )

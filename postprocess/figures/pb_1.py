@@ -58,7 +58,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
 
     place = base.shown_round(curve, options)
     result = group[0].read_round(place.number)
-    connections = input_connections(result.mask_of(0).W)
+    connections = input_connections(result.masks[0].W)
     sizes = np.unique(np.linspace(0, len(connections), SIZES).astype(int))
     images = base.load_images(group[0], options)
     found: base.Numbers = {"normalise": NORMALISE, "sizes": sizes} | place.numbers()

@@ -34,7 +34,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         curve = base.read_curve(runs[role][:1])
         base.first_layer_size(curve.specs, runs[role][0])
         place = base.shown_round(curve, options, DENSITY)
-        mask = runs[role][0].read_round(place.number).mask_of(0).W
+        mask = runs[role][0].read_round(place.number).masks[0].W
         found[role] = place.numbers() | drawing.most_connected_plate(ax, mask, MASKS, COLUMNS)
         ax.set_title(f"{label}, {place.label}", fontsize=drawing.SMALL)
     return figure, found

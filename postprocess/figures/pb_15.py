@@ -34,7 +34,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         raise RunDirectoryError(f"{run}: has one hidden layer; accepted: two or more")
     effective = layer_masks(masks, "effective")[1]
     nodes = select_nodes(input_connections(effective), count=NODES)
-    weights = effective_weights([result.checkpoints[-1].parameters_of(0).W], masks[:1])
+    weights = effective_weights([result.checkpoints[-1].parameters[0].W], masks[:1])
     connections = input_connections(masks[0])
 
     figure = drawing.new_figure(5.2)

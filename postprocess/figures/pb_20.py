@@ -27,6 +27,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     plate = figure.add_subplot(grid[:, 1])
     found = {"a": map_panels({"S_sc": same, "S_dc": different}, rounds)}
     drawing.corner_letter(same, "a")
-    found["b"] = drawing.most_connected_plate(plate, rounds[0].mask_of(0).W, MASKS, COLUMNS)
+    found["b"] = drawing.most_connected_plate(plate, rounds[0].masks[0].W, MASKS, COLUMNS)
     drawing.letter(plate, "b", place.label)
     return figure, place.numbers() | found

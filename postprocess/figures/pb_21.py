@@ -30,6 +30,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     found["b"] = map_panels({"S_sc": same, "S_dc": different}, rounds)
     drawing.corner_letter(same, "b")
     plate = below.subplots()
-    found["c"] = drawing.most_connected_plate(plate, rounds[0].mask_of(0).W, MASKS, COLUMNS)
+    found["c"] = drawing.most_connected_plate(plate, rounds[0].masks[0].W, MASKS, COLUMNS)
     drawing.letter(plate, "c", place.label)
     return figure, place.numbers() | found

@@ -25,7 +25,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     base.first_layer_size(curve.specs, group[0])
     place = base.shown_round(curve, options)
     rounds = base.read_rounds(group, place.number)
-    mask = rounds[0].mask_of(0).W
+    mask = rounds[0].masks[0].W
     plate_height = 0.4 + drawing.WIDTH / COLUMNS * np.ceil(min(MASKS, mask.shape[1]) / COLUMNS)  # inches
     figure = drawing.new_figure(2.4 + 2 * plate_height)
     above, middle, below = panels.sub_figures(figure, heights=(2.4, plate_height, plate_height))
@@ -38,7 +38,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     found["c"] = drawing.most_connected_plate(plate, mask, MASKS, COLUMNS)
     drawing.letter(plate, "c", place.label)
     nodes = found["c"]["nodes"]
-    weights = effective_weights([rounds[0].checkpoints[-1].parameters_of(0).W], [mask])[:, nodes]
+    weights = effective_weights([rounds[0].checkpoints[-1].parameters[0].W], [mask])[:, nodes]
     drawing.plate_panel(weighted, image_plate(weighted_images(weights), COLUMNS))
     drawing.letter(weighted, "d", "masked weights")
     return figure, place.numbers() | found

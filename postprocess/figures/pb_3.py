@@ -32,7 +32,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     base.first_layer_size(curve.specs, run)
     place = base.shown_round(curve, options)
     result = run.read_round(place.number)
-    mask = result.mask_of(0).W
+    mask = result.masks[0].W
     figure = drawing.new_figure(2.6)
     left, right = figure.subplots(1, 2, width_ratios=(6, 9))
     nodes = select_nodes(input_connections(mask), count=MASKS)
@@ -66,8 +66,8 @@ def node_columns(result: Round, images: ImageSet, nodes: np.ndarray) -> tuple[np
 
     Also which validation images they are, int64 [nodes, IMAGES].
     """
-    mask = result.mask_of(0).W
-    weights = effective_weights([result.checkpoints[-1].parameters_of(0).W], [mask])
+    mask = result.masks[0].W
+    weights = effective_weights([result.checkpoints[-1].parameters[0].W], [mask])
     rows = most_activating(result, images, 0, nodes, IMAGES).rows
     shown = base.image_tiles(images, rows.T.ravel())
     return np.concatenate([base.mask_images(mask[:, nodes]), weighted_images(weights[:, nodes]), shown]), rows

@@ -40,16 +40,16 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         raise RunDirectoryError(f"runs of other initial weights; accepted: one seed, not {seeds}")
     curves = {role: base.read_curve([run]) for role, run in first.items()}
     base.first_layer_size(curves["imp"].specs, first["imp"])
-    nodes = local_nodes(first["imp"].read_round(curves["imp"].nearest(_CHOSEN_AT)).mask_of(0).W)
+    nodes = local_nodes(first["imp"].read_round(curves["imp"].nearest(_CHOSEN_AT)).masks[0].W)
 
     dense = first["imp"].read_round(curves["imp"].common[0])
-    weights = effective_weights([dense.checkpoints[-1].parameters_of(0).W], [dense.mask_of(0).W])[:, nodes]
+    weights = effective_weights([dense.checkpoints[-1].parameters[0].W], [dense.masks[0].W])[:, nodes]
     tiles = [weighted_images(weights)]
     found = [{"role": "imp", "shown": "weights", "round": dense.number, "accuracy": curves["imp"].mean[0]}]
     labels = ["dense, weights"]
     for role, label, densities in ROWS:
         for place in base.shown_rounds(curves[role], densities):
-            tiles.append(base.mask_images(first[role].read_round(place.number).mask_of(0).W[:, nodes]))
+            tiles.append(base.mask_images(first[role].read_round(place.number).masks[0].W[:, nodes]))
             accuracy = curves[role].mean[curves[role].rounds.index(place.number)]
             found.append({"role": role, "shown": "mask", "accuracy": accuracy} | place.numbers())
             labels.append(f"{label}, {place.title}")

@@ -19,7 +19,6 @@ from postprocess.locality import displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.summary import Summary, describe_round, summarise, unlocalised_width
 from sifting.errors import RunDirectoryError
-from sifting.rounds import present
 from sifting.run_directory import RunDirectory, find_runs
 
 _LOCAL, _NOT_LOCAL = 1.6, 1.2  # L3 from which on, and up to which, the headline takes sides
@@ -40,7 +39,8 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         rf_width = _at_shown(summary, "rf_width")
         title = f"{name}: receptive fields {rf_width:.1f} pixels wide" if np.isfinite(rf_width) else name
         plate.set_title(title, fontsize=13, color=colour, weight="bold", loc="center")
-        mask = present(summary.mask)
+        mask = summary.mask
+        assert mask is not None  # the quickstart has a dense first layer
         panels.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS))
         panels.displacement_panel(same, displacement_maps(mask).same, drop_zero=True, bar=False)
         same.set_title("From one input of a node to\nanother: bright is frequent", color=colour)
@@ -58,7 +58,7 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
             width,
             "Width of the receptive fields",
             "RF width [pixels]",
-            unlocalised_width(present(images.size)),
+            unlocalised_width(images.size or 0),
         ),
     ):
         for summary, label, colour, marker in zip((images, clone), names, _COLOURS, "os", strict=True):

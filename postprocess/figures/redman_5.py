@@ -126,9 +126,9 @@ def schematic(run: RunDirectory, number: int, options: base.Options) -> Schemati
 
 def choose_weight(inputs: Iterable[np.ndarray], first: Round, result: Round) -> Schematic:
     """The same from blocks of x~ [block, n_in]."""
-    mask = result.mask_of(0).W != 0
+    mask = result.masks[0].W != 0
     nodes = most_connected(input_connections(mask))[:NODES]
-    W = first.checkpoints[0].parameters_of(0).W[:, nodes].astype(np.float64)
+    W = first.checkpoints[0].parameters[0].W[:, nodes].astype(np.float64)
     found = cavity_scores(inputs, W, mask[:, nodes])
     if not np.isfinite(found).any():
         raise RunDirectoryError(f"round {result.number}: no weight of its {NODES} most connected nodes has a score")

@@ -25,7 +25,7 @@ def run(session: Session) -> None:
             continue
         network = session.network(start.rewind_point.parameters, masks)
         ratios = further(ratios, method.prune_ratio)
-        masks = layerwise(cavity(network, x, start.rewind_point.moments[0]), masks, ratios)
+        masks = layerwise(cavity(network, x, start.rewind_point.moments.get(0)), masks, ratios)
         if connected_fraction(masks, session.specs) <= method.stop_ratio:
             break
         session.train(number, masks, ratios, start.rewind_point.parameters)

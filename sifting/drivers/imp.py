@@ -34,7 +34,7 @@ def run(session: Session) -> None:
         trained = result.checkpoint_at(method.prune_step)
 
 
-def prune(session: Session, result: Round, trained: Checkpoint) -> tuple[tuple[Mask | None, ...], NDArray[np.float64]]:
+def prune(session: Session, result: Round, trained: Checkpoint) -> tuple[dict[int, Mask], NDArray[np.float64]]:
     """Masks and sparsities of the next round: prune_ratio of what is left goes, by the magnitudes of `trained`."""
     method = of_kind(session.experiment.method, IMP)
     network = session.network(trained.parameters, result.masks)

@@ -14,7 +14,7 @@ from sifting.forward import MaskedNetwork
 from sifting.methods import SNIP, GraSP, Random, Scored, SynFlow, of_kind
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import grasp, iterated_synflow, snip, uniform
-from sifting.rounds import Mask
+from sifting.rounds import NOTHING, Mask
 from sifting.session import Session
 
 
@@ -38,42 +38,34 @@ def run_scored(session: Session) -> None:
     """A method of the user's own, see methods.Scored."""
     method = of_kind(session.experiment.method, Scored)
 
-    def score(network: MaskedNetwork) -> tuple[Mask | None, ...]:
+    def score(network: MaskedNetwork) -> dict[int, Mask]:
         return checked_scores(method.name, method.score(network, *session.sample(method.images)), network)
 
     prune_by(session, method.scope, score)
 
 
-def checked_scores(name: str, scores: object, network: MaskedNetwork) -> tuple[Mask | None, ...]:
+def checked_scores(name: str, scores: object, network: MaskedNetwork) -> dict[int, Mask]:
     """What `score` of the user's class `name` gave. Raises InputError: it is not what methods.Scored asks for."""
 
     def refusal(given: str, accepted: str) -> InputError:
         return InputError(f"[{name}] score gives {given}; accepted: {accepted}")
 
-    if not isinstance(scores, tuple | list) or len(scores) != len(network.specs):
-        given = f"a tuple of {len(scores)}" if isinstance(scores, tuple | list) else described(scores)
-        raise refusal(given, f"a tuple of {len(network.specs)}, a Mask or None for each layer")
-    if all(entry is None for entry in scores):
-        raise refusal("None for every layer", "a Mask of scores for at least one")
-    for layer, (entry, spec) in enumerate(zip(scores, network.specs, strict=True)):
-        where = f"for layer {layer + 1}"
-        if entry is None:
-            continue
+    if not isinstance(scores, dict) or not scores or not set(scores) <= set(network.prunable):
+        given = f"scores for {list(scores)}" if isinstance(scores, dict) else described(scores)
+        raise refusal(given, f"a dict from layer to Mask, for some of {network.prunable}, which [{name}] prune names")
+    for layer, entry in scores.items():
         if not isinstance(entry, Mask):
-            raise refusal(f"{described(entry)} {where}", "a Mask of scores, or None")
-        if not spec.prunable:
-            raise refusal(f"scores {where}", f"None {where}, which is not pruned: see [{name}] prune")
-        for part, values, mask in zip(Mask._fields, entry, network.mask_of(layer), strict=True):
-            if values is None and part == "b":
+            raise refusal(f"{described(entry)} for layer {layer}", "a Mask of scores")
+        for part, values, mask in zip(Mask._fields, entry, network.masks[layer], strict=True):
+            if part == "b" and values is NOTHING:
                 continue  # biases do not compete
-            if mask is None:
-                raise refusal(f"b = {described(values)} {where}", "None, since a convolution has no biases")
             if not (isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and values.shape == mask.shape):
-                raise refusal(f"{part} = {described(values)} {where}", f"an array of numbers {list(mask.shape)}")
-    return tuple(scores)
+                given = f"{part} = {described(values)} for layer {layer}"
+                raise refusal(given, f"an array of numbers {list(mask.shape)}")
+    return scores
 
 
-def prune_by(session: Session, scope: str, score: Callable[[MaskedNetwork], tuple[Mask | None, ...]]) -> None:
+def prune_by(session: Session, scope: str, score: Callable[[MaskedNetwork], dict[int, Mask]]) -> None:
     """Score the network once; every level removes the lowest scores."""
     start = begin(session)
     network = session.network(start.rewind_point.parameters, start.dense.masks)

@@ -20,7 +20,7 @@ def run(session: Session) -> None:
     method, start = of_kind(session.experiment.method, LayerByLayer), begin(session)
     prunable = [layer for layer, spec in enumerate(session.specs) if spec.prunable]
     frozen: list[int] = []
-    parameters = list(start.rewind_point.parameters)
+    parameters = dict(start.rewind_point.parameters)
     good, trained, number = start.dense, start.trained, start.number
     for position, layer in enumerate(prunable[: method.layers], 1):
         while number < method.max_iterations and position >= method.first_layer:
@@ -29,7 +29,7 @@ def run(session: Session) -> None:
                 break
             if not session.finished(number):
                 session.report(f"pruning layer {layer + 1}")
-            result = session.train(number, masks, ratios, tuple(parameters), frozen)
+            result = session.train(number, masks, ratios, dict(parameters), frozen)
             number += 1
             if result.best_validation_error > start.dense_error:
                 break
@@ -41,17 +41,16 @@ def run(session: Session) -> None:
 
 def prune(
     session: Session, result: Round, trained: Checkpoint, layer: int
-) -> tuple[tuple[Mask | None, ...], NDArray[np.float64]]:
+) -> tuple[dict[int, Mask], NDArray[np.float64]]:
     """Masks and nominal sparsities after prune_ratio of what is left of one layer went, by IMP's rule."""
     index = [number for number, spec in enumerate(session.specs) if spec.prunable].index(layer)
     ratios = result.ratios.copy()
     ratios[index] += of_kind(session.experiment.method, LayerByLayer).prune_ratio * (1 - ratios[index])
-    scores: list[Mask | None] = [None] * len(session.specs)
-    scores[layer] = magnitude(session.network(trained.parameters, result.masks))[layer]
+    scores = {layer: magnitude(session.network(trained.parameters, result.masks))[layer]}
     return layerwise(scores, result.masks, ratios[index], reference_threshold), ratios
 
 
-def connected(session: Session, masks: tuple[Mask | None, ...], layer: int) -> float:
+def connected(session: Session, masks: dict[int, Mask], layer: int) -> float:
     """The fraction of a layer's nodes that keep at least one input weight."""
     counts = {count.layer: count for count in layer_counts(masks, session.specs)}
     return counts[layer].connected / counts[layer].nodes

@@ -45,7 +45,7 @@ def begin(session: Session) -> Start:
     ratios = np.full(len(counted_sparsities(masks, session.specs)), network.init_sparsity)
     if not method.dense_round:
         empty = np.zeros(0, np.float32)
-        untrained = Checkpoint(0, parameters, (None,) * len(parameters))
+        untrained = Checkpoint(0, parameters, {})
         return Start(1, Round(0, session.specs, ratios, masks, (), empty, (), empty), untrained, untrained, np.nan)
     if isinstance(method, OneShot) and method.dense_run is not None and not session.finished(0):
         session.report(f"round 0 is that of {method.dense_run}")
@@ -95,8 +95,6 @@ def levels_of(run: RunDirectory, specs: tuple[LayerSpec, ...]) -> dict[int, list
     return levels
 
 
-def train_level(
-    session: Session, number: int, masks: tuple[Mask | None, ...], parameters: tuple[Parameters | None, ...]
-) -> Round:
+def train_level(session: Session, number: int, masks: dict[int, Mask], parameters: dict[int, Parameters]) -> Round:
     """Train a level's round; its ratios are the counted sparsities."""
     return session.train(number, masks, counted_sparsities(masks, session.specs), parameters)

@@ -1,17 +1,17 @@
 """Scopes say which weights compete, rules how a pool of competitors is cut: pure functions from scores to masks.
 
-Scores and masks have one entry a layer. A layer without scores (None) keeps its mask, and so do biases without scores.
-No mask ever grows.
+Scores and masks are by layer. A layer without scores keeps its mask, and so do biases without scores (an empty b). No
+mask ever grows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sifting.errors import ScoresNotFinite
-from sifting.rounds import Mask, present
+from sifting.rounds import Mask
 
 Sparsity = float | Fraction  # fractions say exactly how many weights of a layer go
 
@@ -52,17 +52,17 @@ def reference_threshold(scores: NDArray[np.floating], kept: NDArray[np.bool_], s
 
 
 def layerwise(
-    scores: Sequence[Mask | None],
-    masks: Sequence[Mask | None],
+    scores: Mapping[int, Mask],
+    masks: Mapping[int, Mask],
     sparsity: Sparsity | Sequence[Sparsity] | NDArray[np.float64],
     rule: Rule = exact_count,
-) -> tuple[Mask | None, ...]:
+) -> dict[int, Mask]:
     """Each layer with scores is a pool of its own.
 
     Args:
-        scores: per layer; the lowest are pruned.
-        masks: per layer, the old ones.
-        sparsity: to reach, in [0, 1): one for all layers, or one for each layer with scores.
+        scores: by layer; the lowest are pruned.
+        masks: by layer, the old ones.
+        sparsity: to reach, in [0, 1): one for all layers, or one for each layer with scores, from the input on.
         rule: exact_count or reference_threshold.
 
     Returns:
@@ -71,35 +71,29 @@ def layerwise(
     Raises:
         ScoresNotFinite: a score of a weight that was not masked is NaN or infinite.
     """
-    layers = [layer for layer, values in enumerate(scores) if values is not None]
     targets: Iterable[Sparsity]
-    targets = [sparsity] * len(layers) if isinstance(sparsity, float | int | Fraction) else sparsity
-    new = list(masks)
-    for layer, target in zip(layers, targets, strict=True):
+    targets = [sparsity] * len(scores) if isinstance(sparsity, float | int | Fraction) else sparsity
+    new = dict(masks)
+    for layer, target in zip(sorted(scores), targets, strict=True):
         new = _cut_pool(scores, new, [layer], target, rule)
-    return tuple(new)
+    return new
 
 
 def globally(
-    scores: Sequence[Mask | None], masks: Sequence[Mask | None], sparsity: Sparsity, rule: Rule = exact_count
-) -> tuple[Mask | None, ...]:
+    scores: Mapping[int, Mask], masks: Mapping[int, Mask], sparsity: Sparsity, rule: Rule = exact_count
+) -> dict[int, Mask]:
     """All layers with scores make one pool. Arguments, result and errors as layerwise, `sparsity` that of the pool."""
-    layers = [layer for layer, values in enumerate(scores) if values is not None]
-    return tuple(_cut_pool(scores, masks, layers, sparsity, rule))
+    return _cut_pool(scores, masks, sorted(scores), sparsity, rule)
 
 
-SCOPES: dict[str, Callable[..., tuple[Mask | None, ...]]] = {"layerwise": layerwise, "global": globally}
+SCOPES: dict[str, Callable[..., dict[int, Mask]]] = {"layerwise": layerwise, "global": globally}
 
 
 def _cut_pool(
-    scores: Sequence[Mask | None],
-    masks: Sequence[Mask | None],
-    layers: Sequence[int],
-    sparsity: Sparsity,
-    rule: Rule,
-) -> list[Mask | None]:
+    scores: Mapping[int, Mask], masks: Mapping[int, Mask], layers: Sequence[int], sparsity: Sparsity, rule: Rule
+) -> dict[int, Mask]:
     """New masks, after the pool of the weights and biases with scores in `layers` was cut."""
-    pool = [(layer, name) for layer in layers for name in Mask._fields if getattr(scores[layer], name) is not None]
+    pool = [(layer, name) for layer in layers for name in Mask._fields if getattr(scores[layer], name).size]
     values = np.concatenate([getattr(scores[layer], name).ravel() for layer, name in pool])
     kept = np.concatenate([getattr(masks[layer], name).ravel() != 0 for layer, name in pool])
     if not np.all(np.isfinite(values[kept])):
@@ -108,10 +102,10 @@ def _cut_pool(
             f"scores of {named} are not finite: {np.sum(~np.isfinite(values[kept]))} of {np.sum(kept)}"
         )
     keep = rule(values, kept, sparsity)
-    new, start = list(masks), 0
+    new, start = dict(masks), 0
     for layer, name in pool:
         old = getattr(masks[layer], name)
         part = keep[start : start + old.size].reshape(old.shape).astype(np.float32)
-        new[layer] = present(new[layer])._replace(**{name: part})
+        new[layer] = new[layer]._replace(**{name: part})
         start += old.size
     return new

@@ -1,11 +1,11 @@
 """Scores: pure functions from a network to one number a weight; the lowest are pruned (scopes.py).
 
-Each returns one entry a layer: a Mask holding the scores of W, and of b or None where biases do not compete; None for a
-layer that is not prunable. What is masked already scores 0 (but in `uniform`); scopes never bring it back.
+Each returns, by prunable layer, a Mask holding the scores of W, and of b where biases compete. What is masked already
+scores 0 (but in `uniform`); scopes never bring it back.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
@@ -15,10 +15,10 @@ import tensorflow as tf
 from sifting.forward import MaskedNetwork, apply_layer, blocks, forward, moments_over, single_batch_moments
 from sifting.pruning.scopes import globally
 from sifting.random_streams import Stream, generator
-from sifting.rounds import Mask, Moments, Parameters, present
+from sifting.rounds import NOTHING, Mask, Moments, Parameters
 from sifting.statistics import LayerInputs, cavity_scores
 
-Scores = tuple[Mask | None, ...]
+Scores = dict[int, Mask]
 Images: TypeAlias = np.ndarray | tf.Tensor  # one row an image; or their labels
 Gradients = dict[int, tf.Tensor]  # by layer; weights, too
 _Nested = TypeVar("_Nested")
@@ -28,13 +28,9 @@ def magnitude(network: MaskedNetwork, biases: bool = True) -> Scores:
     """|W| * mask_W and, with `biases`, |b| * mask_b (Han et al. 2015; P&B section 3), in the type of the values."""
 
     def score(parameters: Parameters, mask: Mask) -> Mask:
-        b = np.abs(present(parameters.b)) * mask.b if biases and mask.b is not None else None
-        return Mask(np.abs(parameters.W) * mask.W, b)
+        return Mask(np.abs(parameters.W) * mask.W, np.abs(parameters.b) * mask.b if biases else NOTHING)
 
-    return tuple(
-        score(network.parameters_of(layer), network.mask_of(layer)) if spec.prunable else None
-        for layer, spec in enumerate(network.specs)
-    )
+    return {layer: score(network.parameters[layer], network.masks[layer]) for layer in network.prunable}
 
 
 def uniform(network: MaskedNetwork, seed: int, number: int) -> Scores:
@@ -48,10 +44,10 @@ def uniform(network: MaskedNetwork, seed: int, number: int) -> Scores:
     """
     if number < 1:
         raise ValueError(f"number = {number}: accepted: 1 or more; draw 0 makes the initial masks")
-    return tuple(
-        Mask(generator(seed, Stream.MASKS, number, layer).random(spec.weight_shape)) if spec.prunable else None
-        for layer, spec in enumerate(network.specs)
-    )
+    return {
+        layer: Mask(generator(seed, Stream.MASKS, number, layer).random(network.specs[layer].weight_shape))
+        for layer in network.prunable
+    }
 
 
 def snip(network: MaskedNetwork, x: Images, labels: Images, moments: str | None = "batch") -> Scores:
@@ -73,7 +69,7 @@ def snip(network: MaskedNetwork, x: Images, labels: Images, moments: str | None 
 
 
 def _mask_gradients(
-    network: MaskedNetwork, x: Images, labels: Images, moments: Sequence[Moments | None], of_images: bool
+    network: MaskedNetwork, x: Images, labels: Images, moments: Mapping[int, Moments], of_images: bool
 ) -> Gradients:
     """dL/dmask_W, float64, of every layer with weights from the first prunable one on.
 
@@ -83,8 +79,8 @@ def _mask_gradients(
     with respect to the layer's mask, mean and variance. The derivatives in it are known from the passes before, and
     with fixed moments J is a sum over images, so blocks of them can be added. (dvariance/dmean is 0.)
     """
-    first = min((layer for layer, spec in enumerate(network.specs) if spec.prunable), default=len(network.specs))
-    weighted = [layer for layer, spec in enumerate(network.specs) if spec.has_weights and layer >= first]
+    first = min(network.prunable, default=len(network.specs))
+    weighted = [layer for layer in network.parameters if layer >= first]
     passes = [weighted]
     if of_images:
         dense = [layer for layer in weighted if network.specs[layer].is_dense]
@@ -96,7 +92,7 @@ def _mask_gradients(
 
         def observe(layer: int, inputs: tf.Tensor) -> None:
             if layer in adjoints:
-                squares = tf.math.squared_difference(inputs, present(moments[layer]).mean)
+                squares = tf.math.squared_difference(inputs, moments[layer].mean)
                 terms.append(tf.reduce_sum(adjoints[layer].mean * inputs + adjoints[layer].variance * squares))
 
         logits = forward(network, tf.cast(x[rows], tf.float64), moments, observe)
@@ -111,11 +107,11 @@ def _mask_gradients(
 
     gradients = {}
     for layers in filter(None, passes):
-        variables = {layer: [network.mask_of(layer).W, *(moments[layer] or ())] for layer in layers}
+        variables = {layer: [network.masks[layer].W, *moments.get(layer, ())] for layer in layers}
         found = _sum(gradient(rows, variables) for rows in blocks(network, len(x)))
         for layer in layers:
             gradients[layer] = found[layer][0]
-            if of_images and moments[layer]:
+            if of_images and layer in moments:
                 adjoints[layer] = Moments(*found[layer][1:])
     return gradients
 
@@ -126,22 +122,18 @@ def synflow(network: MaskedNetwork) -> Scores:
     R is the sum of the outputs for an input of ones, of a network with |W| for W and without biases or normalisation
     (gamma = 1, beta = 0): the sum, over all paths, of the products of |W * mask| along them.
     """
-    positive = replace(network, parameters=tuple(map(_positive, network.parameters))).as_tensors(tf.float64)
+    parameters = {layer: _positive(values) for layer, values in network.parameters.items()}
+    positive = replace(network, parameters=parameters).as_tensors(tf.float64)
     weights = _weights(positive)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
         R = tf.reduce_sum(forward(positive, tf.ones((1, np.prod(network.image_shape)), tf.float64)))
     gradients = tape.gradient(R, weights)
-    return tuple(
-        Mask((weights[layer] * gradients[layer]).numpy()) if spec.prunable else None
-        for layer, spec in enumerate(network.specs)
-    )
+    return {layer: Mask((weights[layer] * gradients[layer]).numpy()) for layer in network.prunable}
 
 
-def _positive(parameters: Parameters | None) -> Parameters | None:
+def _positive(parameters: Parameters) -> Parameters:
     """|W|, b = 0, gamma = 1, beta = 0."""
-    if parameters is None or parameters.b is None:
-        return parameters and Parameters(abs(parameters.W))
     W, b, gamma, beta = parameters
     return Parameters(abs(W), np.zeros_like(b), np.ones_like(gamma), np.zeros_like(beta))
 
@@ -155,7 +147,7 @@ def exponential_schedule(sparsity: float, iterations: int) -> list[float]:
 
 def iterated_synflow(
     network: MaskedNetwork, sparsity: float, iterations: int, scope: Callable[..., Scores] = globally
-) -> tuple[Mask | None, ...]:
+) -> dict[int, Mask]:
     """SynFlow, Algorithm 1 of Tanaka et al. 2020: score, prune to the next sparsity of the schedule, score again.
 
     Args:
@@ -206,7 +198,7 @@ def grasp(
         values = tf.cast(x[rows], tf.float64)
         for layer, spec in enumerate(network.specs):
             batch = single_batch_moments(values) if moments == "batch" and spec.is_dense else None
-            values = apply_layer(network, layer, values, fixed[layer] if fixed else batch)
+            values = apply_layer(network, layer, values, batch if fixed is None else fixed.get(layer))
         return tf.reduce_sum(_cross_entropies(labels[rows], values / temperature)) / len(x)
 
     def gradient(rows: slice) -> Gradients:
@@ -240,27 +232,28 @@ def cavity(network: MaskedNetwork, x: np.ndarray, moments: Moments | None) -> Sc
         x: float32 [n, n_in], network inputs.
         moments: of the first layer's inputs, such as those stored at the rewind point; None: (0, 1).
     """
-    parameters, mask = network.parameters_of(0), network.mask_of(0)
+    parameters, mask = network.parameters[0], network.masks[0]
     scores = cavity_scores(
         LayerInputs([x[rows] for rows in blocks(network, len(x))], parameters, moments), parameters.W, mask.W
     )
-    return (Mask(-np.nan_to_num(scores)), *[None] * (len(network.specs) - 1))
+    return {0: Mask(-np.nan_to_num(scores))}
 
 
 # --- what several scores share
 
 
-def _whole_set_moments(network: MaskedNetwork, x: Images, moments: str | None) -> tuple[Moments | None, ...]:
+def _whole_set_moments(network: MaskedNetwork, x: Images, moments: str | None) -> dict[int, Moments]:
     """What normalises the input of each layer, float64; see snip."""
     if moments == "batch":
         return moments_over(network, x)
     if moments == "initial":
-        return tuple(
-            Moments(tf.zeros(spec.shape[0], tf.float64), tf.ones(spec.shape[0], tf.float64)) if spec.is_dense else None
-            for spec in network.specs
-        )
+        return {
+            layer: Moments(tf.zeros(spec.shape[0], tf.float64), tf.ones(spec.shape[0], tf.float64))
+            for layer, spec in enumerate(network.specs)
+            if spec.is_dense
+        }
     if moments is None:
-        return (None,) * len(network.specs)
+        return {}
     raise ValueError(f"moments = {moments!r}: accepted: 'batch', 'initial' or None")
 
 
@@ -276,7 +269,7 @@ def _sum(structures: Iterable[_Nested]) -> _Nested:
 
 def _weights(network: MaskedNetwork) -> Gradients:
     """W by layer."""
-    return {layer: values.W for layer, values in enumerate(network.parameters) if values is not None}
+    return {layer: values.W for layer, values in network.parameters.items()}
 
 
 def _normalised(network: MaskedNetwork, values: Gradients) -> Scores:
@@ -284,10 +277,7 @@ def _normalised(network: MaskedNetwork, values: Gradients) -> Scores:
 
     If that sum is 0, no order follows: the scores are NaN, which scopes refuse.
     """
-    scores = [
-        np.where(network.mask_of(layer).W != 0, values[layer], 0.0) if spec.prunable else None
-        for layer, spec in enumerate(network.specs)
-    ]
-    total = sum(np.sum(np.abs(score)) for score in scores if score is not None)
+    scores = {layer: np.where(network.masks[layer].W != 0, values[layer], 0.0) for layer in network.prunable}
+    total = sum(np.sum(np.abs(score)) for score in scores.values())
     with np.errstate(invalid="ignore"):
-        return tuple(None if score is None else Mask(score / total) for score in scores)
+        return {layer: Mask(score / total) for layer, score in scores.items()}
