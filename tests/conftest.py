@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from sifting import run
+from sifting import run as module
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,6 +17,14 @@ def undisturbed(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("sifting.files.os.fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """The tiny experiment as it stands, never interrupted: (directory, session). Do not write there."""
+    from tiny_runs import run  # imports TensorFlow
+
+    return run(tmp_path_factory.mktemp("tiny") / "whole")
 
 
 @pytest.fixture
@@ -33,7 +41,7 @@ def command(capsys):
     def command(*arguments) -> tuple[int, str, str]:
         with flagsaver.flagsaver():
             try:
-                code = run.main(run._parse_flags(["run", *map(str, arguments)]))
+                code = module.main(module._parse_flags(["run", *map(str, arguments)]))
             except SystemExit as stop:
                 code = stop.code
         return code, *capsys.readouterr()

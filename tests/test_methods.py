@@ -1,34 +1,19 @@
 """Every method end to end on a handful of images: rounds, masks, starting points, restarts, levels, interruptions."""
 
-import itertools
 import pickle
-import shutil
 import signal
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from absl import flags
 from synthetic import made_round, write_input
-from tiny_runs import (
-    Watched,
-    assert_same,
-    expected_masks,
-    files_of,
-    image_set,
-    interrupting,
-    rounds_of,
-    run,
-)
+from tiny_runs import Watched, assert_same, copy_of, expected_masks, files_of, image_set, interrupting, rounds_of, run
 
-from sifting import run as command
 from sifting.architecture import LayerSpec
-from sifting.drivers import cavity, initialisation, oneshot
 from sifting.drivers.start import levels_of
 from sifting.errors import Interrupted
 from sifting.forward import MaskedNetwork
-from sifting.methods import accumulate
 from sifting.network import initial_masks, initial_parameters
 from sifting.pruning.scopes import globally, layerwise
 from sifting.pruning.scores import grasp, iterated_synflow, snip
@@ -93,10 +78,11 @@ def kind_of(case, base=Watched):
 
 
 def changes_of(case, arch):
-    """The convolutional networks start masked, too."""
+    """The convolutional networks start masked, and are trained by Adam, too."""
     if arch == "dense":
         return []
-    return ["Network.arch=c2,4:p2,1:f6:x", "Network.init_sparsity=0.2", f"{method_of(case)}.prune=T:T:T:F"]
+    network = ["arch=c2,4:p2,1:f6:x", "init_sparsity=0.2", "minimizer=Adam", "learning_rate=0.05"]
+    return [*(f"Network.{change}" for change in network), f"{method_of(case)}.prune=T:T:T:F"]
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +97,6 @@ def finished(tmp_path_factory):
         return runs[case, arch]
 
     return finished
-
-
-def copy_of(directory, folder):
-    return RunDirectory(shutil.copytree(directory.folder, folder), directory.prefix)
 
 
 def zeros(masks, biases=False):
@@ -159,6 +141,7 @@ def test_every_round_starts_from_the_rewind_point_under_its_masks(finished, case
             assert np.all(values.mean == 0) and np.all(values.variance == 1)
         for value, fresh in zip(optimizer, session.begins[0][3], strict=True):
             np.testing.assert_array_equal(value, fresh)
+        assert optimizer[0] == 0 and all(np.all(value == 0) for value in optimizer[2:])  # step count, and momenta
 
 
 @every_run
@@ -186,7 +169,10 @@ def test_masks_only_shrink_and_touch_nothing_else(finished, case, arch):
             ):
                 if mask is not None:
                     np.testing.assert_array_equal(now.W[mask.W == 0], then.W[mask.W == 0])
-                    assert np.any(now.W != then.W) or (case == "LayerByLayer" and result.number > 2)
+                    if mask.b is not None:
+                        np.testing.assert_array_equal(now.b[mask.b == 0], then.b[mask.b == 0])
+                    trained = checkpoint.step > 3 and not (case == "LayerByLayer" and result.number > 2)
+                    assert not trained or np.mean(now.W[mask.W == 1] != then.W[mask.W == 1]) > 0.8
 
 
 @pytest.mark.parametrize(("case", "arch"), [(case, arch) for case, arch in RUNS if case in BY_LEVELS])
@@ -221,7 +207,8 @@ def test_findata_log_and_record_cover_all_rounds(finished, case, arch):
                 nodes = mask.W.reshape(-1, mask.W.shape[-1])
                 row = layer, int(mask.W.sum()), mask.W.size, int(np.sum(nodes.sum(axis=0) > 0)), nodes.shape[1]
                 expected.append(dict(zip(("layer", "kept", "total", "connected", "nodes"), row, strict=True)))
-        assert record[str(result.number)]["layers"] == expected
+        entry = record[str(result.number)]
+        assert entry["layers"] == expected and entry["seconds"] > 0 and entry["steps_per_second"] > 0
 
 
 @every_run
@@ -255,7 +242,7 @@ def test_all_methods_start_from_the_same_weights_and_train_the_same_round_0(fini
 # --- levels
 
 
-@pytest.mark.parametrize("case", ["SNIP", "SynFlow", "Random", "GraSP"])
+@pytest.mark.parametrize("case", ["SNIP", "SynFlow", "Random"])
 def test_without_the_dense_training_the_other_rounds_are_the_same(finished, tmp_path, case):
     """They start at the initial values and are numbered from 1; findata and log cover what is stored."""
     directory, session = run(tmp_path / "run", f"{case}.dense=false", method=CASES[case])
@@ -268,53 +255,37 @@ def test_without_the_dense_training_the_other_rounds_are_the_same(finished, tmp_
     assert len(ratios) == len(best) == 2 and np.all(ratios[0] > 0)
     assert list(directory.read_record()["rounds"]) == ["1", "2"]
     assert directory.path("out.dat").read_text().count("Ratios: ") == 2
-    for left, found in session.idle.values():
-        assert all(np.array_equal(left[name], found[name]) for name in left)
 
 
-def test_levels_by_ratio_and_rounds_are_those_of_imp(tmp_path):
-    """prune_ratio = 0.3 and rounds = 2 give the files of the same sparsities written out."""
-    sparsity = ", ".join(map(repr, itertools.islice(accumulate(0.0, 0.3), 1, 3)))
-    by_sparsity, _ = run(tmp_path / "a", f"OneShot.sparsity={sparsity}", method=CASES["OneShot"])
-    text = CASES["OneShot"].replace(f"sparsity = {TWO['sparsity']}", "prune_ratio = 0.3\nrounds = 2")
-    by_ratio, _ = run(tmp_path / "b", method=text)
-    assert by_ratio.rounds() == [0, 1, 2] and files_of(by_ratio) == files_of(by_sparsity)
-
-
-@pytest.mark.parametrize("case", ["OneShot", "SNIP", "SynFlow", "Random"])
-def test_more_levels_go_on_where_a_run_ended(finished, tmp_path, case):
-    """The rounds that are there are not trained again, and nothing tells that the levels came one by one."""
-    whole, _ = finished(case)
-    directory = copy_of(whole, tmp_path / "run")
-    directory.remove_rounds(2)
-    _, nothing = run(directory.folder, f"{method_of(case)}.sparsity=0.3", method=CASES[case])
-    assert nothing.trained == [] and directory.rounds() == [0, 1]
-    _, session = run(directory.folder, method=CASES[case])
-    assert sorted(session.begins) == [2] and files_of(directory) == files_of(whole)
-
-
-def test_more_rounds_go_on_where_a_run_ended(tmp_path):
+def test_levels_by_ratio_and_rounds_go_on_where_a_run_ended(tmp_path):
+    """They are those of IMP: 0.5, and half of what that leaves."""
     text = section("SNIP", prune_ratio=0.5, rounds=1, images=20)
     directory, _ = run(tmp_path / "run", method=text)
     before = directory.round_path(1).read_bytes()
     _, session = run(tmp_path / "run", "SNIP.rounds=2", method=text)
     assert directory.rounds() == [0, 1, 2] and sorted(session.begins) == [2]
     assert directory.round_path(1).read_bytes() == before
-    assert zeros(directory.read_round(2).masks) == int(0.75 * (48 * 6 + 6 * 5))
+    assert [zeros(result.masks) for result in rounds_of(directory)[1:]] == [
+        int(x * (48 * 6 + 6 * 5)) for x in (0.5, 0.75)
+    ]
 
 
-@pytest.mark.parametrize("case", [*BY_LEVELS, "Cavity"])
-def test_a_finished_run_computes_no_scores(finished, tmp_path, monkeypatch, case):
-    for module, scores in (
-        (oneshot, ("magnitude",)),
-        (initialisation, ("snip", "grasp", "iterated_synflow", "uniform")),
-        (cavity, ("cavity",)),
-    ):
-        for score in scores:
-            monkeypatch.setattr(module, score, lambda *arguments, **options: pytest.fail("scores were computed"))
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ("OneShot global", "Random rewound")])
+def test_a_finished_run_trains_and_scores_nothing_and_mends_its_records(finished, tmp_path, monkeypatch, case):
     whole, _ = finished(case)
     directory = copy_of(whole, tmp_path / "run")
-    _, session = run(directory.folder, method=CASES[case])
+    for name in ("findata.pkl", "history.csv"):
+        directory.path(name).unlink()
+    directory.path("out.dat").write_text("half a log")
+    if case in BY_LEVELS or case == "Cavity":  # others find out from the masks where they stand
+
+        class Unscorable:
+            """Of a network drivers may look at masks and values, but no score can be computed."""
+
+            masks = parameters = None
+
+        monkeypatch.setattr(Watched, "network", lambda *arguments: Unscorable())
+    _, session = run(directory.folder, method=CASES[case], kind=kind_of(case))
     assert session.trained == [] and files_of(directory) == files_of(whole)
 
 
@@ -376,7 +347,6 @@ def test_settings_reach_the_scores(finished, tmp_path, setting):
 def test_the_first_level_of_oneshot_is_round_1_of_imp(finished, scope):
     ours, theirs = (finished(method + scope)[0].read_round(1) for method in ("OneShot", "IMP"))
     assert_same(ours.masks, theirs.masks)
-    np.testing.assert_array_equal(ours.training_errors, theirs.training_errors)
     assert_same(ours.checkpoints[0].parameters, theirs.checkpoints[0].parameters)
 
 
@@ -413,22 +383,14 @@ def test_a_dense_training_that_was_to_be_pruned_elsewhere(finished, tmp_path):
     assert files_of(directory) == files_of(finished("OneShot")[0])
 
 
-def test_a_run_starts_from_uniform_weights(tmp_path):
-    _, session = run(tmp_path / "run", "Network.init_distribution=uniform", "IMP.max_iterations=1")
-    assert_same(session.begins[0][0], initial_parameters(session.specs, 1, "layer", "uniform"))
-
-
 # --- IMP with one pool
 
 
 def test_global_imp_by_hand(tmp_path):
-    """The lowest weights of both hidden layers together go, biases stay; all layers begin with the same deviation."""
-    directory, session = run(tmp_path / "run", "Network.init_deviation=0.2", method=CASES["IMP global"])
-    initial = initial_parameters(session.specs, 1, 0.2)
-    assert_same(session.begins[0][0], initial)
-    for values, by_default in zip(initial, initial_parameters(session.specs, 1), strict=True):
-        deviation = np.sqrt(2 / sum(values.W.shape))
-        np.testing.assert_allclose(values.W, by_default.W * 0.2 / deviation, rtol=1e-6)
+    """The lowest weights of both hidden layers together go, biases stay; all begin uniform, with one deviation."""
+    changes = "Network.init_deviation=0.2", "Network.init_distribution=uniform"
+    directory, session = run(tmp_path / "run", *changes, method=CASES["IMP global"])
+    assert_same(session.begins[0][0], initial_parameters(session.specs, 1, 0.2, "uniform"))
     rounds = rounds_of(directory)
     n = 48 * 6 + 6 * 5
     for before, result, count in zip(rounds, rounds[1:], (95, 95 + 66), strict=False):  # int(0.3 * 318), + 0.3 * 223
@@ -722,8 +684,18 @@ class WhileScoring(Watched):
         return super().network(*arguments)
 
 
+SAME_DRIVER = {"GraSP": "SNIP", "Random": "SNIP"}  # as another case
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize("case", sorted(CASES.keys() - {"IMP", "OneShot global", "Random rewound"}))
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.slow if case in SAME_DRIVER else ())
+        for case in CASES
+        if case not in ("IMP", "OneShot global", "Random rewound")
+    ],
+)
 def test_an_interrupted_run_continues_to_the_same_bits(finished, tmp_path, case):
     """Interrupted before the first scores, and within a round; where a round depends on the one before, or comes
     behind a frozen layer, in such a one."""
@@ -749,15 +721,14 @@ def test_an_interrupted_run_continues_to_the_same_bits(finished, tmp_path, case)
 
 
 @pytest.fixture
-def main(tmp_path, capsys):
+def main(tmp_path, command):
     """main(method, *changes) -> (directory, what was shown): a run of the command on 300 embedded images."""
 
     def main(method, *changes):
-        path = write_input(tmp_path, *changes, method=method)
-        assert command.main(["run", str(path)]) == 0
-        return RunDirectory(tmp_path / "run", "IMP"), capsys.readouterr().out
+        code, shown, _ = command(write_input(tmp_path, *changes, "Network.jit_compile=false", method=method))
+        assert code == 0
+        return RunDirectory(tmp_path / "run", "IMP"), shown
 
-    flags.FLAGS.mark_as_parsed()
     return main
 
 
@@ -766,7 +737,6 @@ def test_a_pruned_convolutional_network_learns(main):
     """Convolution, pool and dense layer, half of their weights pruned: errors fall in both rounds, and exactly what is
     kept has changed."""
     network = "arch=c3,4,2:p2,2:f8:x", "steps=120", "batch_size=25", "minimizer=Adam", "learning_rate=0.01"
-    network += ("jit_compile=false",)
     directory, _ = main("SNIP", *(f"Network.{change}" for change in network), "SNIP.prune=T:T:T:F", "SNIP.sparsity=0.5")
     dense, pruned = rounds_of(directory)
     for result in (dense, pruned):
@@ -782,7 +752,7 @@ def test_a_pruned_convolutional_network_learns(main):
 def test_the_command_shows_a_table_for_every_round_and_says_when_a_layer_is_empty(main):
     """Without round 0 in the file, nor in the closing table."""
     method = "prune=T:T", "scope=global", "dense=false", "sparsity=0.5, 0.9999"
-    directory, shown = main("Random", *(f"Random.{change}" for change in method), "Network.jit_compile=false")
+    directory, shown = main("Random", *(f"Random.{change}" for change in method))
     assert directory.rounds() == [1, 2]
     lines = [line.split() for line in shown.splitlines()]
     for result in rounds_of(directory):

@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
 import signal
 from io import StringIO
 
 import numpy as np
+import pytest
 
 from sifting.datasets.image_set import ImageSet
 from sifting.drivers import DRIVERS
+from sifting.errors import Interrupted
 from sifting.inputs import read_experiment
 from sifting.rounds import Mask
 from sifting.run_directory import RunDirectory
@@ -120,6 +123,28 @@ def interrupting(number, step, which=signal.SIGINT, times=1, base=Watched):
     return Interrupting
 
 
+def interrupt(folder, number, step, *changes, which=signal.SIGINT, times=1, base=Watched, **options):
+    """Train until that step of that round, as `run` does.
+
+    Returns:
+        (RunDirectory, errors.Interrupted).
+    """
+    with Signals().handled() as signals, pytest.raises(Interrupted) as error:
+        run(folder, *changes, kind=interrupting(number, step, which, times, base), signals=signals, **options)
+    return RunDirectory(folder, "IMP"), error.value
+
+
+def copy_of(directory, folder, numbers=None):
+    """The run, or the files of some of its rounds alone, in another folder."""
+    if numbers is None:
+        shutil.copytree(directory.folder, folder)
+    else:
+        folder.mkdir()
+        for number in numbers:
+            shutil.copy(directory.round_path(number), folder)
+    return RunDirectory(folder, directory.prefix)
+
+
 def rounds_of(directory):
     return [directory.read_round(number) for number in directory.rounds()]
 
@@ -127,7 +152,9 @@ def rounds_of(directory):
 def files_of(directory):
     """Everything whose content is fixed by the experiment."""
     return {
-        path.name: path.read_bytes() for path in directory.folder.iterdir() if re.search(r"itdata|fin|out", path.name)
+        path.name: path.read_bytes()
+        for path in directory.folder.iterdir()
+        if re.search(r"_(itdata|fin|out|history)", path.name)
     }
 
 
