@@ -1,12 +1,15 @@
 """What the tests share: nothing of the user's is touched, disks are not waited for, commands run in this process."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from synthetic import REFERENCE
 
 from sifting import run as module
+from sifting.run_directory import RunDirectory
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -85,3 +88,28 @@ def refuse(tmp_path, command, accepted):
         return error.removeprefix("sifting: ").rstrip("\n")
 
     return refuse
+
+
+@pytest.fixture
+def refusal(tmp_path, capsys):
+    """refusal(main, *arguments) -> the one line with which a command refuses them; nothing below tmp_path is new."""
+
+    def refusal(main, *arguments) -> str:
+        before = set(tmp_path.rglob("*"))
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # of a command line that cannot be parsed
+            code = stop.code
+        printed = capsys.readouterr()
+        assert code == 2 and printed.err.startswith("sifting: ") and printed.err.count("\n") == 1, printed.err
+        assert set(tmp_path.rglob("*")) == before
+        return printed.err
+
+    return refusal
+
+
+@pytest.fixture
+def reference(tmp_path) -> RunDirectory:
+    """A copy of the run that the TF1 code wrote: 8x8 images, f48:f32:x, rounds 0 to 5."""
+    return RunDirectory(shutil.copytree(REFERENCE, tmp_path / "run"), "IMP")

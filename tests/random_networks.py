@@ -12,7 +12,7 @@ from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 def random_round(arch: str, shape: tuple[int, int, int], classes: int, number: int = 0, seed: int = 0) -> Round:
     """Checkpoints at steps 5 and 20, all values of both different from one another and from the initial ones; a third
     of the weights and biases of every layer are masked."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, number])
     specs = build_specs(parse_arch(arch), (True,) * 9, shape, classes)
 
     def normal(*size):
@@ -42,7 +42,7 @@ def random_round(arch: str, shape: tuple[int, int, int], classes: int, number: i
         return Checkpoint(step, of_layers(parameters, weighted), of_layers(moments, dense))
 
     ratios = np.full(sum(spec.prunable for spec in specs), 1 / 3)
-    errors = np.full(21, 0.5, np.float32), (0, 10, 20), np.full(3, 0.5, np.float32)
+    errors = rng.random(21, np.float32), (0, 10, 20), rng.random(3, np.float32)
     return Round(number, specs, ratios, of_layers(mask, weighted), (checkpoint(5), checkpoint(20)), *errors)
 
 

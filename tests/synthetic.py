@@ -1,12 +1,16 @@
-"""A tiny experiment and made-up rounds of it, for tests that need an input file and run directories but no training."""
+"""A tiny experiment, made-up rounds of it and files of images, for tests that need them but no training."""
 
 import copy
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
 
 from sifting.architecture import LayerSpec, build_specs, parse_arch
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+
+REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # a run that the TF1 code wrote
 
 SPECS = build_specs(parse_arch("f4:x"), (True, False), (3, 32, 32), 10)
 
@@ -79,3 +83,47 @@ def made_round(number: int, specs: tuple[LayerSpec, ...] = SPECS) -> Round:
         (0, 10, 20),
         np.full(3, 0.5, np.float32),
     )
+
+
+class RunsCode:
+    """Pickles into a call that makes the folder code_was_run."""
+
+    def __reduce__(self):
+        return os.mkdir, ("code_was_run",)
+
+
+def official_batch(count: int, first_label: int = 1, seed: int = 0, size: int = 32, **fields) -> dict:
+    """What the pickle of an official ImageNet or CIFAR-10 file holds; fields: more of them, or others."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 3 * size * size), dtype=np.uint8)
+    return {"data": pixels, "labels": list(range(first_label, first_label + count))} | fields
+
+
+def npz_fields(**changes) -> dict:
+    """A user's 10 + 3 images of 5 x 5 pixels in three classes; a field that is None is left out."""
+    rng = np.random.default_rng(0)
+    fields = {
+        "images": rng.integers(0, 256, (10, 5, 5, 3), dtype=np.uint8),
+        "labels": np.arange(10) % 3,
+        "val_images": rng.integers(0, 256, (3, 5, 5, 3), dtype=np.uint8),
+        "val_labels": np.array([2, 2, 0], np.uint8),
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def assert_same(one, other) -> None:
+    """Equal values of equal types, at every depth."""
+    assert type(one) is type(other)
+    if dataclasses.is_dataclass(one):
+        one, other = vars(one), vars(other)
+    if isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    elif isinstance(one, (list, tuple)):
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    else:
+        assert one == other

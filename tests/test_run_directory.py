@@ -3,23 +3,23 @@
 import builtins
 import dataclasses
 import fcntl
-import itertools
 import os
 import pickle
 import pickletools
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from random_networks import random_round
+from synthetic import REFERENCE, assert_same
 
 from sifting import run_directory
-from sifting.architecture import LayerSpec, build_specs, parse_arch
+from sifting.architecture import LayerSpec
 from sifting.errors import DataError, Interrupted, RunDirectoryError
 from sifting.files import atomic_write
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.rounds import Mask
 from sifting.run_directory import (
     Progress,
     RunDirectory,
@@ -34,67 +34,13 @@ from sifting.run_directory import (
     round_to_lists,
 )
 
-RECORDED = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # written by the public TF1 code
 DENSE = "f4:f3:x"
 CONVOLUTIONAL = "c2,3:p2,1:c1,2:f3:x"
 
 
-def specs_of(arch=DENSE, prune=(True, True, True)):
-    return build_specs(parse_arch(arch), prune, (2, 5, 5), 3)
-
-
 def make_round(number=0, arch=DENSE, seed=0):
-    """A round of 11 steps with random values; round 0 stores two checkpoints."""
-    specs, rng = specs_of(arch), np.random.default_rng([seed, number])
-
-    def draw(*shape):
-        return rng.normal(size=shape).astype(np.float32)
-
-    def layer(spec):
-        if not spec.has_weights:
-            return None
-        if not spec.is_dense:
-            return Parameters(draw(*spec.weight_shape))
-        n_in, n_out = spec.shape
-        return Parameters(draw(n_in, n_out), draw(n_out), draw(n_in), draw(n_in))
-
-    def checkpoint(step):
-        moments = (Moments(draw(s.shape[0]), draw(s.shape[0]) ** 2) if s.is_dense else None for s in specs)
-        return Checkpoint(step, tuple(map(layer, specs)), tuple(moments))
-
-    masks = tuple(
-        values and Mask(*(None if v is None else (v > 0).astype(np.float32) for v in values[:2]))
-        for values in map(layer, specs)
-    )
-    return Round(
-        number,
-        specs,
-        np.full(sum(spec.prunable for spec in specs), 1 - 0.7**number),
-        masks,
-        tuple(map(checkpoint, (3, 10) if number == 0 else (10,))),
-        rng.random(11, np.float32),
-        (0, 5, 10),
-        rng.random(3, np.float32),
-    )
-
-
-def assert_same(one, other):
-    """Equal values of equal types, at every depth."""
-    if dataclasses.is_dataclass(one):
-        one, other = (tuple(getattr(x, f.name) for f in dataclasses.fields(x)) for x in (one, other))
-    assert type(one) is type(other)
-    if isinstance(one, np.ndarray):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
-    elif isinstance(one, (list, tuple)):
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    else:
-        assert one == other
+    """A round of 21 steps with random values and checkpoints at steps 5 and 20."""
+    return random_round(arch, (2, 5, 5), 3, number, seed)
 
 
 def one_line(error) -> str:
@@ -129,32 +75,24 @@ def unpickled(path):
         return Unpickler(file).load()
 
 
-@pytest.mark.parametrize("number", range(6))
-def test_a_recorded_round_is_read_and_written_with_equal_content(number):
-    path = RECORDED / f"IMP_itdata_{number}.pkl"
-    result = read_round_file(path)
-    assert result.number == number
-    assert [spec.shape for spec in result.specs] == [(192, 48), (48, 32), (32, 10)]
-    assert [c.step for c in result.checkpoints] == ([10, 120] if number == 0 else [120])
-    assert_same(round_to_lists(result), unpickled(path))
-    assert_same(pickle.loads(dump_pickle(round_to_lists(result))), unpickled(path))
-
-
-def test_the_recorded_log_and_findata_are_written_again_byte_by_byte(tmp_path):
-    recorded, ours = RunDirectory(RECORDED, "IMP"), RunDirectory(tmp_path, "IMP")
+def test_the_recorded_run_is_read_and_written_with_equal_content(tmp_path):
+    """Rounds and findata, and the log byte by byte; there is no record of ours."""
+    recorded, ours = RunDirectory(REFERENCE, "IMP"), RunDirectory(tmp_path, "IMP")
     assert recorded.rounds() == list(range(6))
-    rounds = [recorded.read_round(number) for number in recorded.rounds()]
+    assert recorded.read_record() == {} and recorded.read_checkpoint() is None
+    rounds = [recorded.read_round(number) for number in range(6)]
+    for number, result in enumerate(rounds):
+        assert result.number == number
+        assert [spec.shape for spec in result.specs] == [(192, 48), (48, 32), (32, 10)]
+        assert [c.step for c in result.checkpoints] == ([10, 120] if number == 0 else [120])
+        for content in (round_to_lists(result), pickle.loads(dump_pickle(round_to_lists(result)))):
+            assert_same(content, unpickled(recorded.round_path(number)))
     ours.write_log(
         "".join(log_lines(r.validation_steps, r.training_errors, r.validation_errors) + log_summary(r) for r in rounds)
     )
     assert ours.path("out.dat").read_bytes() == recorded.path("out.dat").read_bytes()
     ours.write_findata(rounds[0].specs, [r.ratios for r in rounds], [r.best_validation_error for r in rounds])
     assert_same(*(unpickled(run.path("findata.pkl")) for run in (ours, recorded)))
-
-
-def test_the_recorded_run_has_no_record_of_ours():
-    recorded = RunDirectory(RECORDED, "IMP")
-    assert recorded.read_record() == {} and recorded.read_checkpoint() is None
 
 
 # --- our pickles in the reference's environment
@@ -183,36 +121,26 @@ def test_the_notebooks_cells_load_our_pickles(directory):
     """Plain pickle, and positions 0 ... 9 as the reference's notebook indexes them."""
     stored = make_round(0)
     directory.write_round(stored)
-    with open(directory.path("itdata_0.pkl"), "rb") as file:
-        itdata = pickle.load(file)
+    itdata = pickle.loads(directory.path("itdata_0.pkl").read_bytes())
     arch, ratios, checkpoints, steps, val_steps, train_errors, val_errors, weights, moments, masks = itdata
-    assert arch == [["f", [50, 4], True], ["f", [4, 3], True], ["x", [3, 3], True]]
-    assert type(arch[0][0]) is str and type(arch[0][1][0]) is int and type(arch[0][2]) is bool
-    assert ratios.dtype == np.float64 and ratios.tolist() == [0, 0, 0]
-    assert checkpoints == [3, 10] and steps == list(range(11)) and val_steps == [0, 5, 10]
-    for values in (checkpoints, steps, val_steps):
-        assert type(values) is list and all(type(step) is int for step in values)
-    for errors, expected in ((train_errors, stored.training_errors), (val_errors, stored.validation_errors)):
-        assert type(errors) is list and all(type(error) is np.float32 for error in errors)
-        assert errors == expected.tolist()
+    assert_same(arch, [["f", [50, 4], True], ["f", [4, 3], True], ["x", [3, 3], True]])
+    assert_same(ratios, np.full(3, 1 / 3))
+    assert_same([checkpoints, steps, val_steps], [[5, 20], list(range(21)), [0, 10, 20]])
+    assert_same([train_errors, val_errors], [list(stored.training_errors), list(stored.validation_errors)])
     assert len(weights) == len(moments) == 2
-    W, b, gamma, beta = weights[1][0]
-    assert [a.shape for a in (W, b, gamma, beta)] == [(50, 4), (4,), (50,), (50,)] and W.dtype == np.float32
-    np.testing.assert_array_equal(weights[0][2][0], stored.checkpoints[0].parameters[2].W)
-    assert moments[1][1].shape == (2, 4)
-    np.testing.assert_array_equal(moments[1][1][0], stored.checkpoints[1].moments[1].mean)
-    np.testing.assert_array_equal(moments[1][1][1], stored.checkpoints[1].moments[1].variance)
-    mask_W, mask_b = masks[1]
-    assert mask_W.shape == (4, 3) and mask_b.shape == (3,)
-    np.testing.assert_array_equal((mask_W @ masks[2][0]).shape, (4, 3))  # the chained product of the notebook
-    assert min(val_errors) == stored.best_validation_error
+    first, second = stored.checkpoints
+    assert_same(weights[1][0], list(second.parameters[0]))
+    assert_same(weights[0][2][0], first.parameters[2].W)
+    assert_same(moments[1][1], np.stack([second.moments[1].mean, second.moments[1].variance]))
+    assert_same(masks[1], list(stored.masks[1]))
 
 
 def test_findata_has_the_references_types(directory):
-    directory.write_findata(specs_of(), [np.zeros(3), np.full(3, 0.3)], [np.float32(0.5), np.float32(0.25)])
+    specs = make_round().specs
+    directory.write_findata(specs, [np.zeros(3), np.full(3, 0.3)], [np.float32(0.5), np.float32(0.25)])
     arch, ratios, best = pickle.loads(directory.path("findata.pkl").read_bytes())
-    assert arch[2] == ["x", [3, 3], True] and [r.tolist() for r in ratios] == [[0, 0, 0], [0.3, 0.3, 0.3]]
-    assert type(ratios) is list and type(best) is list and best == [0.5, 0.25] and type(best[0]) is np.float32
+    assert arch[2] == ["x", [3, 3], True]
+    assert_same([ratios, best], [[np.zeros(3), np.full(3, 0.3)], [np.float32(0.5), np.float32(0.25)]])
 
 
 def test_a_convolutional_rounds_lists_by_hand():
@@ -221,17 +149,12 @@ def test_a_convolutional_rounds_lists_by_hand():
         ["c", [2, 2, 2, 3, 1], True],
         ["p", [2, 1], False],
         ["c", [1, 1, 3, 2, 1], True],
-        ["f", [18, 3], False],
-        ["x", [3, 3], False],
+        ["f", [18, 3], True],
+        ["x", [3, 3], True],
     ]
     weights, moments, masks = itdata[7][0], itdata[8][0], itdata[9]
-    assert [[a.shape for a in layer] for layer in weights] == [
-        [(2, 2, 2, 3)],
-        [],
-        [(1, 1, 3, 2)],
-        [(18, 3), (3,), (18,), (18,)],
-        [(3, 3), (3,), (3,), (3,)],
-    ]
+    dense = [[(18, 3), (3,), (18,), (18,)], [(3, 3), (3,), (3,), (3,)]]
+    assert [[a.shape for a in layer] for layer in weights] == [[(2, 2, 2, 3)], [], [(1, 1, 3, 2)], *dense]
     assert [a.shape for a in moments] == [(2, 18), (2, 3)]  # dense layers only
     assert [len(mask) for mask in masks] == [1, 0, 1, 2, 2]
 
@@ -249,25 +172,20 @@ def test_equal_rounds_give_equal_bytes(directory):
     stored = make_round(0)
     raw = dump_pickle(round_to_lists(stored))
     read = round_from_lists(pickle.loads(raw), 0)
-    assert dump_pickle(round_to_lists(read)) == raw
-    twice = round_from_lists(pickle.loads(dump_pickle(round_to_lists(read))), 0)
-    mixed = dataclasses.replace(stored, checkpoints=(twice.checkpoints[0], stored.checkpoints[1]), ratios=read.ratios)
-    assert dump_pickle(round_to_lists(mixed)) == raw
-    reordered = dataclasses.replace(
-        stored, masks=tuple(m._replace(W=np.asfortranarray(m.W), b=m.b.astype(">f4")) for m in stored.masks)
-    )
-    assert dump_pickle(round_to_lists(reordered)) == raw
-    shared = dataclasses.replace(stored, checkpoints=stored.checkpoints[:1] * 2)
-    copied = dataclasses.replace(
-        stored,
-        checkpoints=(stored.checkpoints[0], round_from_lists(pickle.loads(raw), 0).checkpoints[0]),
+    mixed = dataclasses.replace(stored, checkpoints=(read.checkpoints[0], stored.checkpoints[1]), ratios=read.ratios)
+    masks = {n: Mask(np.asfortranarray(mask.W), mask.b.astype(">f4")) for n, mask in stored.masks.items()}
+    for equal in (read, mixed, dataclasses.replace(stored, masks=masks)):
+        assert dump_pickle(round_to_lists(equal)) == raw
+    shared, copied = (
+        dataclasses.replace(stored, checkpoints=(stored.checkpoints[0], second))
+        for second in (stored.checkpoints[0], read.checkpoints[0])
     )
     assert dump_pickle(round_to_lists(shared)) == dump_pickle(round_to_lists(copied))
-    one = np.ones(3)
-    directory.write_findata(specs_of(), [one, one], [0.5, 0.5])
-    raw = directory.path("findata.pkl").read_bytes()
-    directory.write_findata(specs_of(), [one, pickle.loads(pickle.dumps(one))], [np.float32(0.5), 0.5])
-    assert directory.path("findata.pkl").read_bytes() == raw
+    one, written = np.ones(3), []
+    for ratios, best in (([one, one], [0.5, 0.5]), ([one, one.copy()], [np.float32(0.5), 0.5])):
+        directory.write_findata(stored.specs, ratios, best)
+        written.append(directory.path("findata.pkl").read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -301,45 +219,49 @@ class Reduce:
         return self._call
 
 
-def write_marker(path):
-    Path(path).write_text("code was run")
+MARKER = "marker"
+HOSTILE = [
+    Reduce(os.system, f"touch {MARKER}"),
+    Reduce(builtins.eval, f"open({MARKER!r}, 'w')"),
+    Reduce(builtins.exec, f"open({MARKER!r}, 'w')"),
+    Reduce(builtins.getattr, "", "join"),
+    Reduce(np.load, MARKER),
+    Reduce(np.fromfile, MARKER),
+    Reduce(np.save, MARKER, 1),
+    Reduce(np.memmap, MARKER, "u1", "w+", 0, (1,)),
+    Reduce(np.ones, 3),
+    Reduce(subprocess.Popen, ["touch", MARKER]),
+    Reduce(Path, MARKER),
+    Reduce(set, [1]),
+]
 
 
-@pytest.mark.parametrize(
-    ("function", "arguments", "name"),
-    [
-        (os.system, ("touch {}",), "system"),
-        (builtins.eval, ("open({!r}, 'w')",), "builtins.eval"),
-        (builtins.exec, ("open({!r}, 'w')",), "builtins.exec"),
-        (builtins.getattr, (os, "system"), "builtins.getattr"),
-        (np.load, ("{}",), "numpy.load"),
-        (np.fromfile, ("{}",), "numpy.fromfile"),
-        (np.save, ("{}", 1), "numpy.save"),
-        (np.memmap, ("{}", "u1", "w+", 0, (1,)), "numpy.memmap"),
-        (np.ones, (3,), "numpy.ones"),
-        (subprocess.Popen, (["touch", "{}"],), "subprocess.Popen"),
-        (Path, ("{}",), "Path"),
-        (set, ([1],), "builtins.set"),
-    ],
-)
+@pytest.mark.parametrize("content", HOSTILE, ids=lambda content: content._call[0].__name__)
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_hostile_pickle_is_refused_without_running(function, arguments, name, protocol, tmp_path):
-    marker = tmp_path / "marker"
-    filled = [a.format(str(marker)) if isinstance(a, str) else a for a in arguments]
-    filled = [
-        [part.format(str(marker)) for part in a] if isinstance(a, list) and name != "builtins.set" else a
-        for a in filled
-    ]
-    if os in filled:
-        filled = filled[1:]
-    content = round_to_lists(make_round())
-    content[1] = Reduce(function, *filled)
-    path = tmp_path / "IMP_itdata_0.pkl"
-    path.write_bytes(pickle.dumps(content, protocol=protocol))
+def test_a_hostile_pickle_is_refused_without_running(content, protocol, in_tmp_path):
+    lists = round_to_lists(make_round())
+    lists[1] = content
+    path = in_tmp_path / "IMP_itdata_0.pkl"
+    path.write_bytes(pickle.dumps(lists, protocol=protocol))
     with pytest.raises(DataError, match="neither a numpy array nor a plain container") as error:
         read_round_file(path)
     assert str(path) in one_line(error)
-    assert not marker.exists()
+    assert os.listdir(in_tmp_path) == [path.name]
+
+
+def forged_array(kind: str, flags: int, raw: bytes) -> Reduce:
+    """An array whose dtype lies about itself."""
+    dtype = Reduce(np.dtype, kind, False, True)
+    dtype._call += ((3, "|", None, None, None, -1, -1, flags),)
+    array = Reduce(np.zeros(0).__reduce__()[0], np.ndarray, (0,), b"b")
+    array._call += ((1, (len(raw) // 8,), dtype, False, raw),)
+    return array
+
+
+NO_NUMBERS = [
+    *(forged_array(kind, 0, b"A" * 16) for kind in ("O8", "O", "V8", "M8")),
+    *(np.array([1, "a", None], object), np.zeros(2, "i4,f4"), np.zeros(2, "M8[s]")),
+]
 
 
 @pytest.mark.parametrize(
@@ -355,19 +277,20 @@ def test_a_hostile_pickle_is_refused_without_running(function, arguments, name, 
         b"c_codecs\ndecode\n.",
         b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.",
         b"Pid\n.",  # a persistent id
+        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.",  # asks for too much memory
+        *map(pickle.dumps, NO_NUMBERS),
     ],
 )
 def test_hand_made_pickles_are_refused(raw, tmp_path):
     (tmp_path / "file.pkl").write_bytes(raw)
     with pytest.raises(DataError) as error:
         load_pickle(tmp_path / "file.pkl")
-    one_line(error)
+    assert ("neither numbers nor text" in one_line(error)) == (b"dtype" in raw)
 
 
-def test_a_pickle_that_asks_for_too_much_memory_is_refused(tmp_path):
-    (tmp_path / "file.pkl").write_bytes(b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.")
-    with pytest.raises(DataError):
-        load_pickle(tmp_path / "file.pkl")
+def test_the_flags_of_a_forged_dtype_are_not_believed(tmp_path):
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps(forged_array("f8", 63, b"A" * 16)))
+    np.testing.assert_array_equal(load_pickle(tmp_path / "file.pkl"), np.frombuffer(b"A" * 16))
 
 
 def test_every_truncation_of_a_round_is_refused_in_one_line(tmp_path):
@@ -378,33 +301,6 @@ def test_every_truncation_of_a_round_is_refused_in_one_line(tmp_path):
         with pytest.raises(DataError) as error:
             read_round_file(path)
         assert str(path) in one_line(error)
-
-
-def forged_array(kind: str, flags: int, raw: bytes) -> Reduce:
-    """An array whose dtype lies about itself."""
-    dtype = Reduce(np.dtype, kind, False, True)
-    dtype._call += ((3, "|", None, None, None, -1, -1, flags),)
-    array = Reduce(np.zeros(0).__reduce__()[0], np.ndarray, (0,), b"b")
-    array._call += ((1, (len(raw) // 8,), dtype, False, raw),)
-    return array
-
-
-@pytest.mark.parametrize(("kind", "flags"), [("O8", 0), ("O", 0), ("V8", 0), ("f8", 63), ("M8", 0)])
-def test_a_forged_dtype_cannot_turn_bytes_into_pointers(kind, flags, tmp_path):
-    (tmp_path / "file.pkl").write_bytes(pickle.dumps(forged_array(kind, flags, b"A" * 16)))
-    if kind == "f8":  # its flags are not believed
-        np.testing.assert_array_equal(load_pickle(tmp_path / "file.pkl"), np.frombuffer(b"A" * 16))
-        return
-    with pytest.raises(DataError, match="neither numbers nor text") as error:
-        load_pickle(tmp_path / "file.pkl")
-    one_line(error)
-
-
-@pytest.mark.parametrize("array", [np.array([1, "a", None], object), np.zeros(2, "i4,f4"), np.zeros(2, "M8[s]")])
-def test_arrays_of_anything_but_numbers_and_text_are_refused(array, tmp_path):
-    (tmp_path / "file.pkl").write_bytes(pickle.dumps(array))
-    with pytest.raises(DataError, match="neither numbers nor text"):
-        load_pickle(tmp_path / "file.pkl")
 
 
 @pytest.mark.parametrize("kind", ["?", "u1", ">i2", "i8", "f2", ">f4", "f8", "c16", "S3", "U2", ">U2"])
@@ -477,13 +373,13 @@ def with_changed(position, change):
         with_changed(1, lambda ratios: ratios[:2]),
         with_changed(1, lambda ratios: "many"),
         with_changed(2, lambda steps: steps[:1]),
-        with_changed(2, lambda steps: ["three", 10]),
-        with_changed(2, lambda steps: [float("inf"), 10]),
+        with_changed(2, lambda steps: ["five", 20]),
+        with_changed(2, lambda steps: [float("inf"), 20]),
         with_changed(4, lambda steps: steps[:-1]),
-        with_changed(4, lambda steps: [0, 5, 99]),
+        with_changed(4, lambda steps: [0, 10, 99]),
         with_changed(4, lambda steps: []),
         with_changed(5, lambda errors: errors[:4]),
-        with_changed(5, lambda errors: ["a"] * 11),
+        with_changed(5, lambda errors: ["a"] * 21),
         with_changed(6, lambda errors: errors[:-1]),
         with_changed(7, lambda weights: weights[:1]),
         with_changed(7, lambda weights: [weights[0], weights[1][:2]]),
@@ -510,13 +406,6 @@ def test_lists_of_another_shape_are_refused_in_one_line(content, tmp_path):
     with pytest.raises(DataError, match="is not the pickle of a round") as error:
         read_round_file(path)
     assert str(path) in one_line(error)
-
-
-def test_missing_files_and_folders_are_refused_in_one_line(directory, tmp_path):
-    for path in (directory.round_path(0), tmp_path):
-        with pytest.raises(DataError, match="cannot be read") as error:
-            read_round_file(path)
-        assert str(path) in one_line(error)
 
 
 # --- log
@@ -552,14 +441,6 @@ def test_a_checkpoint_comes_back_and_goes_with_its_round(arch, directory):
     assert_same(dict(read.state), state)
     directory.write_round(stored)
     assert directory.read_checkpoint() is None
-
-
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1]), pickle.dumps({"number": 0, "round": [1, 2]})])
-def test_a_damaged_checkpoint_is_refused_in_one_line(content, directory):
-    directory.checkpoint_path.write_bytes(content)
-    with pytest.raises(RunDirectoryError, match="is damaged; remove it") as error:
-        directory.read_checkpoint()
-    assert str(directory.checkpoint_path) in one_line(error)
 
 
 # --- the directory
@@ -618,7 +499,7 @@ def test_find_runs(tmp_path):
     assert found(tmp_path / "seeds") == [(tmp_path / "seeds" / f"seed_{seed}", "IMP") for seed in (1, 9, 10)]
     assert found(tmp_path / "two" / "a", tmp_path / "one") == [(tmp_path / "two", "a"), (tmp_path / "one", "mine")]
     assert found(tmp_path / "two" / "b_itdata_1") == [(tmp_path / "two", "b_itdata_1")]
-    assert found(RECORDED) == [(RECORDED, "IMP")]
+    assert found(REFERENCE) == [(REFERENCE, "IMP")]
     with pytest.raises(RunDirectoryError, match="holds the runs a, b_itdata_1; accepted: one of") as error:
         found(tmp_path / "two")
     one_line(error)
@@ -764,17 +645,10 @@ def test_a_disk_that_is_full_is_reported_in_one_line_and_the_old_round_stays(dir
     assert_same(directory.read_round(0), make_round(0, seed=1))
 
 
-def test_a_copied_run_is_the_same_run(tmp_path):
-    shutil.copytree(RECORDED, tmp_path / "copy")
-    (run,) = find_runs([tmp_path / "copy"])
-    for number, original in itertools.product((0, 5), (RunDirectory(RECORDED, "IMP"),)):
-        assert_same(run.read_round(number), original.read_round(number))
-
-
 def test_specs_are_read_with_plain_types(directory):
     content = round_to_lists(make_round())
     content[0][0] = ["f", np.array([50, 4]), np.bool_(True)]
-    content[2] = [np.int64(3), np.int64(10)]
+    content[2] = [np.int64(5), np.int64(20)]
     directory.round_path(0).write_bytes(pickle.dumps(content))
     result = directory.read_round(0)
     assert result.specs[0] == LayerSpec("f", (50, 4), True) and type(result.specs[0].prunable) is bool
