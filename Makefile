@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-all notebook lint docs browser dist test-oldest bench image clean
+.PHONY: quickstart test test-all faults notebook lint docs browser dist test-oldest bench image clean
 
 # Two runs of a minute each, and one figure.
 quickstart: .venv/ready
@@ -17,6 +17,10 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -q --ignore tests/test_browser.py
 	$(MAKE) notebook docs browser dist test-oldest image
+
+# Do the tests notice faults? `python tools/faults.py ID ...` plants some of them.
+faults: .venv/ready
+	$(BIN)/python tools/faults.py
 
 # The examples, executed anew; `python tools/notebook.py examples/*.ipynb` also stores what they give.
 notebook: .venv/ready
