@@ -179,10 +179,10 @@ def layer_inputs(
 
 
 def _check_dense(checkpoint: Checkpoint, layer: int) -> None:
-    layers = len(checkpoint.parameters)
-    if not 0 <= layer < layers:
-        raise DataError(f"layer = {layer}: accepted: 0 to {layers - 1}")
-    if checkpoint.moments[layer] is None:
+    last = max(checkpoint.parameters)
+    if not 0 <= layer <= last:
+        raise DataError(f"layer = {layer}: accepted: 0 to {last}")
+    if layer not in checkpoint.moments:
         raise DataError(f"layer {layer + 1} has no normalised inputs; accepted: a dense layer or the output layer")
 
 

@@ -68,3 +68,53 @@ def with_checkpoint(result: Round, step: int, **changes) -> Round:
             for checkpoint in result.checkpoints
         ),
     )
+
+
+def shrinking_rounds(arch: str, shape: tuple[int, int, int], classes: int, count: int) -> list[Round]:
+    """Rounds 0, 1, ... of random weights whose masks only shrink; round 0 is dense."""
+    rounds = [random_round(arch, shape, classes, number) for number in range(count)]
+    for layer, mask in rounds[0].masks.items():
+        order = np.random.default_rng(layer).random(mask.W.shape)
+        for number, result in enumerate(rounds):
+            result.masks[layer] = result.masks[layer]._replace(W=(order >= 0.8 * number / count).astype(np.float32))
+    return rounds
+
+
+def network_inputs(pixels: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """What the network sees of images, in float32 as in training, given as float64."""
+    return ((pixels.astype(np.float32) - mean) * np.float32(1 / 255)).astype(np.float64)
+
+
+def direct_inputs(checkpoint: Checkpoint, masks: dict[int, Mask], x: np.ndarray, layer: int, normalise: str):
+    """gamma z + beta of a layer of a dense network, all images at once, float64, by Eq. 3 of Redman et al."""
+    if layer:
+        x = np.maximum(direct_preactivations(checkpoint, masks, x, layer - 1, normalise), 0)
+    stored, parameters = checkpoint.moments[layer], checkpoint.parameters[layer]
+    mean, variance = {
+        "stored": (stored.mean, stored.variance.astype(np.float64)),
+        "batch": (x.mean(axis=0), x.var(axis=0)),
+        "none": (0.0, 1.0 - 1e-10),
+    }[normalise]
+    return parameters.gamma * (x - mean) / np.sqrt(variance + 1e-10) + parameters.beta
+
+
+def direct_preactivations(checkpoint: Checkpoint, masks: dict[int, Mask], x: np.ndarray, layer: int, normalise: str):
+    """lambda of a layer of a dense network."""
+    parameters, mask = checkpoint.parameters[layer], masks[layer]
+    inputs = direct_inputs(checkpoint, masks, x, layer, normalise)
+    return inputs @ (parameters.W * mask.W).astype(np.float64) + parameters.b * mask.b
+
+
+def direct_kurtosis(values: np.ndarray) -> np.ndarray:
+    """Eq. 4 along axis 0."""
+    centred = values - values.mean(axis=0)
+    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2
+
+
+def direct_cavity(x: np.ndarray, W: np.ndarray, j: int, i: int) -> float:
+    """Eq. 5 and 6 for one weight."""
+    whole = direct_kurtosis(x @ W[:, i])
+    without = W[:, i].copy()
+    without[j] = 0
+    difference = direct_kurtosis(x @ without) - whole
+    return (difference if whole >= 3 else -difference) / whole

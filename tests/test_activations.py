@@ -1,4 +1,4 @@
-"""Inputs of deeper layers, the images that activate a node most, and the kurtosis of deeper layers: by definition."""
+"""Inputs of deeper layers, and the images that activate a node most: by definition."""
 
 import dataclasses
 import subprocess
@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_networks import random_images, random_round
+from random_networks import direct_preactivations, network_inputs, random_images, random_round
 
 from postprocess.activations import (
     LayerBlocks,
@@ -19,14 +19,14 @@ from postprocess.activations import (
     stored_checkpoint,
     top_rows,
 )
-from postprocess.kurtosis import image_kurtosis, rewind_kurtosis
 from sifting import forward
 from sifting.errors import DataError
-from sifting.rounds import Mask, Round
+from sifting.rounds import Round
 from sifting.statistics import ImageBlocks
 
 SHAPE, CLASSES = (3, 4, 4), 4
-NETWORKS = {"f7:f6:x": SHAPE, "c3,4:p2,1:c2,3,2:f5:x": (2, 8, 7)}
+CONVOLUTIONAL = "c3,4:p2,1:c2,3,2:f5:x"
+NETWORKS = {"f7:f6:x": SHAPE, CONVOLUTIONAL: (2, 8, 7)}
 
 
 @pytest.fixture
@@ -37,30 +37,6 @@ def dense() -> Round:
 @pytest.fixture
 def images():
     return random_images(SHAPE, CLASSES)
-
-
-def network_inputs(pixels, mean):
-    return ((pixels.astype(np.float32) - mean) * np.float32(1 / 255)).astype(np.float64)
-
-
-def direct_preactivations(checkpoint, masks, x, layer, normalise) -> np.ndarray:
-    """lambda of a dense network, all images at once, float64, by Eq. 3 of Redman et al."""
-    for before in range(layer + 1):
-        x = x if before == 0 else np.maximum(x, 0)
-        stored, (W, b, gamma, beta) = checkpoint.moments[before], checkpoint.parameters[before]
-        mean, variance = {
-            "stored": (stored.mean, stored.variance.astype(np.float64)),
-            "batch": (x.mean(axis=0), x.var(axis=0)),
-            "none": (0.0, 1.0 - 1e-10),
-        }[normalise]
-        z = (x - mean) / np.sqrt(variance + 1e-10)
-        x = (gamma * z + beta) @ (W * masks[before].W).astype(np.float64) + b * masks[before].b
-    return x
-
-
-def direct_kurtosis(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(axis=0)
-    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2
 
 
 # --- what a layer receives
@@ -118,27 +94,11 @@ def test_batch_moments_are_those_of_one_batch(arch):
     layers = len(result.specs)
     found = network_moments(network, result.checkpoints[1], source, layers, "batch")
     expected = forward.moments_over(network, np.concatenate(list(source)))
-    assert [values is None for values in found] == [not spec.is_dense for spec in result.specs]
-    for ours, theirs in zip(found, expected, strict=True):
-        if ours is not None:
-            np.testing.assert_allclose(ours.mean, theirs.mean, rtol=1e-9, atol=1e-12)
-            np.testing.assert_allclose(ours.variance, theirs.variance, rtol=1e-9, atol=1e-12)
-    assert len(network_moments(network, result.checkpoints[1], source, layers - 1, "batch")) == layers - 1
-
-
-@pytest.mark.parametrize("layer", [0, 1, 2])
-@pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
-def test_preactivations_by_the_definition(dense, images, layer, normalise):
-    """x~ times the masked weights, for both checkpoints."""
-    source = ImageBlocks(images.images, images.mean, block=25)
-    x = network_inputs(images.images, images.mean)
-    for step in (5, 20):
-        checkpoint = dense.checkpoint_at(step)
-        inputs = layer_inputs_of_images(dense, source, SHAPE, layer, step, normalise=normalise)
-        found = np.concatenate(list(inputs)) @ (checkpoint.parameters[layer].W * dense.masks[layer].W)
-        found += checkpoint.parameters[layer].b * dense.masks[layer].b
-        expected = direct_preactivations(checkpoint, dense.masks, x, layer, normalise)
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    assert list(found) == list(expected) == [layer for layer, spec in enumerate(result.specs) if spec.is_dense]
+    for layer, (mean, variance) in found.items():
+        np.testing.assert_allclose(mean, expected[layer].mean, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(variance, expected[layer].variance, rtol=1e-9, atol=1e-12)
+    assert layers - 1 not in network_moments(network, result.checkpoints[1], source, layers - 1, "batch")
 
 
 def test_the_last_checkpoint_unless_a_step_is_given(dense):
@@ -157,15 +117,12 @@ def test_images_of_another_size_are_refused(dense, layer):
         masked_network(dense, (3, 5, 5))
 
 
-@pytest.mark.parametrize("layer", [-1, 3])
-def test_a_layer_that_is_not_there_is_refused(dense, images, layer):
-    with pytest.raises(DataError, match=f"layer = {layer}: accepted: 0 to 2"):
-        most_activating(dense, images, layer)
-
-
-def test_a_layer_without_normalised_inputs_is_refused():
-    shape = NETWORKS["c3,4:p2,1:c2,3,2:f5:x"]
-    result, image_set = random_round("c3,4:p2,1:c2,3,2:f5:x", shape, CLASSES), random_images(shape, CLASSES)
+def test_layers_that_are_not_there_or_not_dense_are_refused(dense, images):
+    for layer in (-1, 3):
+        with pytest.raises(DataError, match=f"layer = {layer}: accepted: 0 to 2"):
+            most_activating(dense, images, layer)
+    shape = NETWORKS[CONVOLUTIONAL]
+    result, image_set = random_round(CONVOLUTIONAL, shape, CLASSES), random_images(shape, CLASSES)
     for layer in (0, 1, 2):
         with pytest.raises(DataError, match=f"layer {layer + 1} has no normalised inputs"):
             most_activating(result, image_set, layer)
@@ -215,7 +172,7 @@ def test_top_rows_let_blocks_go():
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
-@pytest.mark.parametrize("normalise", ["stored", "batch"])
+@pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
 def test_most_activating_images_by_the_definition(dense, images, layer, normalise):
     """Of the validation images, for all nodes and for two of them in the order given."""
     x = network_inputs(images.val_images, images.mean)
@@ -231,76 +188,13 @@ def test_most_activating_images_by_the_definition(dense, images, layer, normalis
 def test_below_zero_images_are_ranked_too(dense, images):
     """A node that is never active: after ReLU all images would be equal."""
     checkpoint = dense.checkpoints[1]
-    first = checkpoint.parameters[0]
-    low = dataclasses.replace(
-        checkpoint, parameters=(first._replace(b=np.full(7, -1e3, np.float32)), *checkpoint.parameters[1:])
-    )
-    masks = (dense.masks[0]._replace(b=np.ones(7, np.float32)), *dense.masks[1:])
+    first = checkpoint.parameters[0]._replace(b=np.full(7, -1e3, np.float32))
+    low = dataclasses.replace(checkpoint, parameters=checkpoint.parameters | {0: first})
+    masks = dense.masks | {0: dense.masks[0]._replace(b=np.ones(7, np.float32))}
     sunk = dataclasses.replace(dense, checkpoints=(low,), masks=masks)
     raised, found = most_activating(dense, images), most_activating(sunk, images)
     assert np.all(found.values < 0)
     np.testing.assert_array_equal(found.rows, raised.rows)
-
-
-# --- kurtosis of deeper layers
-
-
-def other_masks(result: Round, layer: int) -> tuple[Mask, ...]:
-    """Those of the round, but for half of the weights of one layer."""
-    mask = result.masks[layer]
-    W = mask.W * (np.arange(mask.W.size).reshape(mask.W.shape) % 2)
-    return (*result.masks[:layer], mask._replace(W=W), *result.masks[layer + 1 :])
-
-
-@pytest.mark.parametrize("layer", [0, 1, 2])
-@pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
-def test_kurtosis_of_any_layer_by_the_definition(dense, images, layer, normalise):
-    """Both checkpoints, all training images and those of each class."""
-    x = network_inputs(images.images, images.mean)
-    for step in (5, 20):
-        found = image_kurtosis(dense, images, layer, step, None, None, normalise)
-        values = direct_preactivations(dense.checkpoint_at(step), dense.masks, x, layer, normalise)
-        np.testing.assert_allclose(found.over_all, direct_kurtosis(values), rtol=1e-6)
-        for label in range(CLASSES):
-            expected = direct_kurtosis(values[images.labels == label])
-            np.testing.assert_allclose(found.within_class[label], expected, rtol=1e-6)
-
-
-def test_kurtosis_of_rewind_weights_in_a_deeper_layer(dense, images):
-    """Round 0's first checkpoint under the masks of rounds 0 and 1, the first 10 images of each class."""
-    later = dataclasses.replace(dense, number=1, masks=other_masks(dense, 0))
-    found = rewind_kurtosis(iter([dense, later]), images, 10, "batch", layer=1)
-    rows = np.sort(np.concatenate([np.flatnonzero(images.labels == label)[:10] for label in range(CLASSES)]))
-    x = network_inputs(images.images[rows], images.mean)
-    for result, got in zip((dense, later), found, strict=True):
-        values = direct_preactivations(dense.checkpoints[0], result.masks, x, 1, "batch")
-        np.testing.assert_allclose(got.over_all, direct_kurtosis(values), rtol=1e-6)
-        assert got.images.tolist() == [10] * CLASSES
-    assert abs(found[0].mean - found[1].mean) > 0.01
-
-
-def test_stored_moments_are_refused_behind_other_masks(dense, images):
-    """Other masks before the layer change its inputs, other masks of the layer itself or behind it do not."""
-    refusal = "the moments that round 0 stored for layer {} are those of its own masks, not of these; accepted: normal"
-    for layer in (1, 2):
-        with pytest.raises(DataError, match=refusal.format(layer + 1)):
-            image_kurtosis(dense, images, layer, masks=other_masks(dense, layer - 1))
-        for normalise in ("batch", "none"):
-            image_kurtosis(dense, images, layer, masks=other_masks(dense, layer - 1), normalise=normalise)
-        image_kurtosis(dense, images, layer, masks=other_masks(dense, layer))
-    image_kurtosis(dense, images, 0, masks=other_masks(dense, 0))
-    copies = tuple(Mask(mask.W.copy(), mask.b.copy()) for mask in dense.masks)
-    own, copied = (image_kurtosis(dense, images, 2, masks=masks) for masks in (None, copies))
-    np.testing.assert_array_equal(own.over_all, copied.over_all)
-    fewer_biases = (dense.masks[0]._replace(b=1 - dense.masks[0].b), *dense.masks[1:])
-    with pytest.raises(DataError, match="are those of its own masks"):
-        image_kurtosis(dense, images, 1, masks=fewer_biases)
-
-
-def test_unknown_normalisation_is_refused(dense, images):
-    for layer in (0, 1):
-        with pytest.raises(ValueError, match="normalise = 'moments': accepted: stored, batch, none"):
-            image_kurtosis(dense, images, layer, normalise="moments")
 
 
 def test_the_first_layer_needs_no_tensorflow():

@@ -4,107 +4,67 @@ import dataclasses
 
 import numpy as np
 import pytest
-from synthetic import made_round
+from random_networks import (
+    direct_kurtosis,
+    direct_preactivations,
+    network_inputs,
+    random_images,
+    random_round,
+    shrinking_rounds,
+)
 
 from postprocess.kurtosis import (
     Kurtosis,
     first_of_each_class,
-    layer_inputs,
-    layer_kurtosis,
+    image_kurtosis,
     participation_ratio,
     preactivation_kurtosis,
     rewind_kurtosis,
-    rewind_point,
 )
-from sifting.architecture import build_specs, parse_arch
-from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
-from sifting.statistics import ImageBlocks
+from sifting.rounds import Mask, Round
 
-CLASSES, IMAGES = 4, 120
-
-
-def direct_kurtosis(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(axis=0)
-    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2
+SHAPE, CLASSES = (3, 4, 4), 4
 
 
-@pytest.fixture
-def image_set() -> ImageSet:
-    """120 images of 3*2*2 pixels in 4 classes, the validation images none."""
-    rng = np.random.default_rng(0)
-    images = (256 * rng.beta(0.5, 2, (IMAGES, 12))).astype(np.uint8)
-    labels = rng.integers(0, CLASSES, IMAGES).astype(np.int32)
-    mean = images.mean(axis=0, dtype=np.float32)
-    return ImageSet(images, labels, images[:0], labels[:0], mean, (3, 2, 2), CLASSES, "made up")
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rounds() -> list[Round]:
-    """Three rounds of f5:x with random weights and moments, each with its own, and shrinking masks."""
-    rng = np.random.default_rng(1)
-    specs = build_specs(parse_arch("f5:x"), (True, False), (3, 2, 2), CLASSES)
-    keep, result = rng.random((12, 5)), []
-    for number in range(3):
-        parameters, moments = [], []
-        for spec in specs:
-            n_in, n_out = spec.shape
-            values = rng.normal(size=(n_in, n_out)), rng.normal(size=n_out), *rng.normal(size=(2, n_in))
-            parameters.append(Parameters(*(value.astype(np.float32) for value in values)))
-            moments.append(Moments(*rng.uniform(0.05, 0.5, (2, n_in)).astype(np.float32)))
-        checkpoints = tuple(Checkpoint(step, tuple(parameters), tuple(moments)) for step in (5, 20))
-        masks = [Mask(np.ones(spec.shape, np.float32), np.ones(spec.nodes, np.float32)) for spec in specs]
-        masks[0] = masks[0]._replace(W=(keep > 0.25 * number).astype(np.float32))
-        result.append(dataclasses.replace(made_round(number, specs), masks=tuple(masks), checkpoints=checkpoints))
-    return result
+    return shrinking_rounds("f7:f6:x", SHAPE, CLASSES, 3)
 
 
-def preactivations(image_set: ImageSet, checkpoint: Checkpoint, W: np.ndarray, normalise: str) -> np.ndarray:
-    """Eq. 3 in float64, all images at once, by the definition."""
-    x = (image_set.images.astype(np.float32) - image_set.mean) * np.float32(1 / 255)
-    x = x.astype(np.float64)
-    parameters, stored = checkpoint.parameters[0], checkpoint.moments[0]
-    mean, variance = {
-        "stored": (stored.mean, stored.variance.astype(np.float64)),
-        "batch": (x.mean(axis=0), x.var(axis=0)),
-        "none": (0.0, 1.0 - 1e-10),
-    }[normalise]
-    z = (x - mean) / np.sqrt(variance + 1e-10)
-    return (parameters.gamma * z + parameters.beta) @ W.astype(np.float64) + parameters.b
+@pytest.fixture(scope="module")
+def images():
+    return random_images(SHAPE, CLASSES)
 
 
+@pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
-def test_rounds_by_the_definition(image_set, rounds, normalise):
-    """Weights, gamma, beta and moments of round 0's first checkpoint, masks of each round; every class by itself."""
-    results = rewind_kurtosis(iter(rounds), image_set, None, normalise)
-    assert len(results) == 3
-    for result, got in zip(rounds, results, strict=True):
-        rewind = rounds[0].checkpoints[0]
-        W = rewind.parameters[0].W * result.masks[0].W
-        values = preactivations(image_set, rewind, W, normalise)
-        np.testing.assert_allclose(got.over_all, direct_kurtosis(values), rtol=1e-9)
-        within = [direct_kurtosis(values[image_set.labels == label]) for label in range(CLASSES)]
-        np.testing.assert_allclose(got.within_class, within, rtol=1e-9)
-        np.testing.assert_array_equal(got.images, np.bincount(image_set.labels))
-        assert got.mean == pytest.approx(np.mean(direct_kurtosis(values)), rel=1e-9)
-        assert got.mean_within_class == pytest.approx(np.mean(within), rel=1e-9)
-        assert got.left_out == got.left_out_within_class == 0
+def test_kurtosis_of_any_layer_by_the_definition(rounds, images, layer, normalise):
+    """Both checkpoints, all training images and those of each class."""
+    x, result = network_inputs(images.images, images.mean), rounds[1]
+    for checkpoint in result.checkpoints:
+        found = image_kurtosis(result, images, layer, checkpoint.step, None, None, normalise)
+        values = direct_preactivations(checkpoint, result.masks, x, layer, normalise)
+        np.testing.assert_allclose(found.over_all, direct_kurtosis(values), rtol=1e-6)
+        within = [direct_kurtosis(values[images.labels == label]) for label in range(CLASSES)]
+        np.testing.assert_allclose(found.within_class, within, rtol=1e-6)
+        np.testing.assert_array_equal(found.images, np.bincount(images.labels))
+        assert found.mean == pytest.approx(np.mean(direct_kurtosis(values)), rel=1e-6)
+        assert found.mean_within_class == pytest.approx(np.mean(within), rel=1e-6)
+        assert found.left_out == found.left_out_within_class == 0
 
 
-def test_normalisations_differ(image_set, rounds):
-    means = [rewind_kurtosis(rounds[:1], image_set, None, n)[0].mean for n in ("stored", "batch", "none")]
-    assert len(set(np.round(means, 6))) == 3
-
-
-def test_capped_images_per_class(image_set, rounds):
-    """The first 7 of each class, and no others: the same as an image set that has no more."""
-    rows = np.sort(np.concatenate([np.flatnonzero(image_set.labels == label)[:7] for label in range(CLASSES)]))
-    few = dataclasses.replace(image_set, images=image_set.images[rows], labels=image_set.labels[rows])
-    got, expected = rewind_kurtosis(rounds, image_set, 7)[1], rewind_kurtosis(rounds, few, None)[1]
-    np.testing.assert_array_equal(got.images, [7] * CLASSES)
-    np.testing.assert_array_equal(got.within_class, expected.within_class)
-    assert got.mean_within_class != rewind_kurtosis(rounds, image_set, 8)[1].mean_within_class
+@pytest.mark.parametrize(("layer", "normalise"), [(0, "stored"), (0, "none"), (1, "batch")])
+def test_rewind_weights_under_the_masks_of_every_round(rounds, images, layer, normalise):
+    """Weights, gamma, beta and moments of round 0's first checkpoint; the first 10 images of each class, no others."""
+    found = rewind_kurtosis(iter(rounds), images, 10, normalise, layer)
+    rows = np.sort(np.concatenate([np.flatnonzero(images.labels == label)[:10] for label in range(CLASSES)]))
+    x = network_inputs(images.images[rows], images.mean)
+    for result, got in zip(rounds, found, strict=True):
+        values = direct_preactivations(rounds[0].checkpoints[0], result.masks, x, layer, normalise)
+        np.testing.assert_allclose(got.over_all, direct_kurtosis(values), rtol=1e-6)
+        assert got.images.tolist() == [10] * CLASSES
+    assert abs(found[0].mean - found[2].mean) > 0.01
 
 
 def test_first_of_each_class_by_hand():
@@ -114,19 +74,7 @@ def test_first_of_each_class_by_hand():
     np.testing.assert_array_equal(first_of_each_class(labels, None), range(7))
 
 
-def test_a_deeper_layer_and_another_checkpoint(image_set, rounds):
-    """The same as the first layer of a network whose images are the deeper layer's inputs."""
-    rng = np.random.default_rng(2)
-    source = [rng.exponential(size=(40, 5)).astype(np.float32) for _ in range(3)]
-    checkpoint, masks = rounds[1].checkpoints[1], rounds[2].masks
-    got = layer_kurtosis(checkpoint, masks, source, image_set.labels, layer=1, normalise="batch")
-    x = np.concatenate(source).astype(np.float64)
-    z = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-10)
-    values = (checkpoint.parameters[1].gamma * z + checkpoint.parameters[1].beta) @ checkpoint.parameters[1].W
-    np.testing.assert_allclose(got.over_all, direct_kurtosis(values), rtol=1e-9)
-
-
-def test_nodes_of_zero_variance_are_left_out_and_counted(image_set):
+def test_nodes_of_zero_variance_are_left_out_and_counted():
     """Node 1 has no weights, node 2 sees a pixel that is constant within class 0 only; class 3 has no images."""
     rng = np.random.default_rng(3)
     x, labels = rng.normal(size=(60, 3)), np.repeat([0, 1, 2, 4], 15)
@@ -157,16 +105,36 @@ def test_participation_ratio_by_hand():
     assert participation_ratio(gaussian)[0] == pytest.approx(3 / 100_000, rel=0.05)
 
 
-def test_refusals(image_set, rounds):
-    source = ImageBlocks(image_set.images, image_set.mean)
-    checkpoint = rounds[0].checkpoints[0]
-    with pytest.raises(ValueError, match="normalise = 'moments': accepted: stored, batch, none"):
-        layer_inputs(checkpoint, source, normalise="moments")
-    convolution = dataclasses.replace(checkpoint, parameters=(Parameters(np.ones((1, 1, 3, 5))),), moments=(None,))
+def test_stored_moments_are_refused_behind_other_masks(rounds, images):
+    """Other masks before the layer change its inputs, other masks of the layer itself or behind it do not."""
+    result = rounds[1]
+
+    def with_mask(layer, W=None, b=None):
+        mask = result.masks[layer]
+        return result.masks | {layer: Mask(mask.W if W is None else W, mask.b if b is None else b)}
+
+    refusal = "the moments that round 1 stored for layer {} are those of its own masks, not of these; accepted: normal"
+    own = image_kurtosis(result, images, 2)
+    for layer in (1, 2):
+        before = with_mask(layer - 1, W=rounds[2].masks[layer - 1].W)
+        for masks in (before, with_mask(layer - 1, b=1 - result.masks[layer - 1].b)):
+            with pytest.raises(DataError, match=refusal.format(layer + 1)):
+                image_kurtosis(result, images, layer, masks=masks)
+        for normalise in ("batch", "none"):
+            image_kurtosis(result, images, layer, masks=before, normalise=normalise)
+        image_kurtosis(result, images, layer, masks=with_mask(layer, W=rounds[2].masks[layer].W))
+    image_kurtosis(result, images, 0, masks=with_mask(0, W=rounds[2].masks[0].W))
+    copies = {layer: Mask(mask.W.copy(), mask.b.copy()) for layer, mask in result.masks.items()}
+    np.testing.assert_array_equal(own.over_all, image_kurtosis(result, images, 2, masks=copies).over_all)
+
+
+def test_refusals(rounds, images):
+    for layer in (0, 1):
+        with pytest.raises(ValueError, match="normalise = 'moments': accepted: stored, batch, none"):
+            image_kurtosis(rounds[0], images, layer, normalise="moments")
+    convolution = random_round("c1,5:x", SHAPE, CLASSES)
     for normalise in ("stored", "batch", "none"):
         with pytest.raises(DataError, match="layer 1 has no normalised inputs"):
-            layer_inputs(convolution, source, normalise=normalise)
+            image_kurtosis(convolution, images, normalise=normalise)
     with pytest.raises(DataError, match="the first round given is round 1"):
-        rewind_point(rounds[1])
-    with pytest.raises(DataError, match="the first round given is round 1"):
-        rewind_kurtosis(rounds[1:], image_set)
+        rewind_kurtosis([dataclasses.replace(rounds[0], number=1)], images)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from random_networks import direct_cavity, direct_kurtosis
 
 from sifting import statistics
 from sifting.rounds import Moments, Parameters
@@ -18,21 +19,6 @@ from sifting.statistics import (
 
 def blocks(x: np.ndarray, size: int) -> list[np.ndarray]:
     return [x[start : start + size] for start in range(0, len(x), size)]
-
-
-def direct_kurtosis(values: np.ndarray) -> np.ndarray:
-    """Eq. 4 along axis 0."""
-    centred = values - values.mean(axis=0)
-    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2
-
-
-def direct_cavity(x: np.ndarray, W: np.ndarray, j: int, i: int) -> float:
-    """Eq. 5 and 6 for one weight."""
-    whole = direct_kurtosis(x @ W[:, i])
-    without = W[:, i].copy()
-    without[j] = 0
-    difference = direct_kurtosis(x @ without) - whole
-    return (difference if whole >= 3 else -difference) / whole
 
 
 def skewed_inputs(images: int = 400, inputs: int = 12, seed: int = 0) -> np.ndarray:
@@ -66,6 +52,9 @@ def test_image_blocks_are_the_float32_products_of_training(layer):
     assert [len(x) for x in got] == [10, 10, 3]
     assert all(x.dtype == np.float32 for x in got)
     np.testing.assert_array_equal(np.concatenate(got), expected)
+    x, moments = expected.astype(np.float64), input_moments(ImageBlocks(images, mean, block=4))
+    np.testing.assert_allclose(moments.mean, x.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(moments.variance, x.var(axis=0), rtol=1e-13, atol=1e-30)
     rows = np.array([20, 3, 3, 7])
     np.testing.assert_array_equal(np.concatenate(list(ImageBlocks(images, mean, rows, 3))), expected[rows])
 
@@ -79,15 +68,6 @@ def test_layer_inputs_by_hand():
     assert normalised.dtype == np.float64
     assert normalised == pytest.approx(6.5, rel=1e-10)
     assert next(iter(LayerInputs(source, parameters, None))) == 11
-
-
-def test_layer_inputs_leave_their_source_as_it_is(layer):
-    images, mean, parameters, moments = layer
-    source = [np.concatenate(list(ImageBlocks(images, mean))).astype(np.float64)]
-    before = source[0].copy()
-    first, second = (np.concatenate(list(LayerInputs(source, parameters, moments))) for _ in range(2))
-    np.testing.assert_array_equal(source[0], before)
-    np.testing.assert_array_equal(first, second)
 
 
 def test_preactivations_are_those_of_the_network(layer):
@@ -109,17 +89,10 @@ def test_preactivations_are_those_of_the_network(layer):
     for name, value in values.items():
         getattr(dense, name).assign(value)
     expected = np.concatenate([dense(x).numpy() for x in source])
-    x = np.concatenate(list(LayerInputs(source, parameters, moments)))
+    once, x = (np.concatenate(list(LayerInputs(source, parameters, moments))) for _ in range(2))
+    np.testing.assert_array_equal(x, once)
     np.testing.assert_allclose(x @ (parameters.W * mask) + parameters.b, expected, rtol=1e-5, atol=1e-5)
     assert statistics.EPSILON == EPSILON
-
-
-def test_input_moments_equal_numpy(layer):
-    images, mean, *_ = layer
-    x = np.concatenate(list(ImageBlocks(images, mean))).astype(np.float64)
-    moments = input_moments(ImageBlocks(images, mean, block=4))
-    np.testing.assert_allclose(moments.mean, x.mean(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(moments.variance, x.var(axis=0), rtol=1e-13, atol=1e-30)
 
 
 # --- moments and kurtosis
@@ -132,18 +105,6 @@ def test_four_numbers_by_hand():
     assert [moments.count, *(getattr(moments, name)[0] for name in ("mean", "m2", "m3", "m4"))] == [4, 3, 12, 48, 336]
     assert moments.scale[0] == 2 * 2  # |W| sqrt(16 / 4)
     assert kurtosis(moments)[0] == pytest.approx(7 / 3, rel=1e-15)
-
-
-@pytest.mark.parametrize("size", [1, 7, 400, 1000])
-def test_moments_equal_the_definition_for_any_blocks(size):
-    x, W = skewed_inputs(), np.random.default_rng(3).normal(size=(12, 5))
-    b = np.arange(5.0)
-    moments = preactivation_moments(blocks(x, size), W, b)
-    values = x @ W + b
-    np.testing.assert_allclose(moments.mean, values.mean(axis=0), rtol=1e-12)
-    for k, moment in ((2, moments.m2), (3, moments.m3), (4, moments.m4)):
-        np.testing.assert_allclose(moment, np.mean((values - values.mean(axis=0)) ** k, axis=0), rtol=1e-11)
-    np.testing.assert_allclose(kurtosis(moments), direct_kurtosis(values), rtol=1e-11)
 
 
 @pytest.mark.parametrize("size", [1, 33, 400])
@@ -165,7 +126,10 @@ def test_class_moments_equal_those_of_each_class_alone(size):
             direct = np.mean((values - values.mean(axis=0)) ** k, axis=0)
             np.testing.assert_allclose(moment[label], direct, rtol=1e-9)
         np.testing.assert_allclose(kurtosis(moments)[label], direct_kurtosis(values), rtol=1e-9)
-    pooled, whole = moments.pooled(), preactivation_moments(blocks(x, size), W, b)
+    pooled, whole, values = moments.pooled(), preactivation_moments(blocks(x, size), W, b), x @ W + b
+    np.testing.assert_allclose(kurtosis(whole), direct_kurtosis(values), rtol=1e-11)
+    for name, direct in (("mean", values.mean(axis=0)), ("m3", np.mean((values - values.mean(axis=0)) ** 3, axis=0))):
+        np.testing.assert_allclose(getattr(whole, name), direct, rtol=1e-11)
     for name in ("count", "mean", "m2", "m3", "m4", "scale"):
         np.testing.assert_allclose(getattr(pooled, name), getattr(whole, name), rtol=1e-9)
     assert np.isnan(kurtosis(moments)[3]).all()
@@ -215,13 +179,10 @@ def test_classes_of_one_image_or_equal_images_have_no_kurtosis():
     np.testing.assert_array_equal(np.isnan(got[:, 0]), [False, True, True])
 
 
-@pytest.mark.parametrize("labels, message", [(range(9), "9 labels, but at least 10"), (range(11), "11 labels, but 10")])
-def test_labels_that_do_not_fit(labels, message):
-    with pytest.raises(ValueError, match=message):
-        class_moments(blocks(np.ones((10, 2)), 5), np.ones((2, 1)), np.array(labels))
-
-
-def test_no_inputs():
+def test_labels_that_do_not_fit_and_no_inputs():
+    for count, message in ((9, "9 labels, but at least 10"), (11, "11 labels, but 10")):
+        with pytest.raises(ValueError, match=message):
+            class_moments(blocks(np.ones((10, 2)), 5), np.ones((2, 1)), np.arange(count))
     with pytest.raises(ValueError, match="no inputs"):
         preactivation_moments([], np.ones((2, 1)))
 
