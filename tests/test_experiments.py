@@ -1,19 +1,17 @@
 """Every file in inputs/: it is an experiment at full scale and small, unlike all others, and its network trains."""
 
 import dataclasses
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sifting import datasets, launch
+from sifting import datasets
+from sifting.architecture import build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.inputs import Experiment, read_experiment
-from sifting.run_directory import RunDirectory
-from sifting.screen import Screen
-from sifting.session import Session
-from sifting.signals import Signals
+from sifting.network import NetworkState, build_model, initial_parameters
+from sifting.training import Trainer, build_optimizer, draw_shifts
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {"small.in"}
@@ -25,7 +23,6 @@ NAMES = [str(path.relative_to(ROOT / "inputs")) for path in FILES]
 def in_the_root(monkeypatch):
     """Input files name things relative to the project's root, where users run them."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
 
 
 def small(path: Path) -> Experiment:
@@ -33,27 +30,24 @@ def small(path: Path) -> Experiment:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_every_file_is_accepted_at_full_scale_and_small(path):
+def test_every_file_is_accepted_at_full_scale_and_small(command, path):
     """Everything that is checked before images are read; and it begins with a comment that says what it is for."""
-    launch.check(read_experiment([str(path)]))
-    launch.check(small(path))
-    assert path.read_text().startswith("# ")
+    for files in ([path], [path, "inputs/small.in"]):
+        code, shown, _ = command(*files, "--dry_run")
+        assert code == 0 and shown
+    assert "dataset = EdgeCollage32\n" in shown and path.read_text().startswith("# ")
 
 
 def test_no_two_files_are_the_same_experiment():
     """Not even when scaled: whoever compares two of them small compares what the papers compare."""
     for read in (lambda path: read_experiment([str(path)]), small):
-        experiments = {}
-        for path in FILES:
-            sections = read(path).sections()
-            key = repr({name: section for name, section in sections.items() if name != "IO"})
-            assert key not in experiments, f"{path} is the same as {experiments[key]}"
-            experiments[key] = path
+        settings = [repr((read(path).data, read(path).network, read(path).method)) for path in FILES]
+        assert len(set(settings)) == len(FILES)
 
 
 def test_no_two_files_write_to_the_same_folder():
     folders = [read_experiment([str(path)]).io.save_dir for path in FILES]
-    assert len(set(folders)) == len(folders)
+    assert len({small(path).io.save_dir for path in FILES}) == len(FILES)
     assert folders == [str(Path("runs", name).with_suffix("")) for name in NAMES]
 
 
@@ -67,25 +61,32 @@ def tiny_images(experiment: Experiment) -> ImageSet:
     return ImageSet(pixels[:40], labels[:40], pixels[40:], labels[40:], mean, facts.shape, facts.classes, "random")
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_every_network_trains(path, tmp_path):
-    """Two steps, scaled: every layer with weights changes, and all stays finite."""
-    experiment = small(path).replace("Network", steps=1, validate_step=1, batch_size=8, val_size=20, seed=1)
-    experiment = experiment.replace("Network", jit_compile=False)
-    changes = {"weights_step": 0, "prune_step": 1}
-    experiment = experiment.replace(
-        experiment.method_name, **{key: value for key, value in changes.items() if hasattr(experiment.method, key)}
+def network_of(experiment: Experiment) -> tuple:
+    """What decides how a file's network is built and trained."""
+    facts, network = datasets.check(experiment), experiment.network
+    rest = network.minimizer, network.centring, network.init_deviation, experiment.data.translate
+    return str(network.arch), facts.shape, facts.classes, *rest
+
+
+@pytest.mark.parametrize("path", {network_of(small(path)): path for path in FILES}.values(), ids=lambda path: path.stem)
+def test_every_network_trains(path):
+    """Two steps of one file for each network, scaled: every layer with weights changes, and all stays finite."""
+    experiment = small(path)
+    images, network = tiny_images(experiment), experiment.network
+    specs = build_specs(network.arch, experiment.method.prune, images.shape, images.classes)
+    model = build_model(specs, images.shape, network.batch_norm_beta, network.centring)
+    state, most = NetworkState(model, specs), experiment.data.translate
+    before = initial_parameters(specs, 1, network.init_deviation, network.init_distribution)
+    state.set_parameters(before)
+    optimizer, shifts = (
+        build_optimizer(network.minimizer, network.learning_rate),
+        draw_shifts(most, 8) if most else None,
     )
-    directory = RunDirectory(tmp_path, "test")
-    with directory.lock():
-        session = Session(experiment, tiny_images(experiment), directory, Screen(stream=StringIO()), Signals())
-        start = session.initial_parameters()
-        result = session.train(0, session.initial_masks(), np.zeros(sum(s.prunable for s in session.specs)), start)
-    before, after = result.checkpoints[0].parameters, result.checkpoints[-1].parameters
-    for spec, old, new in zip(session.specs, before, after, strict=True):
-        if spec.has_weights:
-            assert np.all(np.isfinite(new.W)) and not np.array_equal(old.W, new.W)
-    assert len(result.training_errors) == 2
+    trainer = Trainer(model, optimizer, images, 8, jit_compile=False, report=pytest.fail, shifts=shifts)
+    errors, losses = trainer.train(1, 0, 2)
+    assert len(errors) == 2 and np.all(np.isfinite(losses)) and 0 <= trainer.validate() <= 1
+    for layer, new in state.parameters().items():
+        assert np.all(np.isfinite(new.W)) and not np.array_equal(before[layer].W, new.W)
 
 
 def test_the_public_files_of_the_tf1_code_are_the_main_experiment():

@@ -103,7 +103,7 @@ def test_rewinding_to_step_0_is_to_the_initial_weights(tmp_path):
     assert [c.step for c in first.checkpoints] == [0, 12]
     assert_same(first.checkpoints[0].parameters, initial_parameters(session.specs, 1))
     assert_same(session.begins[1][0], initial_parameters(session.specs, 1))
-    for moments in first.checkpoints[0].moments:
+    for moments in first.checkpoints[0].moments.values():
         assert np.all(moments.mean == 0) and np.all(moments.variance == 1)
 
 
@@ -144,7 +144,7 @@ def test_convolutional_networks(prune, flags, tmp_path):
     for result in rounds_of(directory):
         assert result.ratios.tolist() == [[0, 0.3, 0.51][result.number]] * sum(flags)
         for layer, n in ((0, 48), (2, 16 * 6 + 6), (3, 6 * 4 + 4)):
-            masked = sum(np.sum(values == 0) for values in result.masks[layer] if values is not None)
+            masked = sum(np.sum(values == 0) for values in result.masks[layer])
             assert masked == (int(result.ratios[0] * n) if flags[layer] else 0)
 
 

@@ -101,18 +101,22 @@ def finished(tmp_path_factory):
 
 def zeros(masks, biases=False):
     """How many weights (and biases) are masked."""
-    return sum(np.sum(values == 0) for mask in masks if mask for values in mask[: 1 + biases] if values is not None)
+    return sum(np.sum(values == 0) for mask in masks.values() for values in mask[: 1 + biases])
 
 
 def assert_within(masks, others):
     """Nothing is kept that the others do not keep."""
-    for mask, other in zip(masks, others, strict=True):
-        for values, outer in zip(mask or (), other or (), strict=True):
-            assert values is None or np.all(values <= outer)
+    for layer, mask in masks.items():
+        assert all(np.all(values <= outer) for values, outer in zip(mask, others[layer], strict=True))
 
 
-def prunable_masks(result):
-    return [mask for mask, spec in zip(result.masks, result.specs, strict=True) if spec.prunable]
+def but(values, *layers):
+    """Those of the other layers."""
+    return {layer: value for layer, value in values.items() if layer not in layers}
+
+
+def only(values, layer):
+    return {layer: values[layer]}
 
 
 # --- what holds for every method
@@ -134,10 +138,10 @@ def test_every_round_starts_from_the_rewind_point_under_its_masks(finished, case
     for result in rounds_of(directory):
         parameters, masks, moments, optimizer = session.begins[result.number]
         start = initial_parameters(session.specs, 1) if result.number == 0 else rewind
-        frozen = case == "LayerByLayer" and result.number > 2
-        assert_same(parameters[frozen:], start[frozen:])
+        frozen = [0] if case == "LayerByLayer" and result.number > 2 else []
+        assert_same(but(parameters, *frozen), but(start, *frozen))
         assert_same(masks, result.masks)
-        for values in filter(None, moments):
+        for values in moments.values():
             assert np.all(values.mean == 0) and np.all(values.variance == 1)
         for value, fresh in zip(optimizer, session.begins[0][3], strict=True):
             np.testing.assert_array_equal(value, fresh)
@@ -158,34 +162,31 @@ def test_masks_only_shrink_and_touch_nothing_else(finished, case, arch):
         outer = start if case in BY_LEVELS else rounds[pruned[result.number]].masks
         assert_within(result.masks, outer)
         assert zeros(result.masks) > zeros(outer)
-        for mask, spec in zip(result.masks, result.specs, strict=True):
-            if mask is not None and not spec.prunable:
-                assert np.all(mask.W == 1) and np.all(mask.b == 1)
-            if mask is not None and mask.b is not None and case not in WITH_BIASES:
-                assert np.all(mask.b == 1)
+        for layer, mask in result.masks.items():
+            assert result.specs[layer].prunable or (np.all(mask.W == 1) and np.all(mask.b == 1))
+            assert case in WITH_BIASES or np.all(mask.b == 1)
         for checkpoint in result.checkpoints:  # what is masked is not trained
-            for now, then, mask in zip(
-                checkpoint.parameters, session.begins[result.number][0], result.masks, strict=True
-            ):
-                if mask is not None:
-                    np.testing.assert_array_equal(now.W[mask.W == 0], then.W[mask.W == 0])
-                    if mask.b is not None:
-                        np.testing.assert_array_equal(now.b[mask.b == 0], then.b[mask.b == 0])
-                    trained = checkpoint.step > 3 and not (case == "LayerByLayer" and result.number > 2)
-                    assert not trained or np.mean(now.W[mask.W == 1] != then.W[mask.W == 1]) > 0.8
+            for layer, now in checkpoint.parameters.items():
+                then, mask = session.begins[result.number][0][layer], result.masks[layer]
+                np.testing.assert_array_equal(now.W[mask.W == 0], then.W[mask.W == 0])
+                np.testing.assert_array_equal(now.b[mask.b == 0], then.b[mask.b == 0])
+                trained = checkpoint.step > 3 and not (case == "LayerByLayer" and result.number > 2)
+                assert not trained or np.mean(now.W[mask.W == 1] != then.W[mask.W == 1]) > 0.8
 
 
 @pytest.mark.parametrize(("case", "arch"), [(case, arch) for case, arch in RUNS if case in BY_LEVELS])
 def test_levels_are_counted_exactly_and_recorded_as_counted(finished, case, arch):
     """int(s * n) of the n weights of each pool, those of the start included; [OneShot]'s layers count biases, too."""
     for result in rounds_of(finished(case, arch)[0])[1:]:
-        masks, level = prunable_masks(result), LEVELS[result.number - 1]
-        pools = [masks] if case in GLOBAL else [[mask] for mask in masks]
-        for pool in pools:
+        masks, level = (
+            {n: result.masks[n] for n, spec in enumerate(result.specs) if spec.prunable},
+            LEVELS[result.number - 1],
+        )
+        for pool in [masks] if case in GLOBAL else [only(masks, layer) for layer in masks]:
             biases = case in WITH_BIASES
-            n = sum(values.size for mask in pool for values in mask[: 1 + biases] if values is not None)
+            n = sum(values.size for mask in pool.values() for values in mask[: 1 + biases])
             assert zeros(pool, biases) == int(level * n)
-        assert result.ratios.tolist() == [1 - np.count_nonzero(mask.W) / mask.W.size for mask in masks]
+        assert result.ratios.tolist() == [1 - np.count_nonzero(mask.W) / mask.W.size for mask in masks.values()]
 
 
 @every_run
@@ -202,11 +203,10 @@ def test_findata_log_and_record_cover_all_rounds(finished, case, arch):
     assert list(record) == [str(result.number) for result in rounds]
     for result in rounds:
         expected = []
-        for layer, mask in enumerate(result.masks, 1):
-            if mask is not None:
-                nodes = mask.W.reshape(-1, mask.W.shape[-1])
-                row = layer, int(mask.W.sum()), mask.W.size, int(np.sum(nodes.sum(axis=0) > 0)), nodes.shape[1]
-                expected.append(dict(zip(("layer", "kept", "total", "connected", "nodes"), row, strict=True)))
+        for layer, mask in result.masks.items():
+            nodes = mask.W.reshape(-1, mask.W.shape[-1])
+            row = layer + 1, int(mask.W.sum()), mask.W.size, int(np.sum(nodes.sum(axis=0) > 0)), nodes.shape[1]
+            expected.append(dict(zip(("layer", "kept", "total", "connected", "nodes"), row, strict=True)))
         entry = record[str(result.number)]
         assert entry["layers"] == expected and entry["seconds"] > 0 and entry["steps_per_second"] > 0
 
@@ -337,7 +337,7 @@ def test_settings_reach_the_scores(finished, tmp_path, setting):
     )
     assert_same(masks, SETTINGS[setting](session, network))
     by_default = finished(method)[0].read_round(2).masks
-    assert any(np.any(mask.W != other.W) for mask, other in zip(masks, by_default, strict=True))
+    assert any(np.any(mask.W != by_default[layer].W) for layer, mask in masks.items())
 
 
 # --- OneShot
@@ -400,7 +400,7 @@ def test_global_imp_by_hand(tmp_path):
         keep[np.argsort(pool, kind="stable")[:count]] = 0
         np.testing.assert_array_equal(result.masks[0].W.ravel(), keep[: 48 * 6])
         np.testing.assert_array_equal(result.masks[1].W.ravel(), keep[48 * 6 :])
-        assert all(np.all(mask.b == 1) for mask in result.masks) and np.all(result.masks[2].W == 1)
+        assert all(np.all(mask.b == 1) for mask in result.masks.values()) and np.all(result.masks[2].W == 1)
         assert result.ratios.tolist() == [1 - keep[: 48 * 6].sum() / 288, 1 - keep[48 * 6 :].sum() / 30]
         assert result.ratios[0] != result.ratios[1]
 
@@ -433,7 +433,7 @@ def test_random_masks_like_those_of_another_run(finished, tmp_path):
     directory, session = run(tmp_path / "run", method=text)
     assert directory.rounds() == [0, 1, 2]
     for result, other in zip(rounds_of(directory), rounds_of(theirs), strict=True):
-        assert [int(mask.W.sum()) for mask in result.masks] == [int(mask.W.sum()) for mask in other.masks]
+        assert [mask.W.sum() for mask in result.masks.values()] == [mask.W.sum() for mask in other.masks.values()]
         assert result.ratios.tolist() == other.ratios.tolist()
         if result.number:
             assert np.any(result.masks[0].W != other.masks[0].W)
@@ -442,7 +442,7 @@ def test_random_masks_like_those_of_another_run(finished, tmp_path):
 def test_copied_densities_give_every_count():
     """Whatever a layer of 288 weights keeps. As floats, some densities would give one weight more."""
     specs = (LayerSpec("f", (48, 6), True), LayerSpec("x", (6, 4), False))
-    scores = (Mask(np.random.default_rng(0).random((48, 6))), None)
+    scores = {0: Mask(np.random.default_rng(0).random((48, 6)))}
 
     class Other:
         """A run whose round n keeps n weights of the first layer."""
@@ -454,7 +454,7 @@ def test_copied_densities_give_every_count():
         @staticmethod
         def read_round(number):
             mask = Mask((np.arange(288) < number).astype(np.float32).reshape(48, 6), np.ones(6, np.float32))
-            return replace(made_round(0, specs), masks=(mask, made_round(0, specs).masks[1]))
+            return replace(made_round(0, specs), masks=made_round(0, specs).masks | {0: mask})
 
     levels = levels_of(Other, specs)
     assert sorted(levels) == list(range(1, 289))
@@ -495,10 +495,10 @@ def test_a_frozen_layer_stays_as_the_last_good_round_left_it(finished):
     assert all(np.any(getattr(good[0], name) != getattr(rewind[0], name)) for name in trained)
     for number in (3, 4):
         begin = session.begins[number][0]
-        assert_same(begin[:1], good[:1])
-        assert_same(begin[1:], rewind[1:])
+        assert_same(only(begin, 0), only(good, 0))
+        assert_same(but(begin, 0), but(rewind, 0))
         end = rounds[number].checkpoints[-1].parameters
-        assert_same(end[:1], good[:1])
+        assert_same(only(end, 0), only(good, 0))
         for layer in (1, 2):
             assert all(np.any(getattr(end[layer], name) != getattr(rewind[layer], name)) for name in trained)
     assert np.any(rounds[2].checkpoints[-1].parameters[0].W != good[0].W)  # round 2 still trained it
@@ -513,7 +513,7 @@ def test_with_freeze_mask_the_layer_is_rewound_and_trained_like_the_others(finis
     rewind = rounds[0].checkpoints[0].parameters
     assert [result.number for result in rounds] == [0, 1, 2, 3, 4]
     for number in (3, 4):
-        assert_same(rounds[number].masks[:1], rounds[1].masks[:1])
+        assert_same(only(rounds[number].masks, 0), only(rounds[1].masks, 0))
         assert_same(session.begins[number][0], rewind)
         W = rounds[number].checkpoints[-1].parameters[0].W
         kept = rounds[1].masks[0].W == 1
@@ -533,8 +533,8 @@ def test_a_layer_that_cannot_be_pruned_at_all_stays_dense(tmp_path):
         assert np.all(result.masks[0].W == 1) and np.all(result.masks[0].b == 1)
         trained = source.checkpoints[-1]
         assert_same(result.masks, expected_masks(trained, source.masks, sparsity, (False, True, False)))
-        assert_same(session.begins[result.number][0][:1], dense.checkpoints[-1].parameters[:1])
-        assert_same(result.checkpoints[-1].parameters[:1], dense.checkpoints[-1].parameters[:1])
+        assert_same(only(session.begins[result.number][0], 0), only(dense.checkpoints[-1].parameters, 0))
+        assert_same(only(result.checkpoints[-1].parameters, 0), only(dense.checkpoints[-1].parameters, 0))
 
 
 def test_the_frozen_layer_is_that_of_the_end_not_of_prune_step(tmp_path):
@@ -542,7 +542,7 @@ def test_the_frozen_layer_is_that_of_the_end_not_of_prune_step(tmp_path):
     directory, session = layer_by_layer(tmp_path / "run", "LayerByLayer.prune_step=8", "LayerByLayer.max_iterations=4")
     rounds = rounds_of(directory)
     assert [c.step for c in rounds[1].checkpoints] == [8, 12]
-    assert_same(session.begins[3][0][:1], rounds[1].checkpoint_at(12).parameters[:1])
+    assert_same(only(session.begins[3][0], 0), only(rounds[1].checkpoint_at(12).parameters, 0))
     source = rounds[1].checkpoint_at(8)
     assert_same(rounds[3].masks, expected_masks(source, rounds[1].masks, 0.3, (False, True, False)))
 
@@ -609,7 +609,7 @@ def test_cavity_prunes_the_highest_scores_of_the_first_layer(finished):
         gone = (mask == 1) & (result.masks[0].W == 0)
         assert np.sum(result.masks[0].W == 0) == count
         assert np.min(scores[gone]) > np.max(scores[result.masks[0].W == 1])
-        assert np.all(result.masks[0].b == 1) and all(np.all(m.W == 1) for m in result.masks[1:])
+        assert np.all(result.masks[0].b == 1) and all(np.all(m.W == 1) for m in but(result.masks, 0).values())
     np.testing.assert_allclose([result.ratios for result in rounds], [[0], [0.3], [0.51]], atol=1e-15)
 
 
@@ -669,7 +669,7 @@ def test_a_restart_goes_on_with_the_level_of_its_number(finished, tmp_path):
     changes = "Network.restart=true", "Network.rest_it=2", "SNIP.sparsity=0.5, 0.65", "SNIP.scope=layerwise"
     _, session = run(directory.folder, *changes, method=CASES["SNIP"])
     assert directory.rounds() == [0, 2] and sorted(session.begins) == [2]
-    assert [zeros([mask]) for mask in directory.read_round(2).masks] == [int(0.65 * 288), int(0.65 * 30), 0]
+    assert [zeros({0: mask}) for mask in directory.read_round(2).masks.values()] == [int(0.65 * 288), int(0.65 * 30), 0]
     assert directory.round_path(0).read_bytes() == whole.round_path(0).read_bytes()
 
 
@@ -757,10 +757,10 @@ def test_the_command_shows_a_table_for_every_round_and_says_when_a_layer_is_empt
     lines = [line.split() for line in shown.splitlines()]
     for result in rounds_of(directory):
         assert ["round", str(result.number), "u"] in [line[:3] for line in lines]
-        for layer, mask in enumerate(result.masks, 1):
-            row = ["layer", str(layer), f"{int(mask.W.sum()):,}", "of", f"{mask.W.size:,}", "weights"]
+        for layer, mask in result.masks.items():
+            row = ["layer", str(layer + 1), f"{int(mask.W.sum()):,}", "of", f"{mask.W.size:,}", "weights"]
             assert row in [line[:6] for line in lines]
     assert zeros(directory.read_round(2).masks) == int(0.9999 * (12288 + 40)) == 12326
-    empty = [layer for layer, mask in enumerate(directory.read_round(2).masks, 1) if not mask.W.any()]
+    empty = [layer + 1 for layer, mask in directory.read_round(2).masks.items() if not mask.W.any()]
     warnings = [line for line in shown.splitlines() if "Warning" in line]
     assert warnings == [f"Warning: layer {layer} has no weights left" for layer in empty] and empty

@@ -71,11 +71,11 @@ class Watched(Session):
         return result
 
     def _train_steps(self, progress):
-        masks = []
+        masks = {}
         for index, spec in enumerate(self.specs):
-            layer = self._trainer.model.get_layer(f"layer_{index + 1}")
-            values = (layer.mask_W, layer.mask_b) if spec.is_dense else (layer.mask_W,) if spec.has_weights else None
-            masks.append(values and Mask(*(value.numpy() for value in values)))
+            if spec.has_weights:
+                layer = self._trainer.model.get_layer(f"layer_{index + 1}")
+                masks[index] = Mask(*(variable.numpy() for variable in layer.weights if "mask" in variable.name))
         optimizer = [variable.numpy() for variable in self._trainer.optimizer.variables]
         number = progress.partial.number
         self.begins[number] = self._network.parameters(), masks, self._network.moments(), optimizer
