@@ -9,6 +9,7 @@ import numpy as np
 
 from sifting.architecture import LayerSpec, build_specs, parse_arch
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.run_directory import RunDirectory
 
 REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # a run that the TF1 code wrote
 
@@ -60,29 +61,61 @@ def write_input(folder: Path, *changes: str, name: str = "test.in", method: str 
     return path
 
 
-def made_round(number: int, specs: tuple[LayerSpec, ...] = SPECS) -> Round:
-    """A round of 20 steps whose numbers mean nothing; dense layers only. Weights are stored at steps 5 and 20."""
-    parameters = {
-        layer: Parameters(
-            np.full(spec.weight_shape, number, np.float32),
-            *(np.zeros(n, np.float32) for n in (spec.nodes, spec.shape[0], spec.shape[0])),
-        )
-        for layer, spec in enumerate(specs)
-    }
-    moments = {layer: Moments(*np.zeros((2, spec.shape[0]), np.float32)) for layer, spec in enumerate(specs)}
+def made_round(
+    number: int, specs: tuple[LayerSpec, ...] = SPECS, W: tuple[np.ndarray, ...] = (), error: float = 0.5
+) -> Round:
+    """A round of 20 steps with weights stored at steps 5 and 20, whose numbers mean nothing but those given.
+
+    Args:
+        W: masks of the weights, of each layer; default: ones.
+        error: of every validation.
+    """
+    weighted = {layer: spec for layer, spec in enumerate(specs) if spec.has_weights}
+    kept = {layer: np.ones(spec.weight_shape) for layer, spec in weighted.items()} | dict(enumerate(W))
+    dense = {layer: spec for layer, spec in weighted.items() if spec.is_dense}
+
+    def zeros(*sizes):
+        return (np.zeros(size, np.float32) for size in sizes)
+
+    parameters = {layer: Parameters(np.full(spec.weight_shape, number, np.float32)) for layer, spec in weighted.items()}
+    masks = {layer: Mask(mask.astype(np.float32)) for layer, mask in kept.items()}
+    for layer, spec in dense.items():
+        n_in, nodes = spec.shape
+        parameters[layer] = Parameters(parameters[layer].W, *zeros(nodes, n_in, n_in))
+        masks[layer] = Mask(masks[layer].W, np.ones(nodes, np.float32))
+    moments = {layer: Moments(*zeros(spec.shape[0], spec.shape[0])) for layer, spec in dense.items()}
     return Round(
         number,
         specs,
         np.full(sum(spec.prunable for spec in specs), 1 - 0.7**number),
-        {
-            layer: Mask(np.ones(spec.weight_shape, np.float32), np.ones(spec.nodes, np.float32))
-            for layer, spec in enumerate(specs)
-        },
+        masks,
         tuple(Checkpoint(step, parameters, moments) for step in (5, 20)),
         np.full(21, 0.5, np.float32),
         (0, 10, 20),
-        np.full(3, 0.5, np.float32),
+        np.full(3, error, np.float32),
     )
+
+
+def masked_run(folder: Path, local: bool, error: float, rounds: int = 3, size: int = 16) -> RunDirectory:
+    """A run whose first layer keeps 30 % of its weights a round: in discs that shrink (local), or at random."""
+    rng = np.random.default_rng(6)
+    specs = (LayerSpec("f", (3 * size**2, 12), True), LayerSpec("x", (12, 4), False))
+    y, x = np.mgrid[:size, :size]
+    centres = rng.uniform(4, size - 4, (12, 2))
+    distance = np.stack([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=-1)
+    distance = np.broadcast_to(distance, (3, size, size, 12)).reshape(-1, 12)
+    order = distance + 0.01 * rng.random(distance.shape) if local else rng.random(distance.shape)
+    masks = [order <= np.quantile(order, 0.3**number) for number in range(rounds)]
+    return stored_run(folder, *(made_round(n, specs, (mask,), error - 0.01 * n) for n, mask in enumerate(masks)))
+
+
+def stored_run(folder: Path, *rounds: Round) -> RunDirectory:
+    """A run of these rounds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    directory = RunDirectory(folder, "IMP")
+    for result in rounds:
+        directory.write_round(result)
+    return directory
 
 
 class RunsCode:

@@ -1,72 +1,50 @@
 """`postprocess.analyse`: what the arrays hold, when they are computed anew, what the user is told."""
 
+import dataclasses
 import json
 import os
 import re
 import shutil
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from random_networks import random_images, random_round
+from random_networks import random_images, random_round, shrinking_rounds
 from rich.console import Console
+from synthetic import REFERENCE, stored_run
 
 from postprocess import analyse, cache, summary
 from postprocess.analyse import PARTS, Options, Run, format_tables, main
 from postprocess.cavity import rewind_cavity_table
+from postprocess.components import image_components
 from postprocess.connectivity import input_connections
 from postprocess.evaluation import evaluate
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.masks import effective_mask
 from sifting.errors import DataError, RunDirectoryError
-from sifting.rounds import Mask, connected_fraction, density
-from sifting.run_directory import RunDirectory
+from sifting.rounds import connected_fraction, density
 from sifting.statistics import ImageBlocks
 
-REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
 SHAPE, CLASSES = (3, 8, 8), 4
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
-
-
-def shrinking_rounds(arch: str = "f9:f7:x", count: int = 3):
-    """Rounds of random weights whose masks only shrink; round 0 is dense."""
-    rounds = [random_round(arch, SHAPE, CLASSES, number) for number in range(count)]
-    for layer, spec in enumerate(rounds[0].specs):
-        if spec.has_weights:
-            order = np.random.default_rng(layer).random(spec.weight_shape)
-            for number, result in enumerate(rounds):
-                masks = list(result.masks)
-                masks[layer] = masks[layer]._replace(W=(order >= 0.4 * number).astype(np.float32))
-                rounds[number] = type(result)(**vars(result) | {"masks": tuple(masks)})
-    return rounds
-
-
-def stored(folder: Path, rounds) -> RunDirectory:
-    folder.mkdir()
-    directory = RunDirectory(folder, "IMP")
-    for result in rounds:
-        directory.write_round(result)
-    return directory
 
 
 @pytest.fixture
 def rounds():
-    return shrinking_rounds()
+    return shrinking_rounds("f9:f7:x", SHAPE, CLASSES, 3)
 
 
 @pytest.fixture
 def run(rounds, tmp_path, monkeypatch):
-    """A run with images; only their loading is replaced."""
+    """A run with images; only their loading is replaced, and the components need not converge."""
+    few = partial(image_components, max_iterations=2)
+    monkeypatch.setattr("postprocess.components.image_components", few)
     images = random_images(SHAPE, CLASSES, count=150, val_count=150)
     monkeypatch.setattr(analyse.datasets, "load", lambda experiment, report: images)
-    return open_run(stored(tmp_path / "run", rounds))
+    return open_run(stored_run(tmp_path / "run", *rounds))
 
 
 def open_run(directory, freeze="mask", **options):
@@ -92,7 +70,7 @@ def test_arrays_are_those_of_the_functions(run, rounds):
         arrays = found["masks"][number]
         assert arrays["density"] == density(result.masks, result.specs)
         assert arrays["connected"] == connected_fraction(result.masks, result.specs)
-        masks = [mask.W for mask in result.masks]
+        masks = [mask.W for mask in result.masks.values()]
         deeper = effective_mask(masks[:2])
         np.testing.assert_array_equal(arrays["l2_C_in"], input_connections(masks[1]))
         np.testing.assert_array_equal(arrays["l2_C_in_effective"], input_connections(deeper))
@@ -127,8 +105,7 @@ def test_stored_arrays_are_used_until_something_changes(run, rounds, monkeypatch
     for number in range(3):
         for name, values in first["masks"][number].items():
             np.testing.assert_array_equal(values, second["masks"][number][name])
-    changed = type(rounds[2])(**vars(rounds[2]) | {"validation_errors": np.full(3, 0.25, np.float32)})
-    run.directory.write_round(changed)
+    run.directory.write_round(dataclasses.replace(rounds[2], validation_errors=np.full(3, 0.25, np.float32)))
     path = run.directory.round_path(2)
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # however coarse the clock
     third = open_run(run.directory)
@@ -149,16 +126,6 @@ def test_options_make_their_own_arrays(run, options):
     assert "stored" not in other.lines[0] and not np.array_equal(before, after)
 
 
-def test_a_damaged_or_foreign_file_is_computed_anew(tmp_path):
-    path = tmp_path / "arrays.npz"
-    for content in (b"", b"PK\x03\x04 damaged", b"text"):
-        path.write_bytes(content)
-        arrays, known = cache.cached(path, {"a": 1}, lambda: {"x": np.arange(3)})
-        assert not known and arrays["x"].tolist() == [0, 1, 2]
-    assert cache.cached(path, {"a": 1}, lambda: pytest.fail("stored"))[1]
-    assert not cache.cached(path, {"a": 2}, lambda: {"x": np.arange(4)})[1]
-
-
 def test_a_failed_computation_leaves_the_old_arrays(tmp_path):
     path = tmp_path / "arrays.npz"
     cache.cached(path, {"a": 1}, lambda: {"x": np.arange(3)})
@@ -170,14 +137,14 @@ def test_a_failed_computation_leaves_the_old_arrays(tmp_path):
 
 def test_what_a_run_does_not_allow_is_left_out_and_said(tmp_path, monkeypatch):
     """Without images, without round 0, with a convolution first."""
-    directory = stored(tmp_path / "run", shrinking_rounds()[1:])
+    directory = stored_run(tmp_path / "run", *shrinking_rounds("f9:f7:x", SHAPE, CLASSES, 3)[1:])
     run = Run(directory, None, Options(), (lines := []).append)
     assert set(analyse.analyse(run)) == {"masks"}
     assert "accuracy     left out: the images are not known; --input FILE names them" in lines
     run = open_run(directory)
     assert "there is no round 0" in run.why_not(PARTS["kurtosis"])
     convolution = random_round("c3,4:f6:x", SHAPE, CLASSES)
-    run = open_run(stored(tmp_path / "convolution", [convolution]))
+    run = open_run(stored_run(tmp_path / "convolution", convolution))
     assert "convolution" in run.why_not(PARTS["cavity"])
     arrays = analyse.analyse(run, ("masks",))["masks"][0]
     assert "l2_C_in" in arrays and not any("S_sc" in name for name in arrays)
@@ -185,8 +152,8 @@ def test_what_a_run_does_not_allow_is_left_out_and_said(tmp_path, monkeypatch):
 
 def test_rounds_that_are_no_prunings_of_one_another_have_no_cavity_table(tmp_path, rounds, run):
     """Random levels, or a round that was undone: all other parts are there. Frozen layers have no rewind point."""
-    later = [type(result)(**vars(result) | {"number": 3 - result.number}) for result in rounds[1:]]
-    unordered = stored(tmp_path / "unordered", [rounds[0], *later])
+    later = [dataclasses.replace(result, number=3 - result.number) for result in rounds[1:]]
+    unordered = stored_run(tmp_path / "unordered", rounds[0], *later)
     other = open_run(unordered)
     found = analyse.analyse(other)
     assert set(found) == set(PARTS) - {"cavity"}
@@ -209,7 +176,7 @@ def test_the_table(run, rounds):
     found = analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))
     first, second = format_tables(run, found).split("\n\n")
     line = first.splitlines()[2].split()
-    assert line[:3] == ["0", "100.00", f"{100 * (1 - 0.5):.2f}"]
+    assert line[:3] == ["0", "100.00", f"{100 * (1 - rounds[0].best_validation_error):.2f}"]
     assert line[3] == f"{100 * found['accuracy'][0]['top1']:.2f}"
     line = second.splitlines()[2].split()
     assert line[1] == f"{found['kurtosis'][0]['mean']:.2f}"
@@ -252,44 +219,26 @@ def test_the_run_of_the_tf1_code(tmp_path, capsys):
     assert all(name.startswith("IMP_analysis_masks_") for name in set(os.listdir(folder)) - before)
 
 
-def refused(capsys, *arguments) -> str:
-    assert main([str(argument) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
-def test_bad_input_is_one_line(tmp_path, capsys, rounds):
-    folder = stored(tmp_path / "run", rounds).folder
-    (tmp_path / "empty").mkdir()
-    assert "holds no rounds" in refused(capsys, tmp_path / "empty")
-    assert "layer 9 does not exist, or is not dense; accepted: 1, 2, 3" in refused(capsys, folder, "--layer", 9)
-    assert "'nonsense' is unknown; accepted: masks" in refused(capsys, folder, "--parts", "masks,nonsense")
-    assert "images_per_class 1: accepted: 2 or more" in refused(capsys, folder, "--images_per_class", 1)
-    assert "missing.in: cannot be read" in refused(capsys, folder, "--input", "missing.in")
-    other = tmp_path / "other.in"
-    other.write_text(
+def test_bad_input_is_one_line(in_tmp_path, refusal, rounds):
+    folder = stored_run(in_tmp_path / "run", *rounds).folder
+    (in_tmp_path / "empty").mkdir()
+    (in_tmp_path / "other.in").write_text(
         "[Data]\ndataset = EdgeCollage32\ncollage_images = 100\ncollage_val_images = 100\n"
-        f"[IO]\ncache_dir = {tmp_path}\n[Network]\narch = f9:x\nval_size = 50\n[IMP]\n"
+        "[Network]\narch = f9:x\nval_size = 50\n[IMP]\n"
     )
-    assert "images of shape (3, 32, 32) give layer 1 3072 inputs" in refused(
-        capsys, folder, "--parts", "kurtosis", "--input", other
-    )
-    pickle = folder / "IMP_itdata_1.pkl"
-    pickle.write_bytes(pickle.read_bytes()[:100])
-    assert "IMP_itdata_1.pkl" in refused(capsys, folder)
-    pickle.write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
-    assert "names os.system" in refused(capsys, folder)
-
-
-def test_a_part_that_is_named_and_impossible_is_refused(tmp_path, capsys):
-    """Before anything is computed."""
-    folder = shutil.copytree(REFERENCE, tmp_path / "run")
-    before = set(os.listdir(folder))
-    assert refused(capsys, folder, "--parts", "masks,kurtosis") == (
-        f"sifting: {folder / 'IMP'}: kurtosis left out: the images are not known; --input FILE names them\n"
-    )
-    assert set(os.listdir(folder)) == before
+    for arguments, message in [
+        ("empty", "holds no rounds"),
+        ("run --layer 9", "layer 9 does not exist, or is not dense; accepted: 1, 2, 3"),
+        ("run --parts masks,nonsense", "'nonsense' is unknown; accepted: masks"),
+        ("run --images_per_class 1", "images_per_class 1: accepted: 2 or more"),
+        ("run --input missing.in", "missing.in: cannot be read"),
+        ("run --parts kurtosis --input other.in", "images of shape (3, 32, 32) give layer 1 3072 inputs"),
+        # a part that is named and impossible, before anything is computed
+        ("run --parts masks,kurtosis", "IMP: kurtosis left out: the images are not known; --input FILE names them\n"),
+    ]:
+        assert message in refusal(main, *arguments.split())
+    (folder / "IMP_itdata_0.pkl").write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
+    assert "names os.system" in refusal(main, folder)
 
 
 def test_too_few_images_for_a_part_that_is_named(run, monkeypatch):
@@ -322,7 +271,5 @@ def test_key_is_readable(run):
 
 def test_masks_of_one_layer(tmp_path):
     """A network of the output layer alone is its own first layer."""
-    result = random_round("x", SHAPE, CLASSES)
-    assert isinstance(result.masks[0], Mask)
-    arrays = analyse.analyse(open_run(stored(tmp_path / "run", [result])), ("masks",))["masks"][0]
-    assert arrays["l1_sigma_x"].shape == (CLASSES,)
+    run = open_run(stored_run(tmp_path / "run", random_round("x", SHAPE, CLASSES)))
+    assert analyse.analyse(run, ("masks",))["masks"][0]["l1_sigma_x"].shape == (CLASSES,)

@@ -1,22 +1,15 @@
 """`postprocess.compare`: which rounds are paired, and the distances between them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from test_summary import write_run
+from random_networks import random_round
+from synthetic import REFERENCE, masked_run, stored_run
 
 from postprocess.compare import compare, histogram_distance, main, paired_rounds, profile_distance
 from postprocess.locality import displacement_maps, full_map
 from postprocess.summary import summarise
-
-REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
 
 
 def test_histogram_distance_by_hand():
@@ -37,28 +30,22 @@ def test_profile_distance():
 
 def test_rounds_are_paired_by_density(tmp_path):
     """Densities 1, 0.3, 0.09 against 1, 0.09: the second round of A has no partner."""
-    a = summarise([write_run(tmp_path / "a", True, 0.4)])
-    b = write_run(tmp_path / "b", False, 0.5)
+    a = summarise([masked_run(tmp_path / "a", True, 0.4)])
+    b = masked_run(tmp_path / "b", False, 0.5)
     b.round_path(1).unlink()
     assert paired_rounds(a, summarise([b])) == [(0, 0), (1, None), (2, 1)]
     assert paired_rounds(summarise([b]), a) == [(0, 0), (1, 2), (None, 1)]
 
 
-def test_a_run_equals_itself():
-    entries = compare(*[summarise([run]) for run in [_reference(), _reference()]])
+def test_a_run_equals_itself(reference):
+    entries = compare(summarise([reference]), summarise([reference]))
     assert [entry["a"] for entry in entries] == [entry["b"] for entry in entries]
     assert all(entry["C_in distance"] == 0 and entry["S distance"] == 0 for entry in entries)
 
 
-def _reference():
-    from sifting.run_directory import RunDirectory
-
-    return RunDirectory(REFERENCE, "IMP")
-
-
 def test_local_and_random_masks_differ_in_S(tmp_path):
-    a = summarise([write_run(tmp_path / "a", True, 0.4, size=32)])
-    b = summarise([write_run(tmp_path / "b", False, 0.4, size=32)])
+    a = summarise([masked_run(tmp_path / "a", True, 0.4, size=32)])
+    b = summarise([masked_run(tmp_path / "b", False, 0.4, size=32)])
     dense, _, sparse = compare(a, b)
     assert dense["S distance"] == 0 and sparse["S distance"] > 0.5
 
@@ -67,8 +54,8 @@ def test_local_and_random_masks_differ_in_S(tmp_path):
 def test_seeds_are_pooled(tmp_path, capsys, spread, shown):
     """Errors 0.4 and 0.5 in two seeds; the JSON has every seed."""
     for seed, error in ((1, 0.4), (2, 0.5)):
-        write_run(tmp_path / "a" / f"seed_{seed}", True, error)
-    write_run(tmp_path / "b", True, 0.4)
+        masked_run(tmp_path / "a" / f"seed_{seed}", True, error)
+    masked_run(tmp_path / "b", True, 0.4)
     path = tmp_path / "out.json"
     assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--spread", spread, "--json", str(path)]) == 0
     printed = capsys.readouterr().out
@@ -81,17 +68,13 @@ def test_seeds_are_pooled(tmp_path, capsys, spread, shown):
 
 def test_convolutions_have_no_distances(tmp_path, capsys):
     """What is not defined is '-', not a failure."""
-    from random_networks import random_round
-    from test_analyse import stored
-
-    run = stored(tmp_path / "run", [random_round("c3,4:f6:x", (3, 8, 8), 4)])
+    run = stored_run(tmp_path / "run", random_round("c3,4:f6:x", (3, 8, 8), 4))
     assert main([str(run.folder), str(run.folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[-2:] == ["-", "-"]
 
 
-def test_bad_input_is_one_line(tmp_path, capsys):
-    assert main([str(REFERENCE), str(tmp_path)]) == 2
-    assert "holds no rounds" in capsys.readouterr().err
+def test_bad_input_is_one_line(tmp_path, refusal):
+    assert "holds no rounds" in refusal(main, REFERENCE, tmp_path)
     (tmp_path / "file").touch()
-    assert main([str(REFERENCE), str(REFERENCE), "--json", str(tmp_path / "file" / "out.json")]) == 2
-    assert "file/out.json: cannot be written" in capsys.readouterr().err
+    output = tmp_path / "file" / "out.json"
+    assert "file/out.json: cannot be written" in refusal(main, REFERENCE, REFERENCE, "--json", output)

@@ -3,10 +3,10 @@
 import dataclasses
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import REFERENCE, made_round, masked_run, stored_run
 
 from postprocess.connectivity import binomial_histogram, connection_histogram, input_connections
 from postprocess.figures import panels, quickstart
@@ -16,61 +16,8 @@ from postprocess.summary import format_table, main, round_table, summarise
 from sifting import input_files
 from sifting.architecture import LayerSpec
 from sifting.inputs import read_experiment
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run import print_results
 from sifting.run_directory import RunDirectory
-
-REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    """Files need not survive a power cut here, and many are written."""
-    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
-
-
-@pytest.fixture
-def reference(tmp_path) -> RunDirectory:
-    """A copy of the run that the TF1 code wrote: 8x8 images, f48:f32:x, rounds 0 to 5."""
-    return RunDirectory(shutil.copytree(REFERENCE, tmp_path / "run"), "IMP")
-
-
-def dense_round(number: int, specs: tuple[LayerSpec, ...], masks: tuple[np.ndarray, ...], error: float) -> Round:
-    """A round with nothing of interest but its masks and one validation error."""
-    shapes = [(mask.shape, mask.shape[1], len(mask), len(mask)) for mask in masks]
-    return Round(
-        number,
-        specs,
-        np.zeros(sum(spec.prunable for spec in specs)),
-        tuple(Mask(mask.astype(np.float32), np.ones(mask.shape[-1], np.float32)) for mask in masks),
-        (
-            Checkpoint(
-                1,
-                tuple(Parameters(*(np.zeros(shape, np.float32) for shape in layer)) for layer in shapes),
-                tuple(Moments(*np.zeros((2, len(mask)), np.float32)) for mask in masks),
-            ),
-        ),
-        np.array([0.9, 0.8], np.float32),
-        (0, 1),
-        np.array([0.9, error], np.float32),
-    )
-
-
-def write_run(folder: Path, local: bool, error: float, rounds: int = 3, size: int = 16) -> RunDirectory:
-    """A run whose first layer keeps 30 % of its weights a round: in discs that shrink (local), or at random."""
-    rng = np.random.default_rng(6)
-    specs = (LayerSpec("f", (3 * size**2, 12), True), LayerSpec("x", (12, 4), False))
-    y, x = np.mgrid[:size, :size]
-    centres = rng.uniform(4, size - 4, (12, 2))
-    distance = np.stack([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=-1)
-    distance = np.broadcast_to(distance, (3, size, size, 12)).reshape(-1, 12)
-    order = distance + 0.01 * rng.random(distance.shape) if local else rng.random(distance.shape)
-    run = RunDirectory(folder, "IMP")
-    folder.mkdir(parents=True)
-    for number in range(rounds):
-        mask = order <= np.quantile(order, 0.3**number)
-        run.write_round(dense_round(number, specs, (mask, np.ones((12, 4))), error - 0.01 * number))
-    return run
 
 
 def write_input(run: RunDirectory, name: str = "quickstart", *changes: str) -> RunDirectory:
@@ -102,7 +49,7 @@ def test_each_pickle_is_read_once(reference, monkeypatch):
 
 def test_several_seeds_are_pooled(tmp_path):
     """Errors 0.4 and 0.5: mean accuracy 55 %, sample s.d. 100 * 0.1 / sqrt(2); the longer run goes on alone."""
-    runs = [write_run(tmp_path / "a", True, 0.4), write_run(tmp_path / "b", True, 0.5, rounds=4)]
+    runs = [masked_run(tmp_path / "a", True, 0.4), masked_run(tmp_path / "b", True, 0.5, rounds=4)]
     summary = summarise(runs)
     mean, sd = summary.mean_and_sd("accuracy")
     np.testing.assert_allclose(mean, [0.55, 0.56, 0.57, 0.53], rtol=1e-6)
@@ -116,7 +63,7 @@ def test_several_seeds_are_pooled(tmp_path):
 def test_seeds_may_differ_in_what_does_not_change_the_experiment(tmp_path):
     """Seed, place, speed, when the run ends, and the runs that each of them begins with; a run of the TF1 code has no
     input file."""
-    runs = [write_run(tmp_path / name, True, 0.4) for name in "abc"]
+    runs = [masked_run(tmp_path / name, True, 0.4) for name in "abc"]
     write_input(runs[0])
     changes = ["Network.seed=2", "IO.save_dir=b", "Data.preload=false", "Network.jit_compile=false"]
     write_input(runs[1], "quickstart", *changes, "IMP.max_iterations=5", "IMP.stop_ratio=0.1")
@@ -143,8 +90,8 @@ def test_seeds_may_differ_in_what_does_not_change_the_experiment(tmp_path):
 )
 def test_runs_of_another_experiment_are_no_seeds(tmp_path, capsys, name, changes, expected):
     """Nothing is printed or drawn."""
-    first = write_input(write_run(tmp_path / "a", True, 0.4))
-    second = write_input(write_run(tmp_path / "b", False, 0.4), name, *changes)
+    first = write_input(masked_run(tmp_path / "a", True, 0.4))
+    second = write_input(masked_run(tmp_path / "b", False, 0.4), name, *changes)
     assert main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     captured = capsys.readouterr()
     advice = "to see both: python -m postprocess.compare A B"
@@ -152,66 +99,54 @@ def test_runs_of_another_experiment_are_no_seeds(tmp_path, capsys, name, changes
     assert not captured.out and not list(tmp_path.glob("**/*.png"))
 
 
-def test_the_figure_of_a_folder_of_seeds_lies_in_that_folder(tmp_path, capsys):
-    """Not beside the first seed's own; a seed that is named keeps its place."""
-    for seed in (1, 2):
-        write_run(tmp_path / f"seed_{seed}", True, 0.4)
-    assert main([str(tmp_path)]) == 0
-    assert list(tmp_path.glob("**/*.png")) == [tmp_path / "IMP_summary.png"]
-    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "IMP_summary.png")
-    for named in ("seed_1", "seed_2/IMP"):
-        assert main([str(tmp_path / named)]) == 0
-    assert all((tmp_path / f"seed_{seed}" / "IMP_summary.png").exists() for seed in (1, 2))
-
-
-def test_the_command_that_a_run_ends_with_draws_all_seeds_into_their_folder(tmp_path, capsys):
-    """sifting.run --seeds names the folder of the seeds; a single run is named itself."""
-    seeds = [write_run(tmp_path / f"seed_{seed}", True, 0.4) for seed in (1, 2)]
-    for directories, named in [(seeds, str(tmp_path)), (seeds[:1], str(seeds[0]))]:
+def test_the_figure_lies_where_the_user_has_named_it(tmp_path, capsys):
+    """Of a folder of seeds in that folder, not beside the first seed's own; so name the commands that runs end with."""
+    seeds = [masked_run(tmp_path / f"seed_{seed}", True, 0.4, rounds=2) for seed in (1, 2)]
+    for directories, named, figure in [
+        (seeds, tmp_path, tmp_path / "IMP_summary.png"),
+        (seeds[:1], seeds[0], seeds[0].path("summary.png")),
+    ]:
         print_results(directories)
         assert capsys.readouterr().out.splitlines()[-1] == f"figures    python -m postprocess.summary {named}"
-        assert main([named]) == 0
-        capsys.readouterr()
-    assert (tmp_path / "IMP_summary.png").exists()
+        before = set(tmp_path.glob("**/*"))
+        assert main([str(named)]) == 0
+        assert set(tmp_path.glob("**/*")) - before == {figure}
+        assert capsys.readouterr().out.splitlines()[-1] == str(figure)
 
 
 def test_the_table_of_seeds_fits_into_80_columns(tmp_path):
     """Numbers as wide as they usually are: 100.00, 14.43, and two digits before the point of a standard deviation."""
     numbers = [[[1, 1], [0.5, 0.9], [1, 1], [1, 1.1], [14.43, 13.1]]]
-    summary = summarise([write_run(tmp_path / "run", True, 0.4, rounds=1)])
+    summary = summarise([masked_run(tmp_path / "run", True, 0.4, rounds=1)])
     columns = dict(zip(summary.numbers, np.swapaxes(numbers, 0, 1), strict=True))
     lines = format_table(dataclasses.replace(summary, numbers=columns)).splitlines()
     assert re.split("  +", lines[1])[2:4] == ["100.00 ± 0.00", "70.00 ± 28.28"]
     assert max(map(len, lines)) <= 79
 
 
-def test_undefined_numbers_are_dashes(tmp_path):
-    """A first layer that does not look at square RGB images, and one that keeps nothing to fit."""
-    specs = (LayerSpec("f", (10, 6), True), LayerSpec("x", (6, 2), False))
-    (tmp_path / "flat").mkdir()
-    run = RunDirectory(tmp_path / "flat", "IMP")
-    run.write_round(dense_round(0, specs, (np.eye(10)[:, :6], np.ones((6, 2))), 0.25))
-    assert round_table([run]).splitlines()[1].split() == ["0", "10.00", "75.00", "100.0", "-", "-"]
-    assert main([str(tmp_path / "flat")]) == 0
-
-    specs = (LayerSpec("f", (192, 6), True), LayerSpec("x", (6, 2), False))
-    (tmp_path / "sparse").mkdir()
-    run = RunDirectory(tmp_path / "sparse", "IMP")
-    run.write_round(dense_round(0, specs, (np.eye(192)[:, :6], np.ones((6, 2))), 0.25))
-    assert round_table([run]).splitlines()[1].split()[-2:] == ["-", "-"]
-    assert main([str(tmp_path / "sparse")]) == 0
-
-
-def test_convolution_first(tmp_path):
-    specs = (LayerSpec("c", (3, 3, 3, 4, 1), True), LayerSpec("x", (144, 2), False))
-    dense = dense_round(0, specs[1:], (np.ones((144, 2)),), 0.5)
-    kernel = np.ones((3, 3, 3, 4), np.float32)
-    (stored,) = dense.checkpoints
-    checkpoint = Checkpoint(1, (Parameters(kernel), *stored.parameters), (None, *stored.moments))
-    run = RunDirectory(tmp_path, "IMP")
-    masks = (Mask(kernel), *dense.masks)
-    run.write_round(dataclasses.replace(dense, specs=specs, ratios=np.zeros(1), masks=masks, checkpoints=(checkpoint,)))
-    assert round_table([run]).splitlines()[1].split() == ["0", "100.00", "50.00", "100.0", "-", "-"]
+@pytest.mark.parametrize(
+    ("specs", "W", "line"),
+    [
+        (  # inputs that are no square RGB image
+            (LayerSpec("f", (10, 6), True), LayerSpec("x", (6, 2), False)),
+            np.eye(10)[:, :6],
+            ["0", "10.00", "75.00", "100.0", "-", "-"],
+        ),
+        (  # nothing is kept that could be fitted
+            (LayerSpec("f", (192, 6), True), LayerSpec("x", (6, 2), False)),
+            np.eye(192)[:, :6],
+            ["0", "0.52", "75.00", "100.0", "-", "-"],
+        ),
+        (
+            (LayerSpec("c", (3, 3, 3, 4, 1), True), LayerSpec("x", (144, 2), False)),
+            np.ones((3, 3, 3, 4)),
+            ["0", "100.00", "75.00", "100.0", "-", "-"],
+        ),
+    ],
+)
+def test_undefined_numbers_are_dashes(tmp_path, specs, W, line):
+    run = stored_run(tmp_path, made_round(0, specs, (W,), 0.25))
+    assert round_table([run]).splitlines()[1].split() == line
     assert main([str(tmp_path)]) == 0
 
 
@@ -265,7 +200,7 @@ def test_connection_panel_shows_the_histogram():
 
 def test_quickstart_figure(tmp_path):
     """The claim stands above the figure only where the numbers bear it out."""
-    runs = [write_run(tmp_path / "images", True, 0.4), write_run(tmp_path / "clone", False, 0.5)]
+    runs = [masked_run(tmp_path / "images", True, 0.4), masked_run(tmp_path / "clone", False, 0.5)]
     images, clone = (summarise([run]) for run in runs)
     with panels.figure_style():
         figure = quickstart.draw_quickstart(images, clone)
@@ -279,15 +214,6 @@ def test_quickstart_figure(tmp_path):
     for shown, summary in zip(maps, (images, clone), strict=True):
         expected = displacement_maps(summary.mask).same[1:-1, 1:-1]
         np.testing.assert_array_equal(shown.filled(0), expected)
-
-
-def test_quickstart_command(tmp_path, capsys):
-    write_run(tmp_path / "images", True, 0.4)
-    write_run(tmp_path / "clone", False, 0.5, rounds=2)
-    output = tmp_path / "new" / "quickstart.png"
-    assert quickstart.main([str(tmp_path / "images"), str(tmp_path / "clone"), "--output", str(output)]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(output)]
-    assert output.read_bytes().startswith(b"\x89PNG")
 
 
 def test_summary_command(reference, capsys):
@@ -310,54 +236,39 @@ def test_chosen_round(reference):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
-        (["{run}/missing"], "missing: is not there; accepted: the save_dir of a run, or DIR/PREFIX, such as"),
-        (["{empty}"], "empty: holds no rounds"),
-        (["{run}", "--round", "7"], "has no round 7; accepted: one of 0, 1, 2, 3, 4, 5"),
-        (["{run}", "--round", "two"], "argument --round: invalid int value: 'two'"),
-        (["{run}", "--output", "{run}/input.ini/figure.png"], "input.ini/figure.png: cannot be written"),
-        (["{run}", "--output", "{empty}"], "empty: unknown format; accepted: a name that ends in .png, .pdf or .svg"),
-        (["{run}", "--colour", "red"], "unrecognized arguments: --colour red"),
-        ([], "the following arguments are required: RUN_DIR"),
-        (["{run}", "{other}"], "other/IMP: has another architecture than"),
-        (["{damaged}"], "IMP_itdata_3.pkl: is not a pickle of numpy arrays, or is damaged"),
+        ("run/missing", "missing: is not there; accepted: the save_dir of a run, or DIR/PREFIX, such as"),
+        ("empty", "empty: holds no rounds"),
+        ("run --round 7", "has no round 7; accepted: one of 0, 1, 2, 3, 4, 5"),
+        ("run --round two", "argument --round: invalid int value: 'two'"),
+        ("run --output run/input.ini/figure.png", "input.ini/figure.png: cannot be written"),
+        ("run --output empty", "empty: unknown format; accepted: a name that ends in .png, .pdf or .svg"),
+        ("run --colour red", "unrecognized arguments: --colour red"),
+        ("", "the following arguments are required: RUN_DIR"),
+        ("run other", "other/IMP: has another architecture than"),
+        ("damaged", "IMP_itdata_3.pkl: is not a pickle of numpy arrays, or is damaged"),
     ],
 )
-def test_problems_are_one_line(reference, tmp_path, capsys, arguments, message):
-    """Exit code 2, one line on stderr, no figure."""
-    (tmp_path / "empty").mkdir()
-    write_run(tmp_path / "other", True, 0.5)
-    damaged = RunDirectory(shutil.copytree(REFERENCE, tmp_path / "damaged"), "IMP").round_path(3)
+def test_problems_are_one_line(reference, in_tmp_path, refusal, arguments, message):
+    (in_tmp_path / "empty").mkdir()
+    masked_run(in_tmp_path / "other", True, 0.5)
+    damaged = RunDirectory(shutil.copytree(REFERENCE, in_tmp_path / "damaged"), "IMP").round_path(3)
     damaged.write_bytes(damaged.read_bytes()[:5000])
-    names = {name: tmp_path / name for name in ("run", "empty", "other", "damaged")}
-    try:
-        code = main([argument.format(**names) for argument in arguments])
-    except SystemExit as exit_:
-        code = exit_.code
-    captured = capsys.readouterr()
-    assert code == 2
-    assert message in captured.err
-    assert captured.err.count("\n") == 1
-    assert not list(tmp_path.glob("**/*.png"))
+    assert message in refusal(main, *arguments.split())
 
 
-def test_quickstart_problems_are_one_line(reference, tmp_path, capsys):
-    assert quickstart.main([str(reference.folder), str(tmp_path / "none")]) == 2
-    assert "none: is not there" in capsys.readouterr().err
-
-
-def test_quickstart_refuses_runs_in_the_wrong_order(tmp_path, capsys):
-    """One line, no figure; the right order is drawn."""
-    images = write_input(write_run(tmp_path / "images", True, 0.4)).folder
-    clone = write_input(write_run(tmp_path / "clone", False, 0.5), "quickstart_clone").folder
-    output = tmp_path / "quickstart.png"
-    for first, message in [
-        (images, "has [Data] clone = none; accepted as CLONE_RUN_DIR: a run with clone = gaussian"),
-        (clone, "has [Data] clone = gaussian; accepted as RUN_DIR: a run with clone = none"),
+def test_quickstart_refuses_runs_in_the_wrong_order(tmp_path, refusal, capsys):
+    """The right order is drawn, into a folder that is made for it."""
+    images = write_input(masked_run(tmp_path / "images", True, 0.4)).folder
+    clone = write_input(masked_run(tmp_path / "clone", False, 0.5, rounds=2), "quickstart_clone").folder
+    output = tmp_path / "new" / "quickstart.png"
+    for first, second, message in [
+        (images, images, f"{images}: has [Data] clone = none; accepted as CLONE_RUN_DIR: a run with clone = gaussian"),
+        (clone, images, f"{clone}: has [Data] clone = gaussian; accepted as RUN_DIR: a run with clone = none"),
+        (images, tmp_path / "none", "none: is not there"),
     ]:
-        assert quickstart.main([str(first), str(images), "--output", str(output)]) == 2
-        assert capsys.readouterr().err == f"sifting: {first}: {message}\n"
-        assert not output.exists()
+        assert message in refusal(quickstart.main, first, second, "--output", output)
     assert quickstart.main([str(images), str(clone), "--output", str(output)]) == 0
-    assert output.exists()
+    assert capsys.readouterr().out.splitlines() == [str(output)]
+    assert output.read_bytes().startswith(b"\x89PNG")
