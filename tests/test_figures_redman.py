@@ -1,46 +1,32 @@
 """The figures of Redman et al. 2024: what is drawn are the numbers of the arrays, computed here in another way."""
 
-import json
+import dataclasses
 from functools import partial
 
 import numpy as np
 import pytest
-from synthetic import write_input
+from random_networks import direct_inputs, network_inputs, random_images, random_round
+from synthetic import stored_run, write_input
 
 from postprocess.cavity import rewind_cavity_table
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, figure_module, panels, redman, redman_2, redman_5
-from postprocess.figures.__main__ import draw_figure, main
+from postprocess.figures.__main__ import draw_figure
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
-from sifting.architecture import LayerSpec
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import RunDirectoryError
-from sifting.inputs import read_experiment
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import RunDirectory
 from sifting.statistics import ImageBlocks
 
 SIZE, NODES, ROUNDS = 8, 12, 5
 INPUTS = 3 * SIZE**2
-SPECS = (LayerSpec("f", (INPUTS, NODES), True), LayerSpec("x", (NODES, 4), False))
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    """Files need not survive a power cut here."""
-    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="module")
 def image_set() -> ImageSet:
-    rng = np.random.default_rng(2)
-    images, val_images = (rng.integers(0, 256, (n, INPUTS)).astype(np.uint8) for n in (80, 200))
-    labels = rng.integers(0, 4, 280).astype(np.int32)
-    mean = images.mean(axis=0, dtype=np.float32)
-    return ImageSet(images, labels[:80], val_images, labels[80:], mean, (3, SIZE, SIZE), 4, "noise")
+    return random_images((3, SIZE, SIZE), 4, count=80, val_count=200)
 
 
 @pytest.fixture(autouse=True)
@@ -57,23 +43,14 @@ def write_run(folder, seed: int, rounds: int = ROUNDS) -> RunDirectory:
     distance = np.stack([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=-1)
     distance = np.broadcast_to(distance, (3, SIZE, SIZE, NODES)).reshape(INPUTS, NODES)
     order = distance + 4 * rng.random(distance.shape)
-    layers = [
-        Parameters(rng.normal(size=shape).astype(np.float32), *(np.full(n, v, np.float32) for n, v in sizes))
-        for shape, sizes in (
-            ((INPUTS, NODES), ((NODES, 0), (INPUTS, 1), (INPUTS, 0))),
-            ((NODES, 4), ((4, 0), (NODES, 1), (NODES, 0))),
-        )
-    ]
-    moments = tuple(Moments(np.zeros(n, np.float32), np.ones(n, np.float32)) for n in (INPUTS, NODES))
-    folder.mkdir(parents=True)
-    run = RunDirectory(folder, "IMP")
-    for number in range(rounds):
+    stored = [random_round(f"f{NODES}:x", (3, SIZE, SIZE), 4, number, seed) for number in range(rounds)]
+    for number, result in enumerate(stored):
         mask = (order <= np.quantile(order, 0.7**number)).astype(np.float32)
-        masks = (Mask(mask, np.ones(NODES, np.float32)), Mask(np.ones((NODES, 4), np.float32), np.ones(4, np.float32)))
-        errors = np.array([0.9, 0.5], np.float32)
-        checkpoints = (Checkpoint(1, tuple(layers), moments),)
-        run.write_round(Round(number, SPECS, np.array([1 - 0.7**number]), masks, checkpoints, errors, (0, 1), errors))
-    run.write_input(read_experiment([str(write_input(folder.parent, name=f"{folder.name}.in"))]).to_text())
+        result.masks[0] = result.masks[0]._replace(W=mask)
+    hidden, output = stored[0].specs
+    specs = hidden, dataclasses.replace(output, prunable=False)
+    run = stored_run(folder, *(dataclasses.replace(one, specs=specs, ratios=one.ratios[:1]) for one in stored))
+    run.write_input(write_input(folder.parent, name=f"{folder.name}.in").read_text())
     return run
 
 
@@ -151,9 +128,18 @@ def test_sparsity_axis():
 # --- one figure after the other ------------------------------------------------------------------------------------
 
 
-def test_redman_1(runs):
-    """Plates of the round nearest to s = 97.2 %, which is the last one here; its own sparsity above it."""
+def test_redman_1(runs, tmp_path):
+    """Plates of the round nearest to s = 97.2 %, which is the last one here; its own sparsity above it. Runs that the
+    TF1 code wrote, without an input file, will do."""
     given = runs("imp", "oneshot")
+    for run in [run for group in given.values() for run in group]:
+        run.path("input.in").unlink()
+    figure, numbers = drawn("redman-1", given, base.Options(round=2))
+    assert numbers["A"]["round"] == numbers["B"]["round"] == 2
+    plate = mask_plate(masks_of(given["imp"][0])[2], 30, 6)
+    np.testing.assert_array_equal(axes_of(figure)["A"].images[0].get_array(), plate)
+    files = [draw_figure("redman-1", given, output=tmp_path / f"{n}.svg") for n in range(2)]
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
     figure, numbers = drawn("redman-1", given)
     for letter, role, words in (("A", "imp", "IMP"), ("B", "oneshot", "oneshot")):
         ax = axes_of(figure)[letter]
@@ -164,15 +150,6 @@ def test_redman_1(runs):
         np.testing.assert_array_equal(numbers[letter]["nodes"], order)
         np.testing.assert_array_equal(numbers[letter]["C_in"], mask.sum(axis=0)[order])
         assert numbers[letter]["s"] == pytest.approx(1 - mask.mean())
-
-
-def test_redman_1_chosen_round(runs):
-    given = runs("imp", "oneshot")
-    figure, numbers = drawn("redman-1", given, base.Options(round=2))
-    assert numbers["A"]["round"] == numbers["B"]["round"] == 2
-    np.testing.assert_array_equal(
-        axes_of(figure)["A"].images[0].get_array(), mask_plate(masks_of(given["imp"][0])[2], 30, 6)
-    )
 
 
 def test_redman_2(runs, image_set, monkeypatch):
@@ -281,7 +258,8 @@ def test_the_schematic_is_made_of_real_numbers(runs, image_set):
     """lambda by hand from the images, with and without the weight; the score is that of Eq. 5."""
     (run, *_) = runs("imp")["imp"]
     found = redman_5.schematic(run, 3, base.Options())
-    x = (image_set.images.astype(np.float64) - image_set.mean) / 255
+    x = network_inputs(image_set.images, image_set.mean)
+    x = direct_inputs(run.read_round(0).checkpoints[0], {}, x, 0, "stored")
     W = run.read_round(0).checkpoints[0].parameters[0].W[:, found.node].astype(np.float64)
     kept = W * run.read_round(3).masks[0].W[:, found.node]
     assert kept[found.weight] != 0
@@ -305,34 +283,3 @@ def test_the_schematic_is_made_of_real_numbers(runs, image_set):
     middle, height = ax.lines[0].get_data()
     area = np.sum((height[1:] + height[:-1]) / 2 * np.diff(middle))
     assert area == pytest.approx(1, abs=0.01)
-
-
-# --- the command ---------------------------------------------------------------------------------------------------
-
-
-def test_json_holds_the_numbers(runs, tmp_path):
-    """nan as null; written beside the picture; runs that the TF1 code wrote, without an input file, will do."""
-    given = runs("imp", "oneshot")
-    for run in [run for group in given.values() for run in group]:
-        run.path("input.in").unlink()
-    picture, beside = draw_figure("redman-1", given, output=tmp_path / "figure.svg")
-    content = json.loads(beside.read_text())
-    assert content["numbers"]["B"]["nodes"] == drawn("redman-1", given)[1]["B"]["nodes"].tolist()
-    first = picture.read_bytes()
-    assert draw_figure("redman-1", given, output=tmp_path / "again.svg")[0].read_bytes() == first
-
-
-@pytest.mark.parametrize("name", ["redman-2", "redman-4", "redman-5"])
-def test_images_that_are_not_known(runs, name):
-    given = runs(*figure_module(name).ROLES)
-    given["imp"][0].path("input.in").unlink()
-    with pytest.raises(RunDirectoryError, match="the images are not known"):
-        drawn(name, given)
-
-
-def test_missing_runs_name_the_input_file(tmp_path, capsys):
-    write_run(tmp_path / "run", 1).path("input.in").unlink()
-    assert main(["redman-4", str(tmp_path / "run")]) == 2
-    message = capsys.readouterr().err
-    assert "inputs/redman/oneshot.in" in message and "inputs/redman/random.in" in message
-    assert message.count("\n") == 1
