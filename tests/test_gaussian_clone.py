@@ -237,7 +237,10 @@ def test_clone_is_a_function_of_its_seed(tmp_path):
         np.testing.assert_array_equal(first[split], second[split])
         assert not np.array_equal(first[split], other[split])
     assert first[0].shape == original.images.shape and first[1].shape == original.val_images.shape
-    assert not np.array_equal(first[0][:200], first[1])
+    training, validation = (
+        images[labels == 0][:50] for images, labels in zip(first, (original.labels, original.val_labels), strict=True)
+    )
+    assert training.shape == validation.shape and not np.array_equal(training, validation)
 
 
 def test_class_with_a_single_fitted_image_is_refused(tmp_path):

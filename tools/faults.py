@@ -41,10 +41,10 @@ C03 sifting/layers.py | decay and its complement swapped | layers
 C04 sifting/layers.py | after a reset the first batch is averaged with (0, 1) | layers
 -self.started.assign(0.0)
 +self.started.assign(1.0)
-C05 sifting/session.py | the optimizer is not reset before a round | imp
+C05 sifting/session.py | the optimizer is not reset before a round | methods
 -self._trainer.reset_optimizer()
 +self._trainer.reset_optimizer
-C06 sifting/session.py | the running moments are not reset before a round | imp
+C06 sifting/session.py | the running moments are not reset before a round | methods
 -self._network.reset_moments()
 +self._network.reset_moments
 C07 sifting/session.py | all rounds train on the same batches | imp
@@ -80,7 +80,7 @@ C16 sifting/pruning/scores.py | masked biases compete with their values | scores
 C17 sifting/pruning/scores.py | GraSP with the other sign | scores
 -{layer: weights[layer] * Hg[layer] for layer in weights}
 +{layer: -weights[layer] * Hg[layer] for layer in weights}
-C18 sifting/drivers/imp.py | weights are not rewound | imp
+C18 sifting/drivers/imp.py | weights are not rewound | imp methods
 -result = session.train(number, masks, ratios, start.rewind_point.parameters)
 +result = session.train(number, masks, ratios, trained.parameters)
 C19 sifting/drivers/start.py | round 1 is pruned by the last step, not by prune_step | imp
