@@ -62,13 +62,3 @@ def test_no_mark_is_overlooked():
         text, found = page.read_text(), PAGES.get(str(page.relative_to(ROOT)), [])
         assert text.count(MARK) == len(found) and {example.language for example in found} <= {"python", "sh"}, page
     assert "docs/interoperability.md" in PAGES
-
-
-def test_a_failing_example_names_page_and_line():
-    page = "text\n\n<!-- test -->\n```python\nx = 1\nassert x == 2\n```\n\n```python\nnot tested\n```\n"
-    with pytest.raises(AssertionError) as error:
-        run_page("page.md", examples(page))
-    last = error.traceback[-1]
-    assert (Path(last.path).name, last.lineno + 1) == ("page.md", 6)
-    with pytest.raises(AssertionError, match="page.md:3: .*such_command"):
-        run_page("page.md", examples("<!-- test -->\n```sh\ntrue\nno_such_command\n```\n"))

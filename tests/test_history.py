@@ -1,4 +1,4 @@
-"""PREFIX_history.csv: every number of it, and the same bytes whether a run was interrupted or not."""
+"""PREFIX_history.csv: every number of it. That interruptions leave no trace: test_imp.py and test_methods.py."""
 
 import csv
 import dataclasses
@@ -6,27 +6,13 @@ import dataclasses
 import numpy as np
 import pytest
 from synthetic import made_round
-from tiny_runs import interrupting, rounds_of, run
+from tiny_runs import rounds_of, run
 
 from sifting import history
 from sifting.architecture import build_specs, parse_arch
-from sifting.errors import Interrupted
 from sifting.rounds import Mask
-from sifting.signals import Signals
 
 FIXED = "round,step,validation_error,training_error,mean_training_error,density"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An uninterrupted run of four rounds, with validations at steps 0, 5 and 10."""
-    directory, _ = run(tmp_path_factory.mktemp("whole") / "run")
-    return directory
-
-
-def read(directory) -> list[dict[str, str]]:
-    with open(directory.path("history.csv"), newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_four_numbers_by_hand():
@@ -36,7 +22,7 @@ def test_four_numbers_by_hand():
     mask = Mask(np.array([[0, 1], [0, 0]], np.float32), np.ones(2, np.float32))
     result = dataclasses.replace(
         made,
-        masks=(mask, made.masks[1]),
+        masks=made.masks | {0: mask},
         training_errors=np.array([0.5, 1.0, 0.75, 0.25], np.float32),
         validation_steps=(0, 2),
         validation_errors=np.array([0.9, 0.1], np.float32),
@@ -47,23 +33,17 @@ def test_four_numbers_by_hand():
 
 def test_columns_are_those_of_the_header_and_pools_have_none():
     specs = build_specs(parse_arch("c3,2:p2,2:f4:x"), (True, True, True, False), (3, 8, 8), 10)
-    masks = tuple(
-        None
-        if not spec.has_weights
-        else Mask(np.ones(spec.weight_shape), np.ones(spec.nodes) if spec.is_dense else None)
-        for spec in specs
-    )
+    masks = {layer: Mask(np.ones(spec.weight_shape)) for layer, spec in enumerate(specs) if spec.has_weights}
     result = dataclasses.replace(made_round(0), specs=specs, masks=masks)
     names = ",".join(history.columns(result)) + "\n"
-    assert (
-        names
-        == history.header(specs)
-        == (FIXED + ",density_1,density_3,density_4,connected_1,connected_3,connected_4\n")
-    )
+    expected = FIXED + ",density_1,density_3,density_4,connected_1,connected_3,connected_4\n"
+    assert names == history.header(specs) == expected
 
 
 def test_the_file_says_what_the_rounds_say(whole):
-    rows, rounds = read(whole), rounds_of(whole)
+    with open(whole[0].path("history.csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    rounds = rounds_of(whole[0])
     assert [(int(row["round"]), int(row["step"])) for row in rows] == [
         (n, step) for n in range(4) for step in (0, 5, 10)
     ]
@@ -77,26 +57,6 @@ def test_the_file_says_what_the_rounds_say(whole):
         connected = np.count_nonzero(result.masks[1].W.any(axis=0))
         assert {int(row["connected_2"]) for row in own} == {connected}
         assert float(own[1]["mean_training_error"]) == pytest.approx(result.training_errors[1:6].mean(), rel=1e-6)
-
-
-def test_an_interrupted_run_ends_with_the_same_bytes(whole, tmp_path):
-    """Interrupted in the middle of round 2 after two finished rounds: their lines are there; then all are."""
-    with Signals().handled() as signals, pytest.raises(Interrupted):
-        run(tmp_path / "run", kind=interrupting(2, 7), signals=signals)
-    part = (tmp_path / "run" / "IMP_history.csv").read_text()
-    expected = whole.path("history.csv").read_text()
-    assert part == "".join(line for line in expected.splitlines(True) if not line.startswith(("2,", "3,")))
-    directory, _ = run(tmp_path / "run")
-    assert directory.path("history.csv").read_text() == expected
-
-
-def test_a_history_that_is_lost_or_spoilt_is_made_again_without_training(whole, tmp_path):
-    directory, _ = run(tmp_path / "run", "IMP.max_iterations=2")
-    before = directory.path("history.csv").read_bytes()
-    for spoil in (lambda path: path.unlink(), lambda path: path.write_text("nonsense")):
-        spoil(directory.path("history.csv"))
-        _, session = run(tmp_path / "run", "IMP.max_iterations=2")
-        assert session.trained == [] and directory.path("history.csv").read_bytes() == before
 
 
 def test_removed_rounds_take_their_history_along(tmp_path):

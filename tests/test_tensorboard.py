@@ -7,23 +7,22 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
-from tiny_runs import interrupting, rounds_of, run
+from tiny_runs import interrupt, rounds_of, run
 
-from sifting.errors import Interrupted, RunDirectoryError
+from sifting.errors import RunDirectoryError
 from sifting.history import columns
 from sifting.inputs import read_experiment
 from sifting.rounds import density, layer_counts
 from sifting.run_directory import RunDirectory
-from sifting.signals import Signals
 from sifting.tensorboard import RoundInProgress, event_paths, write_round
 
 SIZES = {"scalars": 0, "images": 0, "tensors": 0}  # keep all events
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    directory, _ = run(tmp_path_factory.mktemp("whole") / "run")
-    return directory
+@pytest.fixture
+def finished(whole):
+    """The directory of a tiny run, never interrupted."""
+    return whole[0]
 
 
 def read(directory, folder: str) -> EventAccumulator:
@@ -39,9 +38,9 @@ def all_scalars(directory) -> dict:
     return {path.name: scalars(directory, path.name) for path in sorted(directory.tensorboard_folder.iterdir())}
 
 
-def test_scalars_over_the_rounds(whole):
-    found = scalars(whole, "rounds")
-    rounds = rounds_of(whole)
+def test_scalars_over_the_rounds(finished):
+    found = scalars(finished, "rounds")
+    rounds = rounds_of(finished)
     counts = [layer_counts(result.masks, result.specs) for result in rounds]
     expected = {
         "validation_error/best": [result.best_validation_error for result in rounds],
@@ -57,9 +56,9 @@ def test_scalars_over_the_rounds(whole):
         np.testing.assert_allclose([value for _, value in found[tag]], values, rtol=1e-6, err_msg=tag)
 
 
-def test_scalars_over_the_steps_of_a_round(whole):
-    for result in rounds_of(whole):
-        found, table = scalars(whole, f"round_{result.number:03d}"), columns(result)
+def test_scalars_over_the_steps_of_a_round(finished):
+    for result in rounds_of(finished):
+        found, table = scalars(finished, f"round_{result.number:03d}"), columns(result)
         assert sorted(found) == ["training_error", "validation_error"]
         for tag, name in (("training_error", "mean_training_error"), ("validation_error", "validation_error")):
             steps, values = zip(*found[tag], strict=True)
@@ -67,11 +66,11 @@ def test_scalars_over_the_steps_of_a_round(whole):
             np.testing.assert_array_equal(np.array(values, np.float32), table[name])
 
 
-def test_the_plate_shows_the_masks_of_the_most_connected_nodes(whole):
+def test_the_plate_shows_the_masks_of_the_most_connected_nodes(finished):
     """4 x 4 pixels are enlarged eightfold; the first tile is the most connected node's, a gap of one pixel after it."""
-    events = read(whole, "rounds").Images("masks of the most connected nodes/layer 1")
+    events = read(finished, "rounds").Images("masks of the most connected nodes/layer 1")
     assert [event.step for event in events] == [0, 1, 2, 3]
-    mask = rounds_of(whole)[3].masks[0].W
+    mask = rounds_of(finished)[3].masks[0].W
     plate = np.asarray(Image.open(io.BytesIO(events[3].encoded_image_string)))
     assert plate.shape == (32, 6 * 33 - 1, 3) and np.all(plate[:, 32] == 255)
     nodes = sorted(range(6), key=lambda node: -np.count_nonzero(mask[:, node]))
@@ -80,18 +79,18 @@ def test_the_plate_shows_the_masks_of_the_most_connected_nodes(whole):
         np.testing.assert_array_equal(tile, 255 * mask[:, node].reshape(3, 4, 4).transpose(1, 2, 0))
 
 
-def test_the_settings_are_an_input_file_that_gives_the_experiment(whole, tmp_path):
+def test_the_settings_are_an_input_file_that_gives_the_experiment(finished, tmp_path):
     """Once, with the first round; the run's own seed in it."""
-    (event,) = read(whole, "rounds").Tensors("settings")
+    (event,) = read(finished, "rounds").Tensors("settings")
     text = event.tensor_proto.string_val[0].decode()
     assert event.step == 0 and text.startswith("```\n[IO]\n") and text.endswith("```")
     (tmp_path / "again.in").write_text(text.strip("`"))
     assert read_experiment([str(tmp_path / "again.in")]).network.seed == 1
 
 
-def test_the_settings_are_hyper_parameters(whole):
+def test_the_settings_are_hyper_parameters(finished):
     """Each key that is set, as the number, switch or text that it is; where results go is none."""
-    content = read(whole, "rounds").PluginTagToContent("hparams")[SESSION_START_INFO_TAG]
+    content = read(finished, "rounds").PluginTagToContent("hparams")[SESSION_START_INFO_TAG]
     parameters = parse_session_start_info_plugin_data(content).hparams
     assert parameters["Network.steps"].number_value == 12
     assert parameters["IMP.prune_ratio"].number_value == 0.3 and parameters["Network.seed"].number_value == 1
@@ -101,41 +100,33 @@ def test_the_settings_are_hyper_parameters(whole):
     assert not [name for name in parameters if name.startswith("IO.")]
 
 
-def test_an_interrupted_run_has_every_event_once(whole, tmp_path):
-    with Signals().handled() as signals, pytest.raises(Interrupted):
-        run(tmp_path / "run", kind=interrupting(2, 7), signals=signals)
-    directory, _ = run(tmp_path / "run")
-    assert all_scalars(directory) == all_scalars(whole)
-
-
-def test_rounds_trained_without_are_made_up_for_and_the_others_stay(whole, tmp_path):
+def test_rounds_trained_without_are_made_up_for_and_the_others_stay(finished, tmp_path):
     directory, _ = run(tmp_path / "run", "IO.tensorboard=false", "IMP.max_iterations=2")
     assert not directory.tensorboard_folder.exists()
     run(tmp_path / "run", "IMP.max_iterations=3")
     written = {path: path.stat().st_mtime_ns for path in directory.tensorboard_folder.rglob("events*")}
     assert len(written) == 6
     run(tmp_path / "run")
-    assert all_scalars(directory) == all_scalars(whole)
+    assert all_scalars(directory) == all_scalars(finished)
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
-def test_what_a_killed_process_left_unfinished_is_no_event_file(whole, tmp_path):
+def test_what_a_killed_process_left_unfinished_is_no_event_file(finished, tmp_path):
     directory, _ = run(tmp_path / "run", "IMP.max_iterations=1")
     last, _ = event_paths(directory, 0)
     (last.parent / "unfinished").write_bytes(last.read_bytes()[:50])
     last.unlink()  # the pickle was stored, its events were not
     directory, session = run(tmp_path / "run")
-    assert [call for call in session.trained if call[0] == 0] == [] and all_scalars(directory) == all_scalars(whole)
+    assert [call for call in session.trained if call[0] == 0] == [] and all_scalars(directory) == all_scalars(finished)
 
 
-def test_a_round_in_progress_shows_what_it_will_have(whole, tmp_path):
+def test_a_round_in_progress_shows_what_it_will_have(finished, tmp_path):
     """A process that saved before step 5, was killed after step 10, and was continued from step 5 on: each piece of
     training has a file of its own, and TensorBoard makes of them what the finished round has so far, once."""
     directory = RunDirectory(tmp_path / "run", "IMP")
 
     def interrupted(step):
-        with Signals().handled() as signals, pytest.raises(Interrupted):
-            run(tmp_path / "run", kind=interrupting(2, step), signals=signals)
+        interrupt(tmp_path / "run", 2, step)
         return directory.checkpoint_path.read_bytes()
 
     early = interrupted(4)
@@ -145,11 +136,11 @@ def test_a_round_in_progress_shows_what_it_will_have(whole, tmp_path):
     interrupted(11)
     folder = directory.tensorboard_folder / "round_002"
     assert [path.suffix for path in sorted(folder.iterdir())] == [".from_000000000", ".from_000000005"]
-    assert scalars(directory, "round_002") == scalars(whole, "round_002")
+    assert scalars(directory, "round_002") == scalars(finished, "round_002")
 
     run(tmp_path / "run")
     assert [path.name for path in folder.iterdir()] == ["events.out.tfevents.000002"]
-    assert all_scalars(directory) == all_scalars(whole)
+    assert all_scalars(directory) == all_scalars(finished)
 
 
 def test_removed_rounds_take_their_events_along(tmp_path):
@@ -167,10 +158,10 @@ def test_a_convolution_has_no_plate(tmp_path):
     assert read(directory, "rounds").Tags()["images"] == []
 
 
-def test_a_file_that_cannot_be_written_is_refused_in_one_line(whole, tmp_path):
+def test_a_file_that_cannot_be_written_is_refused_in_one_line(finished, tmp_path):
     directory = RunDirectory(tmp_path, "IMP")
-    directory.write_round(whole.read_round(0))
+    directory.write_round(finished.read_round(0))
     directory.tensorboard_folder.touch()
     with pytest.raises(RunDirectoryError, match="IO. tensorboard = false, then the same command") as error:
-        write_round(directory, whole.read_round(0), 3)
+        write_round(directory, finished.read_round(0), 3)
     assert "\n" not in str(error.value)
