@@ -32,7 +32,7 @@ from sifting.statistics import ImageBlocks, LayerInputs, input_moments
 if TYPE_CHECKING:  # TensorFlow is for deeper layers only, and takes seconds to import
     import tensorflow as tf
 
-    from sifting.forward import MaskedNetwork
+    from sifting.rounds import MaskedNetwork
 
 NORMALISATIONS = ("stored", "batch", "none")
 
@@ -63,11 +63,9 @@ class LayerBlocks:
     def __iter__(self) -> Iterator[np.ndarray]:
         import tensorflow as tf
 
-        from sifting.forward import blocks
-
         network = self.network.as_tensors(self.dtype)
         for block in self.source:
-            for rows in blocks(network, len(block)):
+            for rows in network.blocks(len(block)):
                 yield self._through_layers(network, tf.cast(block[rows], self.dtype)).numpy()
 
     def _through_layers(self, network: "MaskedNetwork", x: "tf.Tensor") -> "tf.Tensor":
@@ -108,7 +106,7 @@ def masked_network(
     Raises:
         DataError: no such checkpoint, or the images have another size than those of the run.
     """
-    from sifting.forward import MaskedNetwork
+    from sifting.rounds import MaskedNetwork
 
     check_image_shape(result, image_shape)
     masks = dict(result.masks if masks is None else masks)

@@ -43,7 +43,8 @@ from postprocess.summary import aligned
 from sifting import __version__, datasets
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
-from sifting.inputs import Experiment, read_experiment
+from sifting.experiment.experiment import Experiment
+from sifting.inputs import read_experiment
 from sifting.quiet import native_messages_hidden
 from sifting.rounds import Round, connected_fraction, density
 from sifting.run_directory import RunDirectory, find_runs

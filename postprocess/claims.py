@@ -425,7 +425,7 @@ def runs_of_claim(
 
 def judge(name: str, needed: Mapping[str, Sequence[NeededRun]]) -> Verdict:
     """The effect of every seed, from runs that are finished."""
-    runs = {role: [run.directory for run in group] for role, group in needed.items()}
+    runs = {role: [run.plan.directory for run in group] for role, group in needed.items()}
     return Verdict(name, CLAIMS[name].effects(runs), tuple(run.seed for run in next(iter(needed.values()))))
 
 

@@ -8,12 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from sifting import datasets
-from sifting.architecture import LayerSpec, build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.dry_run import expected_rounds
-from sifting.inputs import Experiment
-from sifting.methods import Iterative, LayerByLayer, of_kind
+from sifting.plan import Plan
 from sifting.quiet import native_messages_hidden
 
 _MEASURED_STEPS, _MEASURED_IMAGES = 3, 2000
@@ -32,48 +29,34 @@ class Rate(NamedTuple):
     seconds: float
 
 
-def layers_of(experiment: Experiment) -> tuple[LayerSpec, ...]:
-    """The architecture. Raises InputError or DataError: as datasets.check."""
-    data = datasets.check(experiment)
-    return build_specs(experiment.network.arch, experiment.method.prune, data.shape, data.classes)
-
-
-def step_work(experiment: Experiment) -> float:
+def step_work(plan: Plan) -> float:
     """Multiplications of one step, up to a factor: batch size times weights."""
-    return float(experiment.network.batch_size * sum(spec.parameters for spec in layers_of(experiment)))
+    return float(plan.experiment.network.batch_size * sum(spec.parameters for spec in plan.specs))
 
 
-def estimated_rounds(experiment: Experiment) -> int:
-    """How many rounds the experiment will have.
-
-    Where they are not known beforehand, because pruning goes on until most nodes are disconnected: until a node of the
-    narrowest pruned layer keeps one connection on average, n_in (1 - prune_ratio)^rounds = 1. [LayerByLayer] does that
-    in one layer after the other.
-    """
-    known = expected_rounds(experiment)
+def estimated_rounds(plan: Plan) -> int:
+    """How many rounds the experiment will have; a guess where pruning goes on until most nodes are disconnected."""
+    known = expected_rounds(plan.experiment)
     if known is not None:
         return known
-    inputs = [math.prod(spec.weight_shape[:-1]) for spec in layers_of(experiment) if spec.prunable]
-    per_prune = -math.log(1 - of_kind(experiment.method, Iterative).prune_ratio)
-    needed = [math.ceil(math.log(max(n, 2)) / per_prune) for n in inputs]
-    rounds = 1 + (sum(needed) if isinstance(experiment.method, LayerByLayer) else min(needed))
-    return min(rounds, getattr(experiment.method, "max_iterations", rounds))
+    inputs = [math.prod(spec.weight_shape[:-1]) for spec in plan.specs if spec.prunable]
+    return plan.experiment.method.likely_rounds(inputs)
 
 
-def recorded_rate(experiment: Experiment, record: Mapping[str, Any]) -> Rate | None:
+def recorded_rate(plan: Plan, record: Mapping[str, Any]) -> Rate | None:
     """The median rate of a run's rounds, from its run.json; None: no round was timed."""
     rates = [entry["steps_per_second"] for entry in record.get("rounds", {}).values() if "steps_per_second" in entry]
-    return Rate(step_work(experiment), 1 / float(np.median(rates))) if rates else None
+    return Rate(step_work(plan), 1 / float(np.median(rates))) if rates else None
 
 
-def measured_rate(experiment: Experiment) -> Rate:
+def measured_rate(plan: Plan) -> Rate:
     """Train the network of an experiment for a few steps on random pixels. Takes seconds, most of them to compile."""
     with native_messages_hidden():
         from sifting.network import NetworkState, build_model, initial_parameters
         from sifting.session import configure_tensorflow
         from sifting.training import Trainer, build_optimizer
-    configure_tensorflow(experiment)
-    network, data, specs = experiment.network, datasets.check(experiment), layers_of(experiment)
+    configure_tensorflow(plan.experiment)
+    network, data, specs = plan.experiment.network, plan.images.facts, plan.specs
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (_MEASURED_IMAGES, math.prod(data.shape)), np.uint8)
     labels = rng.integers(0, data.classes, _MEASURED_IMAGES).astype(np.int32)
@@ -86,13 +69,13 @@ def measured_rate(experiment: Experiment) -> Rate:
     trainer.train(0, 0, _MEASURED_STEPS)  # compiles
     began = time.perf_counter()
     trainer.train(0, _MEASURED_STEPS, 2 * _MEASURED_STEPS)
-    return Rate(step_work(experiment), (time.perf_counter() - began) / _MEASURED_STEPS)
+    return Rate(step_work(plan), (time.perf_counter() - began) / _MEASURED_STEPS)
 
 
-def must_be_measured(rates: Sequence[Rate], experiments: Iterable[Experiment]) -> list[Experiment]:
+def must_be_measured(rates: Sequence[Rate], plans: Iterable[Plan]) -> list[Plan]:
     """Experiments whose rate has to be measured before those of all can be told: the one with the most work in a step
     and, where nothing is known at all, also the one with the least."""
-    ordered = sorted(experiments, key=step_work)
+    ordered = sorted(plans, key=step_work)
     if not ordered or (rates and step_work(ordered[-1]) <= _FAR * max(rate.work for rate in rates)):
         return []
     return [ordered[-1]] if rates or step_work(ordered[0]) == step_work(ordered[-1]) else [ordered[0], ordered[-1]]
@@ -112,6 +95,6 @@ def step_seconds(rates: Sequence[Rate], work: float) -> float:
     return float(overhead + slope * work / works.max())
 
 
-def training_seconds(experiment: Experiment, rates: Sequence[Rate], rounds: int) -> float:
+def training_seconds(plan: Plan, rates: Sequence[Rate], rounds: int) -> float:
     """Seconds that `rounds` rounds of an experiment take, without those of loading and validation."""
-    return rounds * experiment.network.steps * step_seconds(rates, step_work(experiment))
+    return rounds * plan.experiment.network.steps * step_seconds(rates, step_work(plan))

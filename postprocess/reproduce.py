@@ -7,6 +7,7 @@ small.in of the input file's own folder, if there is one.
 """
 
 import argparse
+import functools
 import gc
 import sys
 import time
@@ -25,10 +26,10 @@ from postprocess.rates import (
     recorded_rate,
     training_seconds,
 )
-from sifting import datasets, launch
+from sifting import launch
 from sifting.errors import DataError, InputError
-from sifting.inputs import Experiment, read_experiment
-from sifting.run_directory import RunDirectory
+from sifting.inputs import read_experiment
+from sifting.plan import Plan, plan
 from sifting.screen import duration
 from sifting.signals import Signals
 
@@ -49,16 +50,13 @@ class NeededRun:
     seed: int
     assignments: tuple[str, ...] = ()
 
-    @property
-    def experiment(self) -> Experiment:
-        """Raises InputError: a file or value that cannot be accepted."""
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """Raises InputError: a file or value that cannot be accepted; RunDirectoryError: there is another experiment in
+        its place, or a damaged one."""
         experiment = read_experiment([str(base.INPUTS / name) for name in self.files], self.assignments)
         folder = str(Path(experiment.io.save_dir) / f"seed_{self.seed}")
-        return experiment.replace("IO", save_dir=folder).replace("Network", seed=self.seed)
-
-    @property
-    def directory(self) -> RunDirectory:
-        return launch.directory_of(self.experiment)
+        return plan(experiment.replace("IO", save_dir=folder).replace("Network", seed=self.seed))
 
 
 @dataclass(frozen=True)
@@ -112,19 +110,12 @@ def needed_runs(
 
 
 def progress_of(run: NeededRun) -> Progress:
-    """How far a run is.
-
-    Raises:
-        RunDirectoryError: there is another experiment in its place, or a damaged one.
-    """
-    directory, experiment = run.directory, run.experiment
-    done = len(directory.rounds())
-    record = directory.read_record()
-    if done:
-        launch.settle(directory, experiment)
+    """How far a run is. Raises as NeededRun.plan."""
+    done = len(run.plan.directory.rounds())
+    record = run.plan.directory.read_record()
     finished = done > 0 and bool(record.get("finished"))
-    rounds = done if finished else max(estimated_rounds(experiment), done)
-    return Progress(done, finished, rounds, recorded_rate(experiment, record))
+    rounds = done if finished else max(estimated_rounds(run.plan), done)
+    return Progress(done, finished, rounds, recorded_rate(run.plan, record))
 
 
 def estimate(progress: dict[NeededRun, Progress], report: Callable[[str], None] = print) -> dict[NeededRun, float]:
@@ -134,15 +125,14 @@ def estimate(progress: dict[NeededRun, Progress], report: Callable[[str], None] 
         report: called with one line if a rate has to be measured first.
     """
     rates = [one.rate for one in progress.values() if one.rate is not None]
-    open_runs = {run.files: run.experiment for run, one in progress.items() if not one.finished}
-    for experiment in must_be_measured(rates, open_runs.values()):
-        report(
-            f"measuring the rate of {':'.join(map(str, experiment.network.arch))} "
-            f"at batches of {experiment.network.batch_size} ..."
-        )
-        rates.append(measured_rate(experiment))
+    open_runs = {run.files: run.plan for run, one in progress.items() if not one.finished}
+    for unknown in must_be_measured(rates, open_runs.values()):
+        network = unknown.experiment.network
+        arch = ":".join(map(str, network.arch))
+        report(f"measuring the rate of {arch} at batches of {network.batch_size} ...")
+        rates.append(measured_rate(unknown))
     return {
-        run: 0.0 if one.finished else training_seconds(run.experiment, rates, one.rounds - one.done)
+        run: 0.0 if one.finished else training_seconds(run.plan, rates, one.rounds - one.done)
         for run, one in progress.items()
     }
 
@@ -227,12 +217,10 @@ def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dr
     """
     progress = {run: progress_of(run) for run in _distinct(groups)}
     missing = [run for run, one in progress.items() if not one.finished]
-    for run in progress:
-        launch.check(run.experiment)
     if not dry_run:
         try:
             for run in missing:
-                datasets.check_files(run.experiment)
+                run.plan.images.check_files()
         except DataError as error:
             raise DataError(f"{error}{'; or use --scale small here' if scale == 'full' else ''}") from None
     if not progress:
@@ -249,7 +237,7 @@ def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dr
             f"\nrun {number} of {len(missing)}, about {left} left: {' '.join(run.files)}, seed {run.seed}", flush=True
         )
         with Signals().handled() as signals:
-            launch.run(run.experiment, signals)
+            launch.run(run.plan, signals)
         gc.collect()  # traced functions refer to themselves, and to the images on the device
     if missing:
         print(f"\n{len(missing)} {'runs' if len(missing) > 1 else 'run'} in {duration(time.monotonic() - began)}")
@@ -269,7 +257,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     if options.dry_run:
         return
     for name, roles in needed.items():
-        runs = {role: [run.directory for run in group] for role, group in roles.items()}
+        runs = {role: [run.plan.directory for run in group] for role, group in roles.items()}
         output = options.output or default_output(name, options.scale)
         for path in draw_figure(name, runs, base.Options(None, options.set, print), output):
             print(path, flush=True)

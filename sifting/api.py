@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from sifting import datasets, history, launch
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import InputError, RunDirectoryError
-from sifting.inputs import Experiment, read_experiment
-from sifting.keys import PRUNE
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.keys import PRUNE
+from sifting.inputs import read_experiment
+from sifting.plan import plan
 from sifting.rounds import Round
 from sifting.run_directory import RunDirectory, find_runs
 from sifting.signals import Signals
@@ -155,12 +157,12 @@ def run_experiment(experiment: Experiment, overwrite: bool = False, quiet: bool 
     """
     if not isinstance(experiment, Experiment):
         raise TypeError(f"run_experiment({experiment!r}): accepted: what load_experiment gives")
-    launch.check(experiment, overwrite)
+    planned = plan(experiment, overwrite)
     signals = Signals()
     # Python hands signals to the main thread alone; elsewhere the run goes on until it has ended.
     main = threading.current_thread() is threading.main_thread()
     with signals.handled() if main else contextlib.nullcontext():
-        return Run(launch.run(experiment, signals, overwrite, io.StringIO() if quiet else None))
+        return Run(launch.run(planned, signals, io.StringIO() if quiet else None))
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

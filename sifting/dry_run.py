@@ -2,27 +2,16 @@
 
 import itertools
 
-from sifting import datasets
-from sifting.architecture import LayerSpec, build_specs, layer_outputs
-from sifting.datasets.source import Facts
-from sifting.inputs import Experiment
-from sifting.methods import Iterative
-from sifting.run_directory import RunDirectory
+from sifting.architecture import LayerSpec, layer_outputs
+from sifting.experiment.experiment import Experiment
+from sifting.plan import Plan
 
 MOST_ROUNDS_SHOWN = 40
 
 
-def describe(experiment: Experiment) -> str:
+def describe(plan: Plan) -> str:
     """The resolved experiment, its layers, the rounds and densities to expect, memory and disk."""
-    data = datasets.check(experiment)
-    specs = build_specs(experiment.network.arch, experiment.method.prune, data.shape, data.classes)
-    parts = [
-        experiment.to_text(),
-        _layer_table(specs),
-        _rounds(experiment, specs),
-        _resources(experiment, specs, data),
-    ]
-    return "\n".join(parts)
+    return "\n".join([plan.asked.to_text(), _layer_table(plan.specs), _rounds(plan), _resources(plan)])
 
 
 def _layer_table(specs: tuple[LayerSpec, ...]) -> str:
@@ -34,29 +23,27 @@ def _layer_table(specs: tuple[LayerSpec, ...]) -> str:
     return "\n".join([*lines, f"{'all':>5}  {'':4}  {'':22}  {total:12,}", ""])
 
 
-def _rounds(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> str:
+def _rounds(plan: Plan) -> str:
     """Density and connections to expect in every round, as far as they follow from the input file."""
-    method = experiment.method
-    sparsities = method.sparsities(experiment.network.init_sparsity)
+    method = plan.experiment.method
+    sparsities = method.sparsities(plan.experiment.network.init_sparsity)
     if sparsities is None:
         return f"rounds     as many as it takes: [{method.name}] decides while it runs\n"
     numbered = enumerate(sparsities)
     if not method.dense_round:
         next(numbered)
-    first = next(spec for spec in specs if spec.prunable)
+    first = next(spec for spec in plan.specs if spec.prunable)
     n_in = 1
     for size in first.weight_shape[:-1]:
         n_in *= size
     lines = [f"{'round':>5}  {'density u':>9}  connections of a node in the first pruned layer (n_in = {n_in})"]
     for number, sparsity in itertools.islice(numbered, MOST_ROUNDS_SHOWN):
         lines.append(f"{number:5}  {100 * (1 - sparsity):7.3f} %  {n_in * (1 - sparsity):.1f}")
-        if isinstance(method, Iterative) and n_in * (1 - sparsity) < 1:
+        if method.round_by_round and n_in * (1 - sparsity) < 1:
             break  # fewer connections than nodes; what is left of the list would soon be zeros
     if next(numbered, None) is not None:
-        lines.append("  ...")
-        if isinstance(method, Iterative):
-            lines[-1] += f"  until stop_ratio = {method.stop_ratio}, at most {method.max_iterations} rounds"
-    if getattr(method, "scope", "layerwise") == "global":
+        lines.append(f"  ...  {method.last_round}".rstrip())
+    if method.global_scope:
         lines.append("       density of all pruned layers together: one layer can have more, another less")
     return "\n".join([*lines, ""])
 
@@ -70,7 +57,8 @@ def expected_rounds(experiment: Experiment) -> int | None:
     return count if count <= MOST_ROUNDS_SHOWN else None
 
 
-def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data: Facts) -> str:
+def _resources(plan: Plan) -> str:
+    experiment, specs, data = plan.experiment, plan.specs, plan.images.facts
     network = experiment.network
     pixels = data.shape[0] * data.shape[1] * data.shape[2]
     parameters = sum(spec.parameters for spec in specs)
@@ -80,7 +68,7 @@ def _resources(experiment: Experiment, specs: tuple[LayerSpec, ...], data: Facts
     memory = data.train_images * pixels * experiment.data.preload + 4 * ((slots + 2) * parameters + activations)
     checkpoints = len(experiment.method.stored_steps(1, network.steps))
     round_bytes = 4 * parameters * (checkpoints + 1)
-    stored = len(RunDirectory(experiment.io.save_dir, experiment.io.prefix).rounds())
+    stored = len(plan.directory.rounds())
     there = f"; {stored} {'rounds are' if stored > 1 else 'round is'} there" if stored else ""
     return (
         f"images     {data.train_images:,} for training, {data.val_images:,} for validation, "

@@ -4,48 +4,14 @@ Scores and analyses use this; training uses the Keras model of network.py, whose
 Between layers values are [n, features], channel-major: channels * height * width after a convolution or max-pool.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec, layer_outputs
+from sifting.architecture import CONVOLUTION, OUTPUT
 from sifting.layers import masked_affine, normalise
-from sifting.rounds import Mask, Moments, Parameters
-
-BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
-
-
-@dataclass(frozen=True)
-class MaskedNetwork:
-    """Architecture and values of a network.
-
-    Attributes:
-        specs: from architecture.build_specs.
-        image_shape: (channels, height, width).
-        parameters, masks: by layer, of those with weights; arrays or tensors of any float type.
-    """
-
-    specs: tuple[LayerSpec, ...]
-    image_shape: tuple[int, int, int]
-    parameters: dict[int, Parameters]
-    masks: dict[int, Mask]
-
-    @property
-    def prunable(self) -> list[int]:
-        """The layers that are pruned."""
-        return [layer for layer, spec in enumerate(self.specs) if spec.prunable]
-
-    def as_tensors(self, dtype: tf.DType) -> "MaskedNetwork":
-        """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
-
-        def cast(values: Iterable[np.ndarray]) -> Iterator[tf.Tensor]:
-            return (tf.cast(value, dtype) for value in values)
-
-        parameters = {layer: Parameters(*cast(values)) for layer, values in self.parameters.items()}
-        masks = {layer: Mask(*cast(values)) for layer, values in self.masks.items()}
-        return MaskedNetwork(self.specs, self.image_shape, parameters, masks)
+from sifting.rounds import MaskedNetwork, Moments
 
 
 def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Moments | None = None) -> tf.Tensor:
@@ -110,14 +76,6 @@ def forward(
     return x
 
 
-def blocks(network: MaskedNetwork, count: int) -> Iterator[slice]:
-    """Cut `count` images into runs of rows, few enough to hold what every layer makes of them: at most 500."""
-    channels, height, width = network.image_shape
-    largest = max(channels * height * width, *layer_outputs(network.specs, network.image_shape))
-    rows = max(1, min(BLOCK_IMAGES, BLOCK_NUMBERS // largest))
-    return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
-
-
 def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DType = tf.float64) -> dict[int, Moments]:
     """Mean and population variance of every dense layer's input over all images, each layer before it normalised
     with its own: what training would use if the images were one batch.
@@ -135,7 +93,7 @@ def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DT
         count = 0
         mean: tf.Tensor = 0.0
         squares: tf.Tensor = 0.0  # sum of (x - mean)^2
-        for rows in blocks(network, len(x)):
+        for rows in network.blocks(len(x)):
             values = tf.cast(x[rows], dtype)
             for before in range(layer):
                 values = apply_layer(network, before, values, moments.get(before))

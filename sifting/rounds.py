@@ -1,15 +1,16 @@
 """What one round of training leaves behind, by name instead of by position."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting.architecture import LayerSpec
+from sifting.architecture import LayerSpec, layer_outputs
 from sifting.errors import DataError
 
+BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
 NOTHING = np.zeros(0, np.float32)  # what stands for the values that a convolution does not have
 
 
@@ -37,6 +38,45 @@ class Moments(NamedTuple):
 
     mean: np.ndarray
     variance: np.ndarray
+
+
+@dataclass(frozen=True)
+class MaskedNetwork:
+    """Architecture and values of a network.
+
+    Attributes:
+        specs: from architecture.build_specs.
+        image_shape: (channels, height, width).
+        parameters, masks: by layer, of those with weights; arrays or tensors of any float type.
+    """
+
+    specs: tuple[LayerSpec, ...]
+    image_shape: tuple[int, int, int]
+    parameters: dict[int, Parameters]
+    masks: dict[int, Mask]
+
+    @property
+    def prunable(self) -> list[int]:
+        """The layers that are pruned."""
+        return [layer for layer, spec in enumerate(self.specs) if spec.prunable]
+
+    def as_tensors(self, dtype: Any) -> "MaskedNetwork":
+        """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
+        import tensorflow as tf  # takes seconds, which those who only look at masks need not wait
+
+        def cast(values: Iterable[np.ndarray]) -> Iterator[Any]:
+            return (tf.cast(value, dtype) for value in values)
+
+        parameters = {layer: Parameters(*cast(values)) for layer, values in self.parameters.items()}
+        masks = {layer: Mask(*cast(values)) for layer, values in self.masks.items()}
+        return MaskedNetwork(self.specs, self.image_shape, parameters, masks)
+
+    def blocks(self, count: int) -> Iterator[slice]:
+        """Cut `count` images into runs of rows, few enough to hold what every layer makes of them: at most 500."""
+        channels, height, width = self.image_shape
+        largest = max(channels * height * width, *layer_outputs(self.specs, self.image_shape))
+        rows = max(1, min(BLOCK_IMAGES, BLOCK_NUMBERS // largest))
+        return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
 
 
 @dataclass(frozen=True)

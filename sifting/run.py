@@ -16,10 +16,11 @@ from absl import app, flags, logging
 
 from sifting import datasets, describe, devices, dry_run, input_files
 from sifting.errors import InputError, Interrupted, SiftingError
-from sifting.inputs import Experiment, read_experiment
-from sifting.keys import integer
-from sifting.launch import check, directory_of, run, settle
-from sifting.methods import OTHER_RUNS
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.keys import integer
+from sifting.inputs import read_experiment
+from sifting.launch import run
+from sifting.plan import plan
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
 
@@ -44,23 +45,17 @@ def main(arguments: list[str]) -> int:
             for path in filter(input_files.is_missing, arguments[1:]):
                 print(f"sifting: no {path} here; taking the one that comes with sifting", file=sys.stderr)
             experiments = read_experiments(arguments[1:])
-            for experiment in experiments:
-                check(experiment, _OVERWRITE.value)
-            if _DRY_RUN.value:
-                _show("\n".join(map(dry_run.describe, experiments)))
             if _DESCRIBE.value:
                 _show(describe.describe(datasets.load(experiments[0], print)))
             if _DESCRIBE.value and not _DRY_RUN.value:
                 return 0
-            for experiment in experiments:
-                if os.path.isdir(experiment.io.save_dir):
-                    # The last seed is refused now, not after the others.
-                    settle(directory_of(experiment), experiment, _OVERWRITE.value)
+            plans = [plan(experiment, _OVERWRITE.value) for experiment in experiments]  # all, before the first is run
             if _DRY_RUN.value:
+                _show("\n".join(map(dry_run.describe, plans)))
                 return 0
             directories = []
-            for experiment in experiments:
-                directories.append(run(experiment, signals, _OVERWRITE.value))
+            for one in plans:
+                directories.append(run(one, signals))
                 gc.collect()  # traced functions refer to themselves, and to the images on the device
             print_results(directories)
         except (SiftingError, Interrupted) as error:
@@ -99,13 +94,12 @@ def _of_seed(experiment: Experiment, seed: int) -> list[str]:
     """What one of --seeds changes: seed, save_dir, and other runs that have a sub-folder of this seed."""
     folder = f"seed_{seed}"
     changes = [f"Network.seed={seed}", f"IO.save_dir={os.path.join(experiment.io.save_dir, folder)}"]
-    for key in OTHER_RUNS:
-        if getattr(experiment.method, key, None) is not None:
-            path = Path(getattr(experiment.method, key))  # DIR, or DIR/PREFIX
-            if (path / folder).is_dir():
-                changes.append(f"{experiment.method_name}.{key}={path / folder}")
-            elif (path.parent / folder).is_dir():
-                changes.append(f"{experiment.method_name}.{key}={path.parent / folder / path.name}")
+    for key, named in experiment.method.other_runs().items():
+        path = Path(named)  # DIR, or DIR/PREFIX
+        if (path / folder).is_dir():
+            changes.append(f"{experiment.method_name}.{key}={path / folder}")
+        elif (path.parent / folder).is_dir():
+            changes.append(f"{experiment.method_name}.{key}={path.parent / folder / path.name}")
     return changes
 
 

@@ -345,6 +345,12 @@ class RunDirectory:
         """The file PREFIX_`name`."""
         return self.folder / f"{self.prefix}_{name}"
 
+    @property
+    def recorded_input(self) -> Path | None:
+        """The input file of the run; None where there is none, as in runs of the TF1 code."""
+        path = self.path("input.in")
+        return path if path.exists() else None
+
     def round_path(self, number: int) -> Path:
         return self.path(f"itdata_{number}.pkl")
 

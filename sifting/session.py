@@ -13,11 +13,10 @@ from sifting import history, tensorboard
 from sifting.architecture import LayerSpec, build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
-from sifting.forward import MaskedNetwork
-from sifting.inputs import Experiment
+from sifting.experiment.experiment import Experiment
 from sifting.network import NetworkState, build_model, initial_masks, initial_parameters, layer_name
 from sifting.random_streams import Stream, device_key, generator
-from sifting.rounds import Checkpoint, LayerCount, Mask, Parameters, Round, layer_counts
+from sifting.rounds import Checkpoint, LayerCount, Mask, MaskedNetwork, Parameters, Round, layer_counts
 from sifting.run_directory import Progress, RunDirectory, log_line, log_lines, log_summary
 from sifting.screen import Screen
 from sifting.signals import Signals

@@ -25,9 +25,9 @@ import tensorflow as tf
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
 from sifting.errors import RunDirectoryError
+from sifting.experiment.experiment import Experiment
 from sifting.files import sync
 from sifting.history import columns
-from sifting.inputs import Experiment
 from sifting.plates import image_plate, input_images
 from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory, event_file_name

@@ -80,11 +80,11 @@ def test_facts_are_known_without_files(experiment):
 
 def test_check_says_what_load_will_give(experiment, reports):
     changed = experiment(*COLLAGE, "Data.data_ratio=0.5", "Data.reclass=m,3")
-    expected = datasets.check(changed)
+    expected = datasets.planned(changed).facts
     assert expected == Facts(150, 30, (3, 32, 32), 3)
     images = datasets.load(changed, reports.append)
     assert expected == Facts(len(images.images), len(images.val_images), images.shape, images.classes)
-    assert datasets.check(experiment("Data.data_ratio=0.3")).train_images == 384350
+    assert datasets.planned(experiment("Data.data_ratio=0.3")).facts.train_images == 384350
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_check_says_what_load_will_give(experiment, reports):
 )
 def test_values_that_cannot_fit_are_refused_before_anything_is_loaded(experiment, assignments, key, accepted, reports):
     """ImageNet's folder does not even exist here."""
-    for function in (datasets.check, lambda refused: datasets.load(refused, reports.append)):
+    for function in (datasets.planned, lambda refused: datasets.load(refused, reports.append)):
         with pytest.raises(InputError) as error:
             function(experiment(*assignments))
         assert key in str(error.value) and accepted in str(error.value) and "\n" not in str(error.value)

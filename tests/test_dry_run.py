@@ -11,10 +11,15 @@ from synthetic import made_round, write_input
 
 from sifting import dry_run
 from sifting.inputs import read_experiment
+from sifting.plan import plan
 from sifting.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 MAIN = str(ROOT / "inputs" / "imp_3l1k.in")
+
+
+def describe(experiment):
+    return dry_run.describe(plan(experiment))
 
 
 def table(text: str, header: str) -> list[list[str]]:
@@ -25,7 +30,7 @@ def table(text: str, header: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def main_experiment() -> str:
-    return dry_run.describe(read_experiment([MAIN]))
+    return describe(read_experiment([MAIN]))
 
 
 def test_layers_and_parameters(main_experiment):
@@ -73,7 +78,7 @@ def test_numbers_follow_the_input_file(tmp_path):
         ["Network.arch=c5,8:p2,2:f16:x", "IMP.prune=F:F:T", "Network.init_sparsity=0.5", "Data.data_ratio=0.5"]
         + ["Data.reclass=m,2", "IMP.prune_ratio=0.2"],
     )
-    text = dry_run.describe(experiment)
+    text = describe(experiment)
     assert table(text, "layer") == [
         ["1", "c", *["5", "x", "5", "x", "3", "x", "8", "x", "1"], "600", "no"],
         ["2", "p", "2", "x", "2", "0", "no"],
@@ -88,7 +93,7 @@ def test_numbers_follow_the_input_file(tmp_path):
 
 
 def test_streamed_images_take_no_memory_on_the_device():
-    streamed = dry_run.describe(read_experiment([MAIN], ["Data.preload=no"]))
+    streamed = describe(read_experiment([MAIN], ["Data.preload=no"]))
     assert float(re.search(r"about ([0-9.]+) GB on the device", streamed)[1]) < 0.5
 
 
@@ -107,7 +112,7 @@ def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path
     assert (process.returncode, process.stderr) == (0, "")
     for seed in (1, 2):
         changes = [f"Network.seed={seed}", f"IO.save_dir=runs/imp_3l1k/seed_{seed}"]
-        assert dry_run.describe(read_experiment([MAIN], changes)) in process.stdout
+        assert describe(read_experiment([MAIN], changes)) in process.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"tensorflow.py", "keras.py"}
 
 
@@ -115,16 +120,14 @@ def test_rounds_that_are_there_are_counted(tmp_path):
     experiment = read_experiment([str(write_input(tmp_path, f"IO.save_dir={tmp_path}"))])
     directory = RunDirectory(experiment.io.save_dir, experiment.io.prefix)
     for number, end in enumerate(("", "; 1 round is there", "; 2 rounds are there")):
-        assert dry_run.describe(experiment).endswith(f"prefix {experiment.io.prefix}{end}")
+        assert describe(experiment).endswith(f"prefix {experiment.io.prefix}{end}")
         directory.write_round(made_round(number))
 
 
 @pytest.fixture
 def described(tmp_path):
     """described(method, *changes): what is printed for the synthetic experiment of f4:x on 3072 inputs."""
-    return lambda method, *changes: dry_run.describe(
-        read_experiment([str(write_input(tmp_path, *changes, method=method))])
-    )
+    return lambda method, *changes: describe(read_experiment([str(write_input(tmp_path, *changes, method=method))]))
 
 
 def densities(text: str) -> dict[str, str]:

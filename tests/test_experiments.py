@@ -9,7 +9,8 @@ import pytest
 from sifting import datasets
 from sifting.architecture import build_specs
 from sifting.datasets.image_set import ImageSet
-from sifting.inputs import Experiment, read_experiment
+from sifting.experiment.experiment import Experiment
+from sifting.inputs import read_experiment
 from sifting.network import NetworkState, build_model, initial_parameters
 from sifting.training import Trainer, build_optimizer, draw_shifts
 
@@ -53,7 +54,7 @@ def test_no_two_files_write_to_the_same_folder():
 
 def tiny_images(experiment: Experiment) -> ImageSet:
     """Random images of the right shape and number of classes."""
-    facts = datasets.check(experiment)
+    facts = datasets.planned(experiment).facts
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (60, int(np.prod(facts.shape))), np.uint8)
     labels = rng.integers(0, facts.classes, 60).astype(np.int32)
@@ -63,7 +64,7 @@ def tiny_images(experiment: Experiment) -> ImageSet:
 
 def network_of(experiment: Experiment) -> tuple:
     """What decides how a file's network is built and trained."""
-    facts, network = datasets.check(experiment), experiment.network
+    facts, network = datasets.planned(experiment).facts, experiment.network
     rest = network.minimizer, network.centring, network.init_deviation, experiment.data.translate
     return str(network.arch), facts.shape, facts.classes, *rest
 

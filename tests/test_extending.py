@@ -23,14 +23,13 @@ from sifting import datasets, extensions
 from sifting.datasets import DATASETS
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts
-from sifting.drivers.initialisation import checked_scores
 from sifting.errors import DataError, InputError
-from sifting.forward import MaskedNetwork
+from sifting.experiment.keys import integer, key
 from sifting.inputs import SECTIONS as INPUT_SECTIONS
 from sifting.inputs import read_experiment
-from sifting.keys import integer, key
 from sifting.methods import METHODS, Scored
-from sifting.rounds import Mask
+from sifting.methods.initialisation import _checked as checked_scores
+from sifting.rounds import Mask, MaskedNetwork
 from sifting.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
@@ -139,7 +138,7 @@ def test_a_class_that_cannot_be_a_section(tmp_path, monkeypatch):
         ("Misspelt", Misspelt, "has no score; accepted: a class that defines it as a method"),
         ("Undecorated", Undecorated, f"{DECORATOR} Undecorated"),
         ("WithoutType", WithoutType, f"{DECORATOR} WithoutType"),
-        ("Plain", Plain, "does not say what seed accepts; accepted: a key(default, kind, help) of sifting.keys"),
+        ("Plain", Plain, "does not say what seed accepts; accepted: a key(default, kind, help) of sifting.methods"),
         ("Ring", Base, "is the class Base; accepted: METHODS['Base'], the name of the class"),
         ("Facts", Facts, f"is <class 'sifting.datasets.source.Facts'>; accepted: {CLASS}"),
         ("Disc", None, f"is None; accepted: {CLASS}"),
@@ -257,7 +256,7 @@ def test_a_data_set_that_is_none_is_refused_before_it_is_loaded(gratings):
         (Gratings(wrong), ": facts gives shape = (4, 4, 3); accepted: (3, S, S), for S x S pixels"),
     ]:
         with pytest.raises(DataError) as error:
-            datasets.check(gratings(registered))
+            datasets.planned(gratings(registered))
         assert str(error.value) == f"sifting_extensions.py: DATASETS['Gratings']{problem}"
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sifting import forward as module
+from sifting import rounds
 from sifting.architecture import build_specs, layer_outputs, parse_arch
-from sifting.forward import MaskedNetwork, apply_layer, blocks, forward, moments_over, single_batch_moments
+from sifting.forward import apply_layer, forward, moments_over, single_batch_moments
 from sifting.network import NetworkState, build_model, initial_masks
-from sifting.rounds import Mask, Moments, Parameters
+from sifting.rounds import Mask, MaskedNetwork, Moments, Parameters
 
 CLASSES = 5
 NETWORKS = {"f7:f6:x": (3, 4, 4), "x": (1, 2, 3), "c3,4:p2,1:c2,3,2:f5:x": (2, 8, 7), "p2,2:c2,3:x": (3, 6, 4)}
@@ -139,24 +139,24 @@ def test_the_values_are_not_changed():
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1203])
 def test_blocks_cover_every_image_once(count):
     network, _ = network_of("f7:f6:x")
-    rows = [index for block in blocks(network, count) for index in range(count)[block]]
+    rows = [index for block in network.blocks(count) for index in range(count)[block]]
     assert rows == list(range(count))
-    assert all(block.stop - block.start <= 500 for block in blocks(network, count))
+    assert all(block.stop - block.start <= 500 for block in network.blocks(count))
 
 
 def test_blocks_are_small_where_a_layer_is_large():
     specs = build_specs(parse_arch("c3,64:x"), (True,), (3, 32, 32), 10)  # 64 * 30 * 30 numbers an image
     network = MaskedNetwork(specs, (3, 32, 32), {}, {})
-    first = next(blocks(network, 1000))
+    first = next(network.blocks(1000))
     assert first == slice(0, 2**21 // 57600)
     specs = build_specs(parse_arch("f1024:f1024:f1024:x"), (True,), (3, 32, 32), 1000)
-    assert next(blocks(MaskedNetwork(specs, (3, 32, 32), {}, {}), 10000)) == slice(0, 500)
+    assert next(MaskedNetwork(specs, (3, 32, 32), {}, {}).blocks(10000)) == slice(0, 500)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
 @pytest.mark.parametrize("rows", [1, 7, 100])
 def test_moments_over_blocks_are_those_of_one_batch(arch, rows, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_IMAGES", rows)
+    monkeypatch.setattr(rounds, "BLOCK_IMAGES", rows)
     network, _ = network_of(arch)
     x = images_of(network, 50) + np.float32(1000)  # far from zero: the sum of squares alone would lose digits
     values = tf.cast(x, tf.float64)

@@ -15,7 +15,7 @@ from synthetic import write_input
 from tiny_runs import assert_same, copy_of, expected_masks, files_of, interrupt, rounds_of, run
 
 from sifting.errors import Interrupted, TrainingDiverged
-from sifting.methods import accumulate
+from sifting.methods.base import nominal_sparsities
 from sifting.network import initial_masks, initial_parameters
 from sifting.rounds import connected_fraction
 from sifting.run_directory import RunDirectory, load_pickle, log_line
@@ -60,7 +60,7 @@ def test_ratios_accumulate_to_the_references_bits():
     """Those of the recorded run, from 0 by 0.3 of what remains."""
     recorded = load_pickle(RECORDED / "IMP_findata.pkl")[1]
     assert len(recorded) > 5
-    for ratios, expected in zip(recorded, accumulate(0.0, 0.3), strict=False):
+    for ratios, expected in zip(recorded, nominal_sparsities(0.0, 0.3), strict=False):
         np.testing.assert_array_equal(ratios, np.full(len(ratios), expected))
 
 

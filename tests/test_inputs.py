@@ -8,7 +8,8 @@ from synthetic import write_input
 
 from sifting import inputs, methods
 from sifting.architecture import LayerToken, build_specs, parse_arch
-from sifting.inputs import Reclass, read_experiment
+from sifting.experiment.sections import Reclass
+from sifting.inputs import read_experiment
 
 ROOT = Path(__file__).parent.parent
 SMALL = ROOT / "inputs" / "small.in"

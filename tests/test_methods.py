@@ -11,13 +11,12 @@ from synthetic import made_round, write_input
 from tiny_runs import Watched, assert_same, copy_of, expected_masks, files_of, image_set, interrupting, rounds_of, run
 
 from sifting.architecture import LayerSpec
-from sifting.drivers.start import levels_of
 from sifting.errors import Interrupted
-from sifting.forward import MaskedNetwork
+from sifting.methods.initialisation import levels_of_run
 from sifting.network import initial_masks, initial_parameters
+from sifting.pruning.gradients import grasp, iterated_synflow, snip
 from sifting.pruning.scopes import globally, layerwise
-from sifting.pruning.scores import grasp, iterated_synflow, snip
-from sifting.rounds import Mask, connected_fraction, layer_counts
+from sifting.rounds import Mask, MaskedNetwork, connected_fraction, layer_counts
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
 from sifting.statistics import cavity_scores
@@ -456,7 +455,7 @@ def test_copied_densities_give_every_count():
             mask = Mask((np.arange(288) < number).astype(np.float32).reshape(48, 6), np.ones(6, np.float32))
             return replace(made_round(0, specs), masks=made_round(0, specs).masks | {0: mask})
 
-    levels = levels_of(Other, specs)
+    levels = levels_of_run(Other, specs)
     assert sorted(levels) == list(range(1, 289))
     full = made_round(0, specs).masks
     for kept, sparsities in levels.items():

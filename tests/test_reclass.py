@@ -225,7 +225,7 @@ def test_images_get_the_labels_and_the_names_of_the_map(tmp_path, name):
     np.savez(folder / "val_data.npz", data=images["data"][:2], labels=labels[:2])
     path = write_experiment(tmp_path, f"dataloc = {folder}", f"reclass = {name}", "data_ratio = 0.00078125")
     experiment = read_experiment([path])
-    assert datasets.check(experiment).classes == 10
+    assert datasets.planned(experiment).facts.classes == 10
     image_set = datasets.load(experiment, lambda line: None)
     np.testing.assert_array_equal(image_set.labels, named_map(name))
     np.testing.assert_array_equal(image_set.val_labels, named_map(name)[:2])

@@ -53,7 +53,7 @@ def test_all_runs_of_every_figure_are_accepted(name, scale):
     for runs in runs_of(name, scale).values():
         assert runs, f"{name} has a role without runs"
         for run in runs:
-            launch.check(run.experiment)
+            run.plan
             assert run.experiment.network.seed == run.seed
 
 

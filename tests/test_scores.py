@@ -7,13 +7,14 @@ import pytest
 import tensorflow as tf
 
 from sifting import forward as forward_module
+from sifting import rounds
 from sifting.architecture import build_specs, parse_arch
 from sifting.errors import ScoresNotFinite
-from sifting.forward import MaskedNetwork, apply_layer, single_batch_moments
+from sifting.forward import apply_layer, single_batch_moments
 from sifting.network import initial_masks
-from sifting.pruning import scores
+from sifting.pruning import gradients, scores
 from sifting.pruning.scopes import globally, layerwise
-from sifting.rounds import Mask, Moments, Parameters, density
+from sifting.rounds import Mask, MaskedNetwork, Moments, Parameters, density
 
 
 def float32(values):
@@ -126,9 +127,9 @@ def test_snip_by_hand_one_layer():
     """x = (2, 1) gives logits (0, 0), so p = 1/2 and dL/dlogits = (-1/2, 1/2) for label 0. dL/dm_ij = x_i W_ij times
     that: (-1, 3) and (1, -3); their sizes sum to 8."""
     network = dense_network([[1, 3], [-2, -6]])
-    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), moments=None)
+    found = gradients.snip(network, float32([[2, 1]]), np.int32([0]), moments=None)
     assert_scores(found, [[1 / 8, 3 / 8], [1 / 8, 3 / 8]])
-    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), moments="initial")  # (0, 1): to 1e-10 the same
+    found = gradients.snip(network, float32([[2, 1]]), np.int32([0]), moments="initial")  # (0, 1): to 1e-10 the same
     assert_scores(found, [[1 / 8, 3 / 8], [1 / 8, 3 / 8]], tolerance=1e-9)
 
 
@@ -137,17 +138,17 @@ def test_snip_by_hand_two_layers():
     dL/dh = 1 * -1/2 + 3 * 1/2 = 1, layer 0: 2 * 1 and 1 * 1. The sizes sum to 9."""
     network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [6, 0]])
     x, labels = float32([[2, 1]]), np.int32([0])
-    assert_scores(scores.snip(network, x, labels, None), [[2 / 9], [1 / 9]], [[1 / 6, 1 / 2]])
+    assert_scores(gradients.snip(network, x, labels, None), [[2 / 9], [1 / 9]], [[1 / 6, 1 / 2]])
     # The sum is over prunable layers alone.
     network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [6, 0]], prune=(True, False))
-    assert_scores(scores.snip(network, x, labels, None), [[2 / 3], [1 / 3]], None)
+    assert_scores(gradients.snip(network, x, labels, None), [[2 / 3], [1 / 3]], None)
 
 
 def test_snip_of_a_masked_weight_is_zero_and_not_in_the_sum():
     """As above without the second input: h = 2, logits (6, 6), layer 1: -1 and 3, layer 0: 2, and 1 for the masked
     weight, which would help if it came back."""
     network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [4, 0]], masks=[[[1], [0]], [[1, 1]]])
-    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), None)
+    found = gradients.snip(network, float32([[2, 1]]), np.int32([0]), None)
     assert_scores(found, [[1 / 3], [0]], [[1 / 6, 1 / 2]])
 
 
@@ -155,7 +156,7 @@ def test_snip_normalises_with_the_moments_of_all_images():
     """Features (-1, 3) and (10, 30) have means 1, 20 and deviations 2, 10: z = (-1, -1) and (1, 1). W makes both
     logits equal: dL/dm_ij = W_ij * mean of (z d_j), and z d = (1/2, -1/2) for both images."""
     network = dense_network([[1, 3], [4, 2]])
-    found = scores.snip(network, float32([[-1, 10], [3, 30]]), np.int32([0, 1]))
+    found = gradients.snip(network, float32([[-1, 10], [3, 30]]), np.int32([0, 1]))
     assert_scores(found, [[0.1, 0.3], [0.4, 0.2]], tolerance=1e-9)
 
 
@@ -183,7 +184,7 @@ def normalised(network, values):
 @pytest.mark.parametrize(("arch", "prune", "shape"), NETWORKS)
 def test_snip_in_blocks_is_one_tape_over_all_images(arch, prune, shape, moments, monkeypatch):
     """Also through the batch's moments, which tie all images together."""
-    monkeypatch.setattr(forward_module, "BLOCK_IMAGES", 17)
+    monkeypatch.setattr(rounds, "BLOCK_IMAGES", 17)
     network = random_network(arch, prune, shape)
     x, labels = images_of(network, 60)
     tensors = network.as_tensors(tf.float64)
@@ -192,7 +193,7 @@ def test_snip_in_blocks_is_one_tape_over_all_images(arch, prune, shape, moments,
         tape.watch(watched)
         L = whole_batch_loss(tensors, x, labels, moments)
     expected = {layer: np.abs(gradient) for layer, gradient in tape.gradient(L, watched).items()}
-    found = scores.snip(network, x, labels, moments)
+    found = gradients.snip(network, x, labels, moments)
     assert_scores(found, *normalised(network, expected), tolerance=1e-13)
     assert sum(np.sum(values.W) for values in found.values()) == pytest.approx(1)
     assert all(np.all((values.W != 0) <= (network.masks[layer].W != 0)) for layer, values in found.items())
@@ -203,13 +204,13 @@ def test_the_gradient_through_the_moments_matters():
     x, labels = images_of(network, 60)
     tensors = network.as_tensors(tf.float64)
     given = forward_module.moments_over(tensors, x)
-    fixed = scores._mask_gradients(tensors, x, labels, given, of_images=False)
-    through = scores._mask_gradients(tensors, x, labels, given, of_images=True)
+    fixed = gradients._mask_gradients(tensors, x, labels, given, of_images=False)
+    through = gradients._mask_gradients(tensors, x, labels, given, of_images=True)
     assert np.max(np.abs(fixed[0] - through[0])) > 0.1 * np.max(np.abs(through[0]))
 
 
 def test_snip_never_holds_more_than_a_block(monkeypatch):
-    monkeypatch.setattr(forward_module, "BLOCK_IMAGES", 10)
+    monkeypatch.setattr(rounds, "BLOCK_IMAGES", 10)
     network = random_network("f7:f6:x", "TTF", (3, 4, 4))
     x, labels = images_of(network, 45)
     sizes, apply = [], forward_module.apply_layer
@@ -219,7 +220,7 @@ def test_snip_never_holds_more_than_a_block(monkeypatch):
         return apply(network, layer, x, moments)
 
     monkeypatch.setattr(forward_module, "apply_layer", spy)
-    scores.snip(network, x, labels)
+    gradients.snip(network, x, labels)
     assert max(sizes) == 10
     # Moments: 0 + 1 + 2 layers before the three dense ones; then three passes through all three; in 5 blocks.
     assert len(sizes) == 5 * (0 + 1 + 2 + 3 * 3)
@@ -233,14 +234,14 @@ def test_constant_features_and_silent_nodes_have_finite_scores():
     network.masks[0].b[2] = 1
     x, labels = images_of(network, 40)
     x[:, 5] = 0.1
-    found = scores.snip(network, x, labels)
+    found = gradients.snip(network, x, labels)
     assert all(np.all(np.isfinite(values.W)) for values in found.values())
     assert np.all(found[0].W[:, 2] == 0) and np.all(found[0].W[5] < 1e-9) and np.all(found[1].W[2] == 0)
 
 
 def test_scores_without_any_gradient_are_refused_by_the_scopes():
     network = dense_network([[0, 0], [0, 0]])
-    found = scores.snip(network, float32([[2, 1]]), np.int32([0]), None)
+    found = gradients.snip(network, float32([[2, 1]]), np.int32([0]), None)
     with pytest.raises(ScoresNotFinite, match="4 of 4"):
         globally(found, network.masks, 0.5)
 
@@ -253,11 +254,11 @@ def test_synflow_by_hand():
     network = dense_network([[1], [-2]], [[3, -1]], biases=[[7], [-5, 5]])
     values = network.parameters[0]._replace(gamma=float32([9, 9]), beta=float32([4, 4]))
     network = replace(network, parameters={**network.parameters, 0: values})
-    assert_scores(scores.synflow(network), [[4], [8]], [[9, 3]])
+    assert_scores(gradients.synflow(network), [[4], [8]], [[9, 3]])
     masked = replace(network, masks={**network.masks, 0: network.masks[0]._replace(W=float32([[1], [0]]))})
-    assert_scores(scores.synflow(masked), [[4], [0]], [[3, 1]])
+    assert_scores(gradients.synflow(masked), [[4], [0]], [[3, 1]])
     not_prunable = dense_network([[1], [-2]], [[3, -1]], prune=(False, True))
-    assert_scores(scores.synflow(not_prunable), None, [[9, 3]])  # it conducts all the same
+    assert_scores(gradients.synflow(not_prunable), None, [[9, 3]])  # it conducts all the same
 
 
 @pytest.mark.parametrize(
@@ -266,15 +267,15 @@ def test_synflow_by_hand():
 def test_synflow_is_conserved_from_layer_to_layer(arch, prune, shape):
     """Every path goes through one weight of each layer: the scores of each layer sum to R (Tanaka et al., Theorem 1;
     with strides some pixels reach more kernels than others, and the sum is still R)."""
-    sums = [np.sum(values.W) for values in scores.synflow(random_network(arch, prune, shape)).values()]
+    sums = [np.sum(values.W) for values in gradients.synflow(random_network(arch, prune, shape)).values()]
     np.testing.assert_allclose(sums, sums[0], rtol=1e-12)
 
 
 def test_exponential_schedule():
-    assert scores.exponential_schedule(0.75, 2) == [0.5, 0.75]
-    assert scores.exponential_schedule(0.9, 1) == [0.9]
-    assert scores.exponential_schedule(0.99, 2) == [1 - 0.01**0.5, 0.99] == [0.9, 0.99]  # 1 - 0.99 is not quite 0.01
-    schedule = scores.exponential_schedule(0.9, 100)
+    assert gradients.exponential_schedule(0.75, 2) == [0.5, 0.75]
+    assert gradients.exponential_schedule(0.9, 1) == [0.9]
+    assert gradients.exponential_schedule(0.99, 2) == [1 - 0.01**0.5, 0.99] == [0.9, 0.99]  # 1 - 0.99 is not quite 0.01
+    schedule = gradients.exponential_schedule(0.9, 100)
     assert len(schedule) == 100 and schedule[-1] == 0.9
     np.testing.assert_allclose(np.diff(np.log(1 - np.array(schedule))), np.log(0.1) / 100, rtol=1e-9)
 
@@ -283,16 +284,16 @@ def test_iterated_synflow_by_hand():
     """Scores 4, 8 | 9, 3. To sparsity 1/2 in two iterations: 1 - sqrt(1/2) of four is one, the last. What is left
     scores 3, 6 | 9, so the first goes too. To 3/4, at once: 3, 4 and 8 go, and no path is left."""
     network = dense_network([[1], [-2]], [[3, -1]])
-    masks = scores.iterated_synflow(network, 0.5, 2)
+    masks = gradients.iterated_synflow(network, 0.5, 2)
     assert [mask.W.tolist() for mask in masks.values()] == [[[0], [1]], [[1, 0]]]
-    masks = scores.iterated_synflow(network, 0.75, 1)
+    masks = gradients.iterated_synflow(network, 0.75, 1)
     assert [mask.W.tolist() for mask in masks.values()] == [[[0], [0]], [[1, 0]]]
 
 
 @pytest.mark.parametrize("scope", [globally, layerwise])
 def test_iterated_synflow_counts_exactly_and_keeps_paths_open(scope):
     network = random_network("f30:f30:x", "TTT", (3, 4, 4))
-    masks = scores.iterated_synflow(network, 0.95, 50, scope)
+    masks = gradients.iterated_synflow(network, 0.95, 50, scope)
     sizes = [mask.W.size for mask in masks.values()]
     if scope is globally:
         assert sum(np.sum(mask.W == 0) for mask in masks.values()) == int(0.95 * sum(sizes))
@@ -308,7 +309,7 @@ def test_a_flow_that_overflows_is_refused():
     network = dense_network([[1], [1]], [[1, 1]])
     huge = {n: values._replace(W=np.full(values.W.shape, 1e200)) for n, values in network.parameters.items()}
     with pytest.raises(ScoresNotFinite):
-        scores.iterated_synflow(replace(network, parameters=huge), 0.5, 1)
+        gradients.iterated_synflow(replace(network, parameters=huge), 0.5, 1)
 
 
 # --- grasp
@@ -322,7 +323,7 @@ def test_grasp_by_hand():
     loss, and its gradient, grow."""
     network = dense_network([[1, 3], [-2, -6]])
     for temperature in (1.0, 200.0):
-        found = scores.grasp(network, float32([[2, 1]]), np.int32([0]), 1, temperature, moments=None)
+        found = gradients.grasp(network, float32([[2, 1]]), np.int32([0]), 1, temperature, moments=None)
         assert_scores(found, [[-2 / 16, 6 / 16], [2 / 16, -6 / 16]])
 
 
@@ -359,7 +360,7 @@ def test_grasp_is_the_change_of_the_gradient_along_itself(arch, prune, shape, mo
     products = {
         layer: values.W * (above[layer] - below[layer]) / (2 * step) for layer, values in network.parameters.items()
     }
-    found = scores.grasp(network, x, labels, 20, moments=moments)
+    found = gradients.grasp(network, x, labels, 20, moments=moments)
     largest = max(np.max(np.abs(values.W)) for values in found.values())
     assert_scores(found, *normalised(network, products), tolerance=1e-5 * largest)
 
@@ -372,7 +373,7 @@ def test_grasp_prunes_what_raises_the_gradient_norm_most():
     def squared_norm(network):
         return sum(np.sum(values**2) for values in gradient_flow(network, x, labels, 30, None).values())
 
-    before, changes, found = squared_norm(network), [], scores.grasp(network, x, labels, 30, moments=None)
+    before, changes, found = squared_norm(network), [], gradients.grasp(network, x, labels, 30, moments=None)
     for layer, index in [(0, index) for index in np.ndindex(6, 4)] + [(1, index) for index in np.ndindex(4, 5)]:
         directions = {n: np.zeros_like(values.W) for n, values in network.parameters.items()}
         directions[layer][index] = network.parameters[layer].W[index] * network.masks[layer].W[index]
@@ -385,16 +386,18 @@ def test_grasp_prunes_what_raises_the_gradient_norm_most():
 def test_batches_of_grasp_are_one_without_normalisation():
     network = random_network("f7:f6:x", "TTF", (3, 4, 4))
     x, labels = images_of(network, 30)
-    first = scores.grasp(network, x, labels, 30, moments=None)
+    first = gradients.grasp(network, x, labels, 30, moments=None)
     # H g of a batch is that of its own H, so that only the sum over batches is the same.
-    again = scores.grasp(network, x, labels, 10, moments=None)
+    again = gradients.grasp(network, x, labels, 10, moments=None)
     assert_scores(again, *(values.W for values in first.values()), tolerance=1e-13)
 
 
 # --- all of them
 
 
-@pytest.mark.parametrize("score", [scores.snip, lambda *values, moments: scores.grasp(*values, 10, moments=moments)])
+@pytest.mark.parametrize(
+    "score", [gradients.snip, lambda *values, moments: gradients.grasp(*values, 10, moments=moments)]
+)
 def test_other_moments_are_refused(score):
     network = random_network("f7:f6:x", "TTF", (3, 4, 4))
     with pytest.raises(ValueError, match="moments = 'running': accepted: 'batch', 'initial' or None"):
@@ -404,15 +407,15 @@ def test_other_moments_are_refused(score):
 def test_grasp_needs_a_batch():
     network = random_network("f7:f6:x", "TTF", (3, 4, 4))
     with pytest.raises(ValueError, match="batch_size = 0"):
-        scores.grasp(network, *images_of(network, 9), 0)
+        gradients.grasp(network, *images_of(network, 9), 0)
 
 
 ALL = {
     "magnitude": lambda network, x, labels: scores.magnitude(network),
     "uniform": lambda network, x, labels: scores.uniform(network, 1, 1),
-    "snip": scores.snip,
-    "synflow": lambda network, x, labels: scores.synflow(network),
-    "grasp": lambda network, x, labels: scores.grasp(network, x, labels, 10),
+    "snip": gradients.snip,
+    "synflow": lambda network, x, labels: gradients.synflow(network),
+    "grasp": lambda network, x, labels: gradients.grasp(network, x, labels, 10),
 }
 
 

@@ -8,13 +8,14 @@ import tensorflow as tf
 from scipy import stats
 from tiny_runs import files_of, interrupting, run
 
-from sifting import datasets, describe, inputs, launch, training
+from sifting import datasets, describe, inputs, training
 from sifting.architecture import build_specs, parse_arch
 from sifting.datasets import rotation
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.rotation import operator, rotate, valid_pixels
 from sifting.errors import InputError, Interrupted
 from sifting.network import NetworkState, build_model, initial_parameters
+from sifting.plan import plan
 from sifting.random_streams import Stream, device_key
 from sifting.signals import Signals
 from sifting.statistics import ImageBlocks
@@ -446,7 +447,7 @@ def test_an_interrupted_translated_run_continues_to_the_same_bits(translated, tm
 )
 def test_bad_values_are_refused_in_one_line(experiment, assignments, line):
     with pytest.raises(InputError) as error:
-        launch.check(experiment(*COLLAGE, *assignments))
+        plan(experiment(*COLLAGE, *assignments))
     assert str(error.value) == line and error.value.exit_code == 2
 
 
@@ -456,4 +457,4 @@ def test_an_unknown_transformation_is_refused(experiment):
 
 
 def test_all_transformations_go_together(experiment):
-    launch.check(experiment(*COLLAGE, "Data.rotate=-720.5", "Data.translate=31", "Data.clone=gaussian"))
+    plan(experiment(*COLLAGE, "Data.rotate=-720.5", "Data.translate=31", "Data.clone=gaussian"))

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from sifting.datasets.image_set import ImageSet
-from sifting.drivers import DRIVERS
 from sifting.errors import Interrupted
 from sifting.inputs import read_experiment
 from sifting.rounds import Mask
@@ -105,7 +104,7 @@ def run(folder, *changes, method=IMP, kind=Watched, signals=None):
     with directory.lock():
         images = image_set(experiment.network.val_size)
         session = kind(experiment, images, directory, Screen(stream=StringIO()), signals or Signals())
-        DRIVERS[experiment.method_name](session)
+        experiment.method.run(session)
         session.finish()
     return directory, session
 

@@ -23,7 +23,8 @@ from postprocess.crosscheck.recording import Recording, relative_difference, ver
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import SiftingError
-from sifting.inputs import Experiment, read_experiment
+from sifting.experiment.experiment import Experiment
+from sifting.inputs import read_experiment
 from sifting.quiet import native_messages_hidden
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import RunDirectory
@@ -191,7 +192,6 @@ def replay(
     with native_messages_hidden():
         import tensorflow as tf
 
-        from sifting.drivers import DRIVERS
         from sifting.screen import Screen
         from sifting.session import Session
 
@@ -235,7 +235,7 @@ def replay(
             Signals(),
             rows=lambda key, step: batches[key, step],
         )
-        DRIVERS[experiment.method_name](session)
+        experiment.method.run(session)
         session.finish()
         if session.jit_compile != jit_compile:
             raise SiftingError(f"{recording.name}: XLA cannot compile the training loop here; accepted: --mode plain")

@@ -118,9 +118,9 @@ def replay(recording: Recording, recorded: Results) -> Results:
         DataError: weights, images or labels that are missing or do not fit.
     """
     with native_messages_hidden():
-        from sifting.forward import MaskedNetwork
+        from sifting.pruning.gradients import iterated_synflow, snip, synflow
         from sifting.pruning.scopes import globally
-        from sifting.pruning.scores import iterated_synflow, snip, synflow
+        from sifting.rounds import MaskedNetwork
 
     weights = _layers(recording, "W")
     network = MaskedNetwork(

@@ -21,9 +21,10 @@ from sifting import datasets, input_files
 from sifting.architecture import LayerSpec
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
-from sifting.inputs import SECTIONS, Experiment, read_experiment
-from sifting.keys import anything
-from sifting.methods import OTHER_RUNS
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.keys import anything
+from sifting.inputs import SECTIONS, read_experiment
+from sifting.plan import RESTART_FILES
 from sifting.quiet import native_messages_hidden
 from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
@@ -188,15 +189,13 @@ def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
     if _method(there) != _method(here):
         return [f"[{_method(there)}] there, [{_method(here)}] here"]
     fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
-    free = {entry.name for entry in fields if entry.metadata.get("continues") is anything} | _WHERE_SEEDS_BEGIN
+    free = {entry.name for entry in fields if entry.metadata["continues"] is anything or entry.metadata["run"]}
+    free.update(RESTART_FILES)
     return [
         f"[{section}] {key} = {'unset' if a is None else a} there, {'unset' if b is None else b} here"
         for (section, key), (a, b) in _unequal(there, here).items()
         if key not in free
     ]
-
-
-_WHERE_SEEDS_BEGIN = {*OTHER_RUNS, "rest_weights_file", "rest_mask_file"}
 
 
 def own_experiment(run: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:

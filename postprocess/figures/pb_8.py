@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
-from sifting.methods import IMP, of_kind
+from sifting.methods import IMP as IMP
 from sifting.run_directory import RunDirectory
 
 ROLES = {
@@ -40,6 +40,7 @@ def settings(role: str, runs: Sequence[RunDirectory]) -> str:
     experiment = base.own_experiment(runs[0])
     if experiment is None:
         return role.replace("_", " ")
-    method = of_kind(experiment.method, IMP)
+    method = experiment.method
+    assert isinstance(method, IMP)  # as all roles of this figure; others are refused
     text = f"{experiment.network.steps:,}, {method.weights_step:,}, {method.prune_ratio:g}"
     return text + (", global" if role == "global" else "")

@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 FAMILIES = 10
 MEMBERS = 10  # of a family, if there are 100 classes
@@ -292,12 +293,12 @@ def blocks(
 class EdgeCollage:
     """The data set EdgeCollage32, a Source."""
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         shape = CHANNELS, data.collage_size, data.collage_size
         classes = data.collage_classes
         return Facts(data.collage_images, data.collage_val_images, shape, classes, families(classes))
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         data = experiment.data
         return {
             "dataset": data.dataset,
@@ -309,7 +310,7 @@ class EdgeCollage:
             "collage_seed": data.collage_seed,
         }
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         data, facts = experiment.data, self.facts(experiment.data)
         kind = f"{data.collage_size} x {data.collage_size} pixels, {data.collage_classes} classes"
 
@@ -328,4 +329,4 @@ class EdgeCollage:
             return cache.Description(source, facts.shape, facts.classes, class_names(facts.classes))
 
         name = f"EdgeCollage32-{data.collage_class}"
-        return cache.image_set(inputs.cache_folder(experiment), name, self.identity(experiment), make, report)
+        return cache.image_set(experiment.cache_folder, name, self.identity(experiment), make, report)

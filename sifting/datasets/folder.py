@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -170,12 +171,12 @@ def blocks(root: Path, files: list[Listed], size: int) -> Iterator[tuple[np.ndar
 class Folder:
     """The data set folder, a Source."""
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         listing = list_folder(_root(data))
         shape = (3, data.image_size, data.image_size)
         return Facts(len(listing.training), len(listing.validation), shape, len(listing.class_names))
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         """Names, sizes and times of all files, as one hash: there can be very many."""
         root, listing = _root(experiment.data), list_folder(_root(experiment.data))
         digest = hashlib.sha256()
@@ -184,7 +185,7 @@ class Folder:
             digest.update(os.fsencode(f"{file.name}\0{size}\0{time}\n"))
         return {"dataset": "folder", "image_size": experiment.data.image_size, "files": digest.hexdigest()}
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         root, size = _root(experiment.data), experiment.data.image_size
 
         def make(entry: Path) -> cache.Description:
@@ -197,8 +198,8 @@ class Folder:
             text = f"{counts} in {root}, {size} x {size} pixels, mean image of the training images"
             return cache.Description(text, (3, size, size), len(listing.class_names), listing.class_names)
 
-        return cache.image_set(inputs.cache_folder(experiment), "folder", self.identity(experiment), make, report)
+        return cache.image_set(experiment.cache_folder, "folder", self.identity(experiment), make, report)
 
 
-def _root(data: inputs.Data) -> Path:
+def _root(data: Data) -> Path:
     return Path(data.dataloc).expanduser()

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.edge_collage import symmetric_root
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report, Source
 from sifting.errors import DataError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 TRAINING, VALIDATION = 0, 1
 
@@ -138,10 +139,10 @@ class GaussianClone:
 
     original: Source
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         return self.original.facts(data)
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         data = experiment.data
         return {
             "clone": data.clone,
@@ -152,7 +153,7 @@ class GaussianClone:
             "original": self.original.identity(experiment),
         }
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         """From the cache where it is there.
 
         Raises:
@@ -178,4 +179,4 @@ class GaussianClone:
             return cache.Description(text, original.shape, original.classes, original.class_names)
 
         identity = self.identity(experiment)
-        return cache.image_set(inputs.cache_folder(experiment), f"{data.dataset}-clone", identity, make, report)
+        return cache.image_set(experiment.cache_folder, f"{data.dataset}-clone", identity, make, report)

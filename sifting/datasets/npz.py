@@ -16,11 +16,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 REQUIRED = ("images", "labels", "val_images", "val_labels")
 OPTIONAL = ("class_names", "mean")
@@ -176,16 +177,16 @@ def blocks(path: Path, name: str, labels: np.ndarray) -> Iterator[tuple[np.ndarr
 class Npz:
     """The data set npz, a Source."""
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         contents = read_contents(_path(data))
         shape = (3, contents.size, contents.size)
         return Facts(len(contents.labels), len(contents.val_labels), shape, contents.classes)
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         data = experiment.data
         return {"dataset": data.dataset, "files": cache.stamps([_path(data)])}
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         path = _path(experiment.data)
 
         def make(entry: Path) -> cache.Description:
@@ -199,8 +200,8 @@ class Npz:
             text = f"{path}, mean image {'of its training images' if contents.mean is None else 'as given'}"
             return cache.Description(text, shape, contents.classes, contents.class_names)
 
-        return cache.image_set(inputs.cache_folder(experiment), "npz", self.identity(experiment), make, report)
+        return cache.image_set(experiment.cache_folder, "npz", self.identity(experiment), make, report)
 
 
-def _path(data: inputs.Data) -> Path:
+def _path(data: Data) -> Path:
     return Path(data.dataloc).expanduser()

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting import inputs, run_directory
+from sifting import run_directory
 from sifting.datasets import cache, tfds
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 INSTEAD = (
     "without them, run on the embedded images: add inputs/small.in behind the input file, or "
@@ -152,17 +154,17 @@ class Official:
     def shape(self) -> tuple[int, int, int]:
         return 3, self.size, self.size
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         return Facts(self.train_images, self.val_images, self.shape, len(self.labels), self.semantic)
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         folder = self._prepared(experiment)
         if folder:
             return {"dataset": self.name, "tfds": self.prepared_name, "files": cache.stamps(tfds.files(folder))}
         training, validation = self._files(experiment)
         return {"dataset": self.name, "files": cache.stamps([*training, validation])}
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         folder = self._prepared(experiment)
         if folder:
             source = f"{self.name}, {self.prepared_name}:{folder.name} of TensorFlow Datasets in {folder}"
@@ -183,9 +185,9 @@ class Official:
                 np.save(entry / "mean.npy", cache.mean_image(entry / "images.npy"))
             return cache.Description(source + mean, self.shape, len(self.labels), self.class_names)
 
-        return cache.image_set(inputs.cache_folder(experiment), self.name, self.identity(experiment), make, report)
+        return cache.image_set(experiment.cache_folder, self.name, self.identity(experiment), make, report)
 
-    def _prepared(self, experiment: inputs.Experiment) -> Path | None:
+    def _prepared(self, experiment: Experiment) -> Path | None:
         """The folder of the TFDS data set, if dataloc asks for TFDS. Raises DataError if it is not there."""
         data_dir = tfds.data_dir(experiment.data.dataloc)
         return tfds.find(self.prepared_name, data_dir, INSTEAD) if data_dir else None
@@ -197,7 +199,7 @@ class Official:
 
     # --- the files -------------------------------------------------------------------------------------------------
 
-    def _files(self, experiment: inputs.Experiment) -> tuple[list[Path], Path]:
+    def _files(self, experiment: Experiment) -> tuple[list[Path], Path]:
         """Training files, in order, and validation file.
 
         Raises:

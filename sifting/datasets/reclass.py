@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sifting.datasets.semantic import SemanticClasses
-from sifting.inputs import NAMED_CLASSES, Reclass
+from sifting.experiment.sections import NAMED_CLASSES, Reclass
 
 HALF_RANDOM_KEY = 2022  # Philox keys of the random choices in 5semantic5random
 PARTIAL_KEY = 2023  # and in partial_semantic
@@ -16,7 +16,7 @@ def class_map(reclass: Reclass, classes: int, semantic: SemanticClasses | None =
     """The new class of each class.
 
     Args:
-        reclass: the rule, see inputs.Reclass. "f" reads its file.
+        reclass: the rule, see experiment.sections.Reclass. "f" reads its file.
         classes: number of classes of the data set.
         semantic: their super-classes, from which the named maps are made; None if the data set has none.
 

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sifting import inputs
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report, Source
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 BLOCK = 128  # images at a time; 3 MB of float64 for 32 x 32 pixels
 REPORT_SECONDS = 20.0
@@ -80,13 +81,13 @@ class Rotated:
 
     original: Source
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         return self.original.facts(data)
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         return {"rotate": experiment.data.rotate, "original": self.original.identity(experiment)}
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         """From the cache where it is there; ImageSet.valid is set.
 
         Raises:
@@ -115,7 +116,7 @@ class Rotated:
             return cache.Description(text, images.shape, images.classes, images.class_names)
 
         identity = self.identity(experiment)
-        found = cache.image_set(inputs.cache_folder(experiment), f"{data.dataset}-rotated", identity, make, report)
+        found = cache.image_set(experiment.cache_folder, f"{data.dataset}-rotated", identity, make, report)
         return replace(found, valid=np.tile(valid, channels))
 
 

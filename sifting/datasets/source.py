@@ -6,10 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sifting import extensions, inputs
+from sifting import extensions
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.errors import DataError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 Report = Callable[[str], None]
 
@@ -35,21 +37,21 @@ class Facts:
 class Source(Protocol):
     """A data set that an input file can name."""
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         """The complete set: before data_ratio, reclass and val_size. Without TensorFlow, and without reading images.
 
         Raises:
             DataError: it does not follow from `data` alone, and files are missing or damaged.
         """
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         """All that the images depend on, as JSON values: equal identities mean equal images.
 
         Raises:
             DataError: files are missing.
         """
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         """The complete set. `report` is called with a line of text before work of more than a second.
 
         Raises:
@@ -57,7 +59,7 @@ class Source(Protocol):
         """
 
 
-def checked_facts(source: Source, data: inputs.Data) -> Facts:
+def checked_facts(source: Source, data: Data) -> Facts:
     """What the source that `data` names knows; an extension may have registered anything.
 
     Raises:
@@ -84,13 +86,13 @@ class Checked:
     original: Source
     known: Facts
 
-    def facts(self, data: inputs.Data) -> Facts:
+    def facts(self, data: Data) -> Facts:
         return self.known
 
-    def identity(self, experiment: inputs.Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         return self.original.identity(experiment)
 
-    def load(self, experiment: inputs.Experiment, report: Report) -> ImageSet:
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
         """Raises DataError: as the original, or it gives something else than an ImageSet of these facts."""
         images = self.original.load(experiment, report)
         if problem := _why_not(images, self.known):

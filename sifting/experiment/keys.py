@@ -133,6 +133,7 @@ def key(
     scaled: str = "",
     least: int = 1,
     continues: Callable[[Any, Any], bool] = operator.eq,
+    run: bool = False,
 ) -> Any:
     """A dataclass field for one key.
 
@@ -140,10 +141,11 @@ def key(
         default: of None: unset, or settled later, as the help says.
         scaled: the factor of [Scale] that multiplies the value; a positive one stays at least `least`.
         continues: (recorded value, new value) -> whether a run may go on with the new one.
+        run: whether it names the directory of another run.
     """
     return field(
         default=default,
-        metadata={"kind": kind, "help": help, "scaled": scaled, "least": least, "continues": continues},
+        metadata={"kind": kind, "help": help, "scaled": scaled, "least": least, "continues": continues, "run": run},
     )
 
 

@@ -1,0 +1,265 @@
+"""Experiment: all sections of an input file. Method: what the section that names the method says, and does."""
+
+import dataclasses
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sifting.architecture import POOL, LayerSpec
+from sifting.errors import InputError
+from sifting.experiment.keys import PRUNE, Kind, key
+from sifting.experiment.sections import IO, Data, Network
+from sifting.rounds import Mask, MaskedNetwork, Parameters, Round
+
+
+class Session(Protocol):
+    """What a method may ask for while it runs; sifting.session.Session is one."""
+
+    @property
+    def experiment(self) -> "Experiment":
+        """What is run."""
+
+    @property
+    def specs(self) -> tuple[LayerSpec, ...]:
+        """The architecture."""
+
+    def initial_parameters(self) -> dict[int, Parameters]:
+        """Values before any training."""
+
+    def initial_masks(self) -> dict[int, Mask]:
+        """Masks of round 0."""
+
+    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> MaskedNetwork:
+        """Values and masks as scores take them."""
+
+    def sample(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Training images for scores, drawn without replacement, the same ones in every round; never translated.
+
+        Returns:
+            x [count, channels*height*width], the network's inputs; labels [count].
+        """
+
+    def report(self, line: str) -> None:
+        """Show one line."""
+
+    def finished(self, number: int) -> bool:
+        """Whether a round is stored."""
+
+    def stored(self, number: int) -> Round:
+        """A finished round. Raises DataError if there is none."""
+
+    def adopt(self, result: Round) -> None:
+        """Store a round that another run has trained as if it were of this one."""
+
+    def train(
+        self,
+        number: int,
+        masks: dict[int, Mask],
+        sparsities: NDArray[np.float64],
+        start: dict[int, Parameters],
+        frozen: Collection[int] = (),
+    ) -> Round:
+        """Train one round from `start` under `masks`; a finished one is read from its file instead.
+
+        Args:
+            number: of the round.
+            sparsities: one a prunable layer, for the records.
+            frozen: layers whose W, b, gamma and beta stay as in `start`.
+
+        Raises:
+            TrainingDiverged: the loss is not finite; Interrupted: a signal came, the round was saved.
+        """
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """The section that names the method. Its keys are the fields; the rest is what others must know of a method."""
+
+    prune: tuple[bool, ...] = key(
+        None, PRUNE, "which layers are pruned, in the order of arch; missing flags at the end are F; default: all T"
+    )
+    round_by_round: ClassVar[bool] = False  # whether each round is pruned from the one before, not all from round 0
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    # --- its rounds
+
+    @abstractmethod
+    def run(self, session: Session) -> None:
+        """Train, score, mask, rewind: all rounds that are not stored yet."""
+
+    @abstractmethod
+    def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
+        """The nominal sparsity of every round, round 0 first; None where it depends on more than this section."""
+
+    @property
+    def rewind_step(self) -> int:
+        """The step of round 0 whose values every round starts from; 0: the initial ones."""
+        return 0
+
+    def trained_step(self, steps: int) -> int:
+        """The step of a round whose weights are scored for the masks of the next one."""
+        return steps
+
+    @property
+    def dense_round(self) -> bool:
+        """Whether round 0, the dense training, is part of the run."""
+        return True
+
+    @property
+    def global_scope(self) -> bool:
+        """Whether the weights of all pruned layers compete, so that the sparsity of one layer is not known before."""
+        return False
+
+    def likely_rounds(self, inputs: Sequence[int]) -> int:
+        """How many rounds there will be, round 0 included, where their number is not known before.
+
+        Args:
+            inputs: n_in of each pruned layer.
+        """
+        raise TypeError(f"[{self.name}] does not tell how many rounds it takes")
+
+    @property
+    def last_round(self) -> str:
+        """When rounds end, in words, where their number is not known before."""
+        return ""
+
+    @property
+    def scoring_images(self) -> int:
+        """Number of training images that scores are computed on."""
+        return 0
+
+    def stored_steps(self, number: int, steps: int) -> set[int]:
+        """The steps of a round before which its values are stored."""
+        return {self.rewind_step, steps} if number == 0 else {steps}
+
+    # --- its keys
+
+    def default_prune(self, layers: int) -> tuple[bool, ...]:
+        return (True,) * layers
+
+    def settled(self, experiment: "Experiment") -> dict[str, Any]:
+        """Values of keys whose defaults depend on other sections, and paths without "~"."""
+        values: dict[str, Any] = {name: os.path.expanduser(path) for name, path in self.other_runs().items()}
+        if self.prune is None:
+            values["prune"] = self.default_prune(len(experiment.network.arch))
+        return values
+
+    def check(self, experiment: "Experiment") -> None:
+        """Raises InputError: values that do not fit each other, or other sections."""
+        steps, trained, layers = experiment.network.steps, self.trained_step(experiment.network.steps), self.prune
+        if trained > steps:
+            raise experiment.error(self.name, "prune_step", f"at most [Network] steps = {steps}")
+        if self.rewind_step >= trained:
+            last = f"[Network] steps = {steps}"
+            if hasattr(self, "prune_step"):
+                last = f"{trained} (prune_step, by default steps)"
+            raise experiment.error(self.name, "weights_step", f"a whole number >= 0 and < {last}")
+        if len(layers) > len(experiment.network.arch):
+            accepted = f"at most {len(experiment.network.arch)} flags, one for each layer of arch"
+            raise experiment.error(self.name, "prune", accepted)
+        if not experiment.prunable:
+            raise experiment.error(self.name, "prune", "at least one T, at a layer with weights")
+
+    # --- other runs
+
+    def other_runs(self) -> dict[str, str]:
+        """Keys that name another run, with what they are set to."""
+        named = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self) if entry.metadata["run"]}
+        return {name: path for name, path in named.items() if path is not None}
+
+    def check_other_run(self, experiment: "Experiment", name: str, numbers: list[int], stored: Round) -> None:  # noqa: B027
+        """Refuse a run of the key `name` that lacks what is taken from it. Raises InputError.
+
+        Args:
+            numbers: of its rounds.
+            stored: the one that `round_of_other_run` names.
+        """
+
+    def round_of_other_run(self, name: str, numbers: list[int]) -> int:
+        """Number of the round that must be of this architecture."""
+        return numbers[-1]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A resolved experiment: all sections, scaled and checked.
+
+    Attributes:
+        method: the section that names the method, see methods.METHODS.
+        sources: the file (or --set) that gave each key, for error messages; keys left at their default are absent.
+    """
+
+    io: IO
+    data: Data
+    network: Network
+    method: Method
+    sources: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
+
+    @property
+    def method_name(self) -> str:
+        return self.method.name
+
+    @property
+    def prunable(self) -> list[int]:
+        """The layers that are pruned."""
+        flags = zip(self.method.prune, self.network.arch, strict=False)
+        return [index for index, (flag, token) in enumerate(flags) if flag and token.kind != POOL]
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder of prepared images: [IO] cache_dir, or sifting/ in the user's cache folder."""
+        if self.io.cache_dir:
+            return Path(self.io.cache_dir).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sifting"
+
+    def sections(self) -> dict[str, Any]:
+        """Section name to section, in the order of the input file."""
+        return {"IO": self.io, "Data": self.data, "Network": self.network, self.method_name: self.method}
+
+    def error(self, section: str, name: str, accepted: str) -> InputError:
+        """The one-line refusal of a value that is of the right type but does not fit the rest."""
+        value = getattr(self.sections()[section], name)
+        shown = "" if value is None else kind_of(type(self.sections()[section]), name).format(value)
+        return refusal(self.sources.get((section, name), "default"), section, name, shown, accepted)
+
+    def replace(self, section: str, **changes: Any) -> "Experiment":
+        """A copy with other values in one section."""
+        attribute = "method" if section == self.method_name else section.lower()
+        return dataclasses.replace(self, **{attribute: dataclasses.replace(getattr(self, attribute), **changes)})
+
+    def to_text(self) -> str:
+        """The input file that gives this experiment, every key spelled out except those that are unset."""
+        lines = []
+        for section, keys in self.settings().items():
+            lines += [f"[{section}]", *(f"{key} = {text}".rstrip() for key, (_, text) in keys.items()), ""]
+        return "\n".join(lines)
+
+    def settings(self) -> dict[str, dict[str, tuple[Any, str]]]:
+        """{section: {key: (value, its text in an input file)}} of all keys except those that are unset."""
+        return {
+            name: {
+                entry.name: (value, entry.metadata["kind"].format(value))
+                for entry in dataclasses.fields(section)
+                if (value := getattr(section, entry.name)) is not None
+            }
+            for name, section in self.sections().items()
+        }
+
+
+def kind_of(section: type, name: str) -> Kind:
+    """What a key accepts."""
+    kind: Kind = next(entry.metadata["kind"] for entry in dataclasses.fields(section) if entry.name == name)
+    return kind
+
+
+def refusal(source: str, section: str, name: str, value: str, accepted: str) -> InputError:
+    return InputError(f"{source}: [{section}] {name} = {value!r}: accepted: {accepted}")

@@ -1,0 +1,203 @@
+"""Plan: what running an experiment will do, found out and checked once, before images or TensorFlow are loaded."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sifting import datasets
+from sifting.architecture import LayerSpec, build_specs
+from sifting.errors import DataError, RunDirectoryError, SiftingError
+from sifting.experiment.experiment import Experiment
+from sifting.inputs import read_experiment
+from sifting.random_streams import draw_seed
+from sifting.run_directory import RunDirectory, find_runs, read_round_file
+
+RESTART_FILES = ("rest_weights_file", "rest_mask_file")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can be made.
+
+    Attributes:
+        asked: the experiment as the input file has it.
+        experiment: the same with its seed.
+        images: its images, before they are loaded.
+        specs: the architecture.
+        directory: where results are, or will be.
+        overwrite: whether rounds that are in the way may be deleted.
+        begins: True: the run begins with round `first`, and what is stored from there on is in the way and will be
+            deleted; False: it goes on from what is stored.
+        first: 0, or the first round after a restart.
+    """
+
+    asked: Experiment
+    experiment: Experiment
+    images: datasets.PlannedImages
+    specs: tuple[LayerSpec, ...]
+    directory: RunDirectory
+    overwrite: bool
+    begins: bool
+    first: int
+
+    def settled(self) -> "Plan":
+        """The same for what is in the directory now. Raises as `plan`."""
+        drawn = self.experiment.network.seed
+        experiment, begins = _settle(self.asked, self.directory, self.overwrite, lambda: drawn)
+        return dataclasses.replace(self, experiment=experiment, begins=begins)
+
+
+def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
+    """Check all that can be checked before images are loaded. Changes nothing.
+
+    Raises:
+        InputError: values that do not fit images, architecture or other runs; a recorded input file is damaged.
+        DataError: the user's own images are missing or damaged.
+        RunDirectoryError: the directory holds another experiment, or a file of it is damaged.
+    """
+    images = datasets.planned(experiment)
+    shape = images.facts.shape
+    try:
+        specs = build_specs(experiment.network.arch, experiment.method.prune, shape, images.facts.classes)
+    except ValueError as error:
+        accepted = f"layers that fit images of {shape[1]} x {shape[2]} pixels ({error})"
+        raise experiment.error("Network", "arch", accepted) from None
+    directory = directory_of(experiment)
+    if experiment.network.restart:
+        _check_restart(experiment, specs)
+    for key, path in experiment.method.other_runs().items():
+        if not (key == "dense_run" and 0 in directory.rounds() and not overwrite):  # else it was taken already
+            _check_other_run(experiment, key, path, specs)
+    settled, begins = _settle(experiment, directory, overwrite, draw_seed)
+    first = experiment.network.rest_it if experiment.network.restart else 0
+    return Plan(experiment, settled, images, specs, directory, overwrite, begins, first)
+
+
+def directory_of(experiment: Experiment) -> RunDirectory:
+    """Where its results are, or will be."""
+    return RunDirectory(experiment.io.save_dir, experiment.io.prefix)
+
+
+# --- other runs ----------------------------------------------------------------------------------------------------
+
+
+def _check_other_run(experiment: Experiment, key: str, path: str, specs: tuple[LayerSpec, ...]) -> None:
+    """The run that a key of the method names must be of this architecture and have what is taken from it."""
+    method = experiment.method
+    try:
+        runs = find_runs([path])
+        if len(runs) != 1:
+            raise RunDirectoryError(f"{len(runs)} seeds; one of them is meant")
+        numbers = runs[0].rounds()
+        stored = runs[0].read_round(method.round_of_other_run(key, numbers))
+    except SiftingError as error:
+        raise experiment.error(method.name, key, f"a run directory, or DIR/PREFIX ({error})") from None
+    if _layers(stored.specs) != _layers(specs):
+        raise experiment.error(method.name, key, "a run of the same architecture")
+    method.check_other_run(experiment, key, numbers, stored)
+
+
+def _check_restart(experiment: Experiment, specs: tuple[LayerSpec, ...]) -> None:
+    """The two files of a restart must hold this architecture; methods that prune what is left, round by round, also
+    need the sparsities of the same pruned layers."""
+    network, method = experiment.network, experiment.method
+    for key in RESTART_FILES:
+        try:
+            stored = read_round_file(Path(getattr(network, key)))
+        except DataError as error:
+            raise experiment.error("Network", key, f"the pickle of a round ({error})") from None
+        if _layers(stored.specs) != _layers(specs) or not stored.checkpoints:
+            raise experiment.error("Network", key, "a round of the same architecture, with stored weights")
+    if method.round_by_round and stored.specs != specs:
+        raise experiment.error("Network", key, f"a round with the same [{method.name}] prune")
+    count = len(stored.checkpoints)
+    if not -count <= network.restart_weights_step < count:
+        accepted = f"{-count} to {count - 1}: {network.rest_mask_file} stores {count}"
+        raise experiment.error("Network", "restart_weights_step", accepted)
+
+
+def _layers(specs: tuple[LayerSpec, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    """An architecture without what is pruned."""
+    return [(spec.kind, spec.shape) for spec in specs]
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What [Data] and [Network] of a dense_run have that this experiment has not, where its input file is there."""
+    named = plan.experiment.method.other_runs().get("dense_run")
+    if named is None or 0 in plan.directory.rounds():
+        return []
+    there = find_runs([named])[0].recorded_input
+    if there is None:
+        return [f"Warning: dense_run = {named} has no input file; it may be of other images or settings"]
+    recorded = dataclasses.replace(read_experiment([str(there)]), method=plan.experiment.method)
+    differences = _differences(recorded, plan.experiment)
+    return [f"Warning: dense_run = {named} is another experiment: {line}" for line in differences]
+
+
+# --- starting, continuing and refusing -----------------------------------------------------------------------------
+
+
+def _settle(
+    experiment: Experiment, directory: RunDirectory, overwrite: bool, new_seed: Callable[[], int]
+) -> tuple[Experiment, bool]:
+    """The experiment with its seed, and whether it begins (True) or goes on. Raises as `plan`."""
+    network = experiment.network
+    first = network.rest_it if network.restart else 0
+    if overwrite or not (directory.rounds() or os.path.exists(directory.checkpoint_path)):
+        _check_sources_stay(experiment, directory, first)
+        return _with_seed(experiment, new_seed), True
+    recorded_path = directory.recorded_input
+    if recorded_path is None:
+        differences = ["rounds without a recorded input file"]
+    else:
+        recorded = read_experiment([str(recorded_path)])
+        experiment = _with_seed(experiment, lambda: recorded.network.seed)
+        differences = _differences(recorded, experiment)
+    if not differences:
+        directory.read_checkpoint()  # what is damaged is refused here, before TensorFlow is imported
+        directory.read_record()
+        return experiment, False
+    last = max(directory.rounds(), default=-1)
+    if network.restart and last < first:
+        return _with_seed(experiment, new_seed), True  # that is the round in progress, which other settings began
+    raise RunDirectoryError(
+        f"{directory}: holds another experiment ({'; '.join(differences)}); accepted: another [IO] save_dir or prefix, "
+        f"--overwrite to delete its rounds from {first} on, or [Network] restart with rest_it > {max(last, 0)} to go "
+        "on from it"
+    )
+
+
+def _with_seed(experiment: Experiment, seed: Callable[[], int]) -> Experiment:
+    """With `seed` where the input file leaves it open."""
+    return experiment if experiment.network.seed is not None else experiment.replace("Network", seed=seed())
+
+
+def _check_sources_stay(experiment: Experiment, directory: RunDirectory, first: int) -> None:
+    """A run must not begin with a round that it deletes."""
+    deleted = {directory.round_path(number).resolve() for number in directory.rounds() if number >= first}
+    sources = []
+    if experiment.network.restart:
+        sources = [("Network", key, Path(getattr(experiment.network, key))) for key in RESTART_FILES]
+    for key, path in experiment.method.other_runs().items():
+        run = find_runs([path])[0]
+        sources += [(experiment.method_name, key, run.round_path(number)) for number in run.rounds()]
+    for section, key, source in sources:
+        if source.resolve() in deleted:
+            raise experiment.error(section, key, f"rounds that --overwrite does not delete, as it does from {first} on")
+
+
+def _differences(recorded: Experiment, experiment: Experiment) -> list[str]:
+    """What makes the recorded experiment another one."""
+    if recorded.method_name != experiment.method_name:
+        return [f"[{recorded.method_name}] there, [{experiment.method_name}] here"]
+    differences = []
+    there = recorded.sections()
+    for section, here in experiment.sections().items():
+        for entry in dataclasses.fields(here):
+            old, new = getattr(there[section], entry.name), getattr(here, entry.name)
+            if section != "IO" and not entry.metadata["continues"](old, new):
+                texts = ["unset" if value is None else entry.metadata["kind"].format(value) for value in (old, new)]
+                differences.append(f"[{section}] {entry.name} = {texts[0]} there, {texts[1]} here")
+    return differences
