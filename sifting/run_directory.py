@@ -359,7 +359,7 @@ class RunDirectory:
     def rounds(self) -> list[int]:
         """Numbers of the stored rounds, in order."""
         pattern = re.compile(re.escape(self.prefix) + r"_itdata_(\d+)\.pkl")
-        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
         return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
 
     def read_round(self, number: int) -> Round:

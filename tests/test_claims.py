@@ -50,7 +50,7 @@ def test_all_runs_of_every_claim_are_accepted(name, scale):
     for group in needed.values():
         assert [run.seed for run in group] == list(range(1, CLAIMS[name].seeds + 1))
         for run in group:
-            run.plan
+            assert run.plan
 
 
 def test_a_claim_holds_from_its_threshold_on():

@@ -303,7 +303,7 @@ def load(experiment):
 def test_load_gives_large_images_of_a_hundred_classes(experiment):
     large = experiment("collage_size = 64", "collage_classes = 100", "collage_class = orientation")
     images = load(large)
-    facts = datasets.planned(large).facts
+    facts = datasets.planned(large)
     assert (facts.shape, facts.classes) == (images.shape, images.classes) == ((3, 64, 64), 100)
     expected, labels = draw("orientation", 400, size=64, classes=100)
     np.testing.assert_array_equal(images.images, expected)
@@ -346,7 +346,7 @@ def test_half_random_maps_of_the_families(experiment, name, kept):
 
 def test_named_maps_need_a_hundred_classes(experiment):
     with pytest.raises(inputs.InputError, match=r"\[Data\] reclass = 'semantic': accepted: n, .* these 10 classes"):
-        datasets.planned(experiment("reclass = semantic", "collage_classes = 10")).facts
+        datasets.planned(experiment("reclass = semantic", "collage_classes = 10"))
 
 
 def test_class_tasks_run_small():

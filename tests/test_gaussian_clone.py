@@ -253,8 +253,8 @@ def test_class_with_a_single_fitted_image_is_refused(tmp_path):
 
 def test_too_few_images_are_refused_unless_they_are_counted_by_class(tmp_path):
     with pytest.raises(inputs.InputError, match=r"clone_images = '19': accepted: at least 2 images for each of the 10"):
-        datasets.planned(read(tmp_path, "clone_images = 19")).facts
-    datasets.planned(read(tmp_path, "clone_images = 19", "clone_images_per_class = 2")).facts
+        datasets.planned(read(tmp_path, "clone_images = 19"))
+    datasets.planned(read(tmp_path, "clone_images = 19", "clone_images_per_class = 2"))
     for entry in ("clone_images_per_class = 1", "clone_ridge = -1"):
         with pytest.raises(inputs.InputError, match="accepted: a (whole )?number >= "):
             read(tmp_path, entry)

@@ -53,8 +53,8 @@ def test_all_runs_of_every_figure_are_accepted(name, scale):
     for runs in runs_of(name, scale).values():
         assert runs, f"{name} has a role without runs"
         for run in runs:
-            run.plan
-            assert run.experiment.network.seed == run.seed
+            assert run.plan
+            assert run.plan.experiment.network.seed == run.seed
 
 
 def test_a_finished_run_is_not_trained_again(monkeypatch, capsys, no_measurement):
@@ -169,7 +169,7 @@ def test_rates_are_fitted_and_told_apart():
 def test_the_plan_adds_up():
     """A run with 6 of 15 rounds needs 9 more: 9 rounds of 1500 steps at the measured 4 ms."""
     (run,) = runs_of("pb-2", "small")["imp"]
-    rate = Rate(step_work(run.experiment), 4e-3)
+    rate = Rate(step_work(run.plan.experiment), 4e-3)
     progress = {run: Progress(6, False, 15, rate)}
     seconds = reproduce.estimate(progress)
     assert seconds[run] == pytest.approx(9 * 1500 * 4e-3)
