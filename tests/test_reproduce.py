@@ -78,11 +78,11 @@ def test_what_was_interrupted_continues(monkeypatch, capsys, no_measurement):
     trained = []
     really = launch.run
 
-    def run(experiment, signals):
-        trained.append(experiment.network.seed)
+    def run(plan, signals):
+        trained.append(plan.experiment.network.seed)
         if trained == [1, 2]:
             raise Interrupted("SIGINT: everything finished is saved", 2)
-        return really(experiment, signals)
+        return really(plan, signals)
 
     monkeypatch.setattr(launch, "run", run)
     command = ["pb-2", "--scale", "small", "--seeds", "1,2", *SETS]
@@ -149,8 +149,8 @@ def test_the_list_counts_shared_runs_once(no_measurement):
 
 def test_the_number_of_rounds_is_that_of_real_runs():
     """imp_3l1k.in small: 15 rounds (seeds 1 to 4); of a list of levels, as many as there are."""
-    assert estimated_rounds(runs_of("pb-1", "small")["imp"][0].experiment) == 15
-    assert estimated_rounds(runs_of("redman-4", "small")["random"][0].experiment) == 11
+    assert estimated_rounds(runs_of("pb-1", "small")["imp"][0].plan) == 15
+    assert estimated_rounds(runs_of("redman-4", "small")["random"][0].plan) == 11
 
 
 def test_rates_are_fitted_and_told_apart():
@@ -160,7 +160,7 @@ def test_rates_are_fitted_and_told_apart():
         assert step_seconds(found, work) == pytest.approx(2e-3 + 3e-9 * work)
     with pytest.raises(ValueError, match="no rates"):
         step_seconds([], 1.0)
-    small, large = (runs_of("pb-2", scale)["imp"][0].experiment for scale in ("small", "full"))
+    small, large = (runs_of("pb-2", scale)["imp"][0].plan for scale in ("small", "full"))
     assert must_be_measured([], [large, small]) == [small, large]
     assert must_be_measured([Rate(step_work(small), 1e-3)], [small]) == []
     assert must_be_measured([Rate(step_work(small), 1e-3)], [small, large]) == [large]
@@ -169,7 +169,7 @@ def test_rates_are_fitted_and_told_apart():
 def test_the_plan_adds_up():
     """A run with 6 of 15 rounds needs 9 more: 9 rounds of 1500 steps at the measured 4 ms."""
     (run,) = runs_of("pb-2", "small")["imp"]
-    rate = Rate(step_work(run.plan.experiment), 4e-3)
+    rate = Rate(step_work(run.plan), 4e-3)
     progress = {run: Progress(6, False, 15, rate)}
     seconds = reproduce.estimate(progress)
     assert seconds[run] == pytest.approx(9 * 1500 * 4e-3)
@@ -179,7 +179,7 @@ def test_the_plan_adds_up():
 
 def test_a_network_is_really_measured(monkeypatch):
     monkeypatch.setattr(rates, "_MEASURED_IMAGES", 50)
-    experiment = runs_of("pb-2", "small", None, TINY)["imp"][0].experiment
+    experiment = runs_of("pb-2", "small", None, TINY)["imp"][0].plan
     rate = rates.measured_rate(experiment)
     assert rate.work == step_work(experiment) and 0 < rate.seconds < 10
 
