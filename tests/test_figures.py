@@ -371,6 +371,7 @@ def test_several_densities_share_a_round():
     shown = base.shown_rounds(curve, (0.04, 0.01, 0.003))
     assert [(place.number, place.wanted) for place in shown] == [(1, 0.04), (2, 0.01)]
     assert shown[1].label == "u = 1.2 %"
+    assert base.shown_round(curve, base.Options(), 0.3).number == 0  # nearer to 100 % than to 4 %: on a log scale
     assert base.shown_round(curve, base.Options(), 0.003).label == "u = 1.2 % (paper: 0.3 %)"
     with pytest.raises(RunDirectoryError, match="--round 7: accepted: one of 0, 1, 2"):
         base.shown_round(curve, base.Options(round=7))
