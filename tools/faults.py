@@ -77,16 +77,16 @@ C15 sifting/pruning/scopes.py | of ties the last go instead of the first | scope
 C16 sifting/pruning/scores.py | masked biases compete with their values | scores methods
 - * mask.b if biases
 + if biases
-C17 sifting/pruning/scores.py | GraSP with the other sign | scores
+C17 sifting/pruning/gradients.py | GraSP with the other sign | scores
 -{layer: weights[layer] * Hg[layer] for layer in weights}
 +{layer: -weights[layer] * Hg[layer] for layer in weights}
-C18 sifting/drivers/imp.py | weights are not rewound | imp methods
--result = session.train(number, masks, ratios, start.rewind_point.parameters)
-+result = session.train(number, masks, ratios, trained.parameters)
-C19 sifting/drivers/start.py | round 1 is pruned by the last step, not by prune_step | imp
--dense.checkpoint_at(getattr(method, "prune_step", network.steps))
+C18 sifting/methods/imp.py | weights are not rewound | imp methods
+-session.train(number, masks, sparsities, start.rewind_point.parameters)
++session.train(number, masks, sparsities, trained.parameters)
+C19 sifting/methods/base.py | round 1 is pruned by the last step, not by prune_step | imp
+-dense.checkpoint_at(method.trained_step(network.steps))
 +dense.checkpoint_at(network.steps)
-C20 sifting/drivers/start.py | a restart rewinds to the last checkpoint | methods
+C20 sifting/methods/base.py | a restart rewinds to the last checkpoint | methods
 -Start(network.rest_it, pruned, first.checkpoints[0], trained
 +Start(network.rest_it, pruned, first.checkpoints[-1], trained
 
@@ -102,23 +102,23 @@ R03 sifting/run_directory.py | of the rounds in the way the first one stays | ru
 -            if number >= first:
 +            if number > first:
 R04 sifting/inputs.py | a restart takes its masks from the round that it will train | inputs
--pruned = network.rest_it - 1 if isinstance(method, Iterative) else 0
-+pruned = network.rest_it if isinstance(method, Iterative) else 0
-R05 sifting/inputs.py | weights_step = prune_step is not refused | bad_input
--if method.rewind_step >= method.prune_step:
-+if method.rewind_step > method.prune_step:
+-network.rest_it - 1 if experiment.method.round_by_round else 0
++network.rest_it if experiment.method.round_by_round else 0
+R05 sifting/experiment/experiment.py | weights_step = prune_step is not refused | bad_input
+-if self.rewind_step >= trained:
++if self.rewind_step > trained:
 R06 sifting/inputs.py | scaled numbers are cut instead of rounded | inputs
 -max(least, round(value * factor))
 +max(least, int(value * factor))
-R07 sifting/launch.py | a restart onto the last round counts as one behind it | settle bad_input
+R07 sifting/plan.py | a restart onto the last round counts as one behind it | settle bad_input
 -if network.restart and last < first:
 +if network.restart and last <= first:
-R08 sifting/launch.py | a run may continue with fewer levels, not with more | settle
--facts["continues"](old, new)
-+facts["continues"](new, old)
-R09 sifting/launch.py | a run that continues draws another seed | settle
--recorded.network.seed if recorded else draw_seed()
-+draw_seed()
+R08 sifting/plan.py | a run may continue with fewer levels, not with more | settle
+-entry.metadata["continues"](old, new)
++entry.metadata["continues"](new, old)
+R09 sifting/plan.py | a run that continues draws another seed | settle
+-_with_seed(experiment, lambda: recorded.network.seed)
++_with_seed(experiment, new_seed)
 R10 sifting/history.py | the mean training error begins a step early | history
 -steps[:-1] + 1
 +steps[:-1]
