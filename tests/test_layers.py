@@ -88,22 +88,6 @@ def test_plain_formula_by_hand():
     np.testing.assert_array_equal(y, [[3 + 2, 4 + 20]])
 
 
-def test_closed_form_gradient_equals_central_differences():
-    arguments = [argument.numpy() for argument in affine_arguments(3, "float64")]
-    closed = gradients_of(masked_affine_of_data, [tf.constant(argument) for argument in arguments], "float64")
-
-    def loss(index, position, change):
-        moved = [argument.copy() for argument in arguments]
-        moved[index][position] += change
-        return weighted_sum(masked_affine_of_data(*map(tf.constant, moved)), "float64").numpy()
-
-    for index in TRAINED:
-        numeric = np.empty_like(arguments[index])
-        for position in np.ndindex(numeric.shape):
-            numeric[position] = (loss(index, position, 1e-6) - loss(index, position, -1e-6)) / 2e-6
-        np.testing.assert_allclose(closed[index], numeric, rtol=1e-6, atol=1e-6)
-
-
 @pytest.mark.parametrize("affine", [masked_affine, masked_affine_of_data])
 def test_gradient_of_masked_weights_is_exactly_zero(affine):
     arguments = affine_arguments(4, "float32")
@@ -228,7 +212,7 @@ def test_inference_normalises_with_running_moments_and_leaves_them_alone():
 
 @pytest.mark.parametrize(
     ("batch", "centring"),
-    [(2, "reference"), (3, "reference"), (8, "reference"), (101, "reference"), (5, "exact"), (30, "exact")],
+    [(2, "reference"), (8, "reference"), (101, "reference"), (5, "exact")],
 )
 def test_compiled_layer_equals_plain_layer_to_rounding(batch, centring):
     """Forward, moments and gradients, also where the four partial sums are unequal."""
@@ -253,7 +237,7 @@ def test_compiled_layer_equals_plain_layer_to_rounding(batch, centring):
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch", [2, 3, 4, 6, 50, 127, 128])
+@pytest.mark.parametrize("batch", [3, 6, 50, 127])
 def test_compiled_mean_is_added_in_the_references_order(batch):
     """To the last bit: four interleaved partial sums, then what is left; a constant feature turns that bit into signal.
 
@@ -415,76 +399,38 @@ def test_a_saved_model_keeps_masks_and_moments_and_predicts_the_same_bits(centri
         np.testing.assert_array_equal(ours, theirs)
 
 
-@saving
-def test_weights_file_round_trip(tmp_path):
-    model, other = small_model(), small_model()
-    for variable in other.variables:
-        variable.assign(tf.zeros_like(variable))
-    model.save_weights(tmp_path / "model.weights.h5")
-    other.load_weights(tmp_path / "model.weights.h5")
-    for ours, theirs in zip(other.variables, model.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [MaskedDense(7, "tanh", 0.5, "exact", name="a"), MaskedDense(1, None), MaskedConv2D(3, 5, 2), MaskedConv2D(1, 1)],
-)
-def test_config_round_trip(layer):
-    clone = type(layer).from_config(layer.get_config())
-    assert clone.get_config() == layer.get_config()
-
-
-def test_config_holds_the_constructors_arguments():
-    dense_config = MaskedDense(7, "tanh", 0.5, "exact").get_config()
-    assert {key: dense_config[key] for key in ("units", "activation", "decay", "centring")} == {
-        "units": 7,
-        "activation": "tanh",
-        "decay": 0.5,
-        "centring": "exact",
-    }
-    conv_config = MaskedConv2D(3, 5, 2).get_config()
-    assert [conv_config[key] for key in ("filters", "kernel_size", "stride")] == [3, 5, 2]
+def test_a_layer_is_made_again_from_its_config():
+    values = {"units": 7, "activation": "tanh", "decay": 0.5, "centring": "exact"}
+    kernels = {"filters": 3, "kernel_size": 5, "stride": 2}
+    for layer, arguments in ((MaskedDense(*values.values(), name="a"), values), (MaskedConv2D(3, 5, 2), kernels)):
+        config = layer.get_config()
+        assert {key: config[key] for key in arguments} == arguments
+        assert type(layer).from_config(config).get_config() == config
 
 
 def test_masks_are_weights_but_not_trained():
     layer = dense(4, 3)
     assert [variable.name for variable in layer.trainable_variables] == ["W", "b", "gamma", "beta"]
-    assert [variable.name for variable in layer.non_trainable_variables] == [
-        "mask_W",
-        "mask_b",
-        "running_mean",
-        "running_variance",
-        "started",
-    ]
+    others = ["mask_W", "mask_b", "running_mean", "running_variance", "started"]
+    assert [variable.name for variable in layer.non_trainable_variables] == others
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("layer", "arguments", "refused"),
     [
-        ({"units": 0}, "units = 0: accepted"),
-        ({"units": 2.0}, "units = 2.0: accepted"),
-        ({"units": "3"}, "units = '3': accepted"),
-        ({"units": 3, "decay": 1.0}, "decay = 1.0: accepted"),
-        ({"units": 3, "decay": -0.1}, "decay = -0.1: accepted"),
-        ({"units": 3, "decay": float("nan")}, "decay = nan: accepted"),
-        ({"units": 3, "centring": "safe"}, "centring = 'safe': accepted"),
+        (MaskedDense, {"units": 0}, "units = 0"),
+        (MaskedDense, {"units": 2.0}, "units = 2.0"),
+        (MaskedDense, {"units": "3"}, "units = '3'"),
+        (MaskedDense, {"units": 3, "decay": 1.0}, "decay = 1.0"),
+        (MaskedDense, {"units": 3, "decay": -0.1}, "decay = -0.1"),
+        (MaskedDense, {"units": 3, "decay": float("nan")}, "decay = nan"),
+        (MaskedDense, {"units": 3, "centring": "safe"}, "centring = 'safe'"),
+        (MaskedConv2D, {"filters": 0, "kernel_size": 3}, "filters = 0"),
+        (MaskedConv2D, {"filters": 2, "kernel_size": -1}, "kernel_size = -1"),
+        (MaskedConv2D, {"filters": 2, "kernel_size": 3, "stride": 0}, "stride = 0"),
+        (MaskedConv2D, {"filters": 2, "kernel_size": (3, 3)}, r"kernel_size = \(3, 3\)"),
     ],
 )
-def test_dense_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        MaskedDense(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"filters": 0, "kernel_size": 3}, "filters = 0: accepted"),
-        ({"filters": 2, "kernel_size": -1}, "kernel_size = -1: accepted"),
-        ({"filters": 2, "kernel_size": 3, "stride": 0}, "stride = 0: accepted"),
-        ({"filters": 2, "kernel_size": (3, 3)}, "kernel_size = \\(3, 3\\): accepted"),
-    ],
-)
-def test_convolution_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        MaskedConv2D(**arguments)
+def test_arguments_are_refused(layer, arguments, refused):
+    with pytest.raises(ValueError, match=f"{refused}: accepted"):
+        layer(**arguments)

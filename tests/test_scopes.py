@@ -3,30 +3,42 @@
 import numpy as np
 import pytest
 
-from sifting.architecture import LayerSpec
 from sifting.errors import ScoresNotFinite
 from sifting.pruning.scopes import SCOPES, exact_count, globally, layerwise, reference_threshold
-from sifting.rounds import Mask, connected_fraction, counted_sparsities, density
+from sifting.rounds import Mask
+
+RULES = {"exact": exact_count, "reference": reference_threshold}
+rules = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
 
 def float32(values):
     return np.array(values, np.float32)
 
 
-def layer_of(W, b=None):
-    return Mask(float32(W), None if b is None else float32(b))
+def layer_of(*values):
+    """Scores or masks of W, or of W and b."""
+    return Mask(*map(float32, values))
+
+
+def layers(*values):
+    return dict(enumerate(values))
 
 
 def as_lists(masks):
-    """Of masks or scores, without changing them."""
-    return [None if m is None else (m.W.tolist(), None if m.b is None else m.b.tolist()) for m in masks]
+    """W, or W and b, of each layer, without changing them."""
+    return [mask.W.tolist() if mask.b.size == 0 else (mask.W.tolist(), mask.b.tolist()) for mask in masks.values()]
+
+
+def of_one(scores, mask, sparsity, rule=exact_count):
+    """New mask of a single layer."""
+    return layerwise({0: scores}, {0: mask}, sparsity, rule)[0]
 
 
 def prune(W, b, sparsity, mask_W=None, mask_b=None, rule=reference_threshold):
     """New masks of one layer, as lists, after its magnitudes were scored."""
     W, b = np.abs(float32(W)), np.abs(float32(b))
     mask = Mask(*(np.ones_like(v) if m is None else float32(m) for v, m in ((W, mask_W), (b, mask_b))))
-    (new,) = layerwise([Mask(W * mask.W, b * mask.b)], [mask], sparsity, rule)
+    new = of_one(Mask(W * mask.W, b * mask.b), mask, sparsity, rule)
     assert new.W.dtype == new.b.dtype == np.float32
     return new.W.tolist(), new.b.tolist()
 
@@ -40,6 +52,9 @@ def test_threshold_is_the_value_at_index_ratio_times_n_and_stays():
     assert prune([[1, -4]], [3, -2], 0.3) == ([[0, 1]], [1, 1])
     assert prune([[1, -4]], [3, -2], 0.2) == ([[1, 1]], [1, 1])  # int(0.8) = 0
     assert prune([[1, -4]], [3, -2], 0.75) == ([[0, 1]], [0, 0])
+    for ratio, kept in ((0.0, 4), (1.0, 1)):
+        W, b = prune([[1, -4]], [3, -2], ratio)
+        assert np.sum(W) + np.sum(b) == kept
 
 
 def test_weights_and_biases_share_one_pool():
@@ -65,16 +80,10 @@ def test_old_masks_multiply_the_magnitudes():
     assert prune([[100, 1]], [100, 2], 0.75, [[0, 1]], [0, 1]) == ([[0, 0]], [0, 1])
 
 
-@pytest.mark.parametrize(("ratio", "kept"), [(0.0, 4), (1.0, 1)])
-def test_the_ends_of_the_range(ratio, kept):
-    W, b = prune([[1, -4]], [3, -2], ratio)
-    assert np.sum(W) + np.sum(b) == kept
-
-
 def test_a_kernel_without_biases():
     W = float32(np.arange(1, 9)).reshape(2, 2, 1, 2)
-    (new,) = layerwise([Mask(W)], [Mask(np.ones_like(W))], 0.5, reference_threshold)
-    assert new.b is None
+    new = of_one(Mask(W), Mask(np.ones_like(W)), 0.5, reference_threshold)
+    assert new.b.size == 0
     np.testing.assert_array_equal(new.W, W >= 5)
 
 
@@ -86,6 +95,7 @@ def test_the_lowest_scores_go():
     assert prune([[1, -4]], [3, -2], 0.74, rule=exact_count) == ([[0, 1]], [1, 0])  # int(2.96) = 2
     assert prune([[1, -4]], [3, -2], 0.75, rule=exact_count) == ([[0, 1]], [0, 0])
     assert prune([[1, -4]], [3, -2], 0.0, rule=exact_count) == ([[1, 1]], [1, 1])
+    assert of_one(layer_of([[0, -1, 2, -3]]), layer_of([[1, 1, 1, 1]]), 0.5).W.tolist() == [[1, 0, 1, 0]]
 
 
 def test_ties_are_broken_by_index():
@@ -96,15 +106,9 @@ def test_ties_are_broken_by_index():
 def test_masked_weights_count_as_the_lowest_whatever_their_scores():
     """Of four weights, the two masked ones have the highest scores and the lowest: int(0.75 * 4) - 2 = 1 more goes."""
     scores, mask = layer_of([[9, 2], [3, -9]]), layer_of([[0, 1], [1, 0]])
-    assert as_lists(layerwise([scores], [mask], 0.75)) == [([[0, 0], [1, 0]], None)]
-    assert as_lists(layerwise([scores], [mask], 0.5)) == [([[0, 1], [1, 0]], None)]
-    assert as_lists(layerwise([scores], [mask], 0.25)) == [([[0, 1], [1, 0]], None)]  # more are masked already
-
-
-def test_negative_scores_are_the_lowest():
-    assert as_lists(layerwise([layer_of([[0, -1, 2, -3]])], [layer_of([[1, 1, 1, 1]])], 0.5)) == [
-        ([[1, 0, 1, 0]], None)
-    ]
+    assert of_one(scores, mask, 0.75).W.tolist() == [[0, 0], [1, 0]]
+    assert of_one(scores, mask, 0.5).W.tolist() == [[0, 1], [1, 0]]
+    assert of_one(scores, mask, 0.25).W.tolist() == [[0, 1], [1, 0]]  # more are masked already
 
 
 def test_thousands_of_tied_zeros():
@@ -113,88 +117,81 @@ def test_thousands_of_tied_zeros():
     scores[3, :50] = 1
     mask = np.ones_like(scores)
     mask[0, :10] = 0
-    (new,) = layerwise([Mask(scores)], [Mask(mask)], 0.9)
+    new = of_one(Mask(scores), Mask(mask), 0.9)
     assert np.sum(new.W == 0) == 5400
     kept = np.flatnonzero(new.W)
     assert set(range(180, 230)) <= set(kept)  # those with a score
     assert np.array_equal(kept[50:], np.arange(6000 - 550, 6000))  # the last of the others
-    (threshold,) = layerwise([Mask(scores * mask)], [Mask(mask)], 0.9, reference_threshold)
+    threshold = of_one(Mask(scores * mask), Mask(mask), 0.9, reference_threshold)
     np.testing.assert_array_equal(threshold.W, mask)  # a threshold of zero: all stay, and none is revived
 
 
 # --- what makes a pool
 
 
-SCORES = (layer_of([[5, 6], [7, 8]]), None, layer_of([[1, 2], [3, 9]], [4, 0]), None)
-MASKS = (
-    layer_of([[1, 1], [1, 1]], [1, 0]),
-    None,
-    layer_of([[1, 1], [1, 1]], [1, 1]),
-    layer_of([[1, 0], [1, 1]], [1, 1]),
-)
+SCORES = {0: layer_of([[5, 6], [7, 8]]), 2: layer_of([[1, 2], [3, 9]], [4, 0])}
+MASKS = {
+    0: layer_of([[1, 1], [1, 1]], [1, 0]),
+    2: layer_of([[1, 1], [1, 1]], [1, 1]),
+    3: layer_of([[1, 0], [1, 1]], [1, 1]),
+}
 
 
 def test_layers_and_biases_without_scores_are_left_alone():
     for scope in SCOPES.values():
         new = scope(SCORES, MASKS, 0.5)
-        assert new[1] is None and new[3] is MASKS[3]
+        assert list(new) == [0, 2, 3] and new[3] is MASKS[3]
         np.testing.assert_array_equal(new[0].b, [1, 0])
         assert np.sum(new[0].W) + np.sum(new[2].W) < 8
 
 
 def test_layerwise_every_layer_is_a_pool():
     """Of 4, and of 4 + 2 with the biases: half of each; or int(0.25 * 4) = 1 and int(0.9 * 6) = 5."""
-    assert as_lists(layerwise(SCORES, MASKS, 0.5))[:3:2] == [([[0, 0], [1, 1]], [1, 0]), ([[0, 0], [1, 1]], [1, 0])]
-    new = layerwise(SCORES, MASKS, [0.25, 0.9])
-    assert as_lists(new)[:3:2] == [([[0, 1], [1, 1]], [1, 0]), ([[0, 0], [0, 1]], [0, 0])]
-    new = layerwise(SCORES, MASKS, np.array([0.25, 0.9]))  # as drivers keep them
-    assert np.sum(new[2].W) == 1
+    half = [([[0, 0], [1, 1]], [1, 0]), ([[0, 0], [1, 1]], [1, 0])]
+    assert as_lists(layerwise(SCORES, MASKS, 0.5))[:2] == half
+    uneven = [([[0, 1], [1, 1]], [1, 0]), ([[0, 0], [0, 1]], [0, 0])]
+    for sparsities in ([0.25, 0.9], np.array([0.25, 0.9])):  # as drivers keep them
+        assert as_lists(layerwise(SCORES, MASKS, sparsities))[:2] == uneven
     with pytest.raises(ValueError):
         layerwise(SCORES, MASKS, [0.5, 0.5, 0.5])
 
 
 def test_globally_all_layers_are_one_pool():
     """0 1 2 3 4 5 6 7 8 9: the lower half lies in one layer, which keeps one weight."""
-    new = globally(SCORES, MASKS, 0.5)
-    assert as_lists(new)[:3:2] == [([[1, 1], [1, 1]], [1, 0]), ([[0, 0], [0, 1]], [0, 0])]
+    assert as_lists(globally(SCORES, MASKS, 0.5))[:2] == [([[1, 1], [1, 1]], [1, 0]), ([[0, 0], [0, 1]], [0, 0])]
 
 
 def test_a_layer_with_small_scores_can_be_emptied():
-    scores = (layer_of(np.full((3, 3), 1e-9)), layer_of(np.arange(1, 10).reshape(3, 3)))
-    masks = (layer_of(np.ones((3, 3))),) * 2
-    new = globally(scores, masks, 0.5)
-    assert np.sum(new[0].W) == 0 and np.sum(new[1].W) == 9
-    assert [np.sum(mask.W) for mask in layerwise(scores, masks, 0.5)] == [5, 5]
+    scores = layers(layer_of(np.full((3, 3), 1e-9)), layer_of(np.arange(1, 10).reshape(3, 3)))
+    masks = layers(*[layer_of(np.ones((3, 3)))] * 2)
+    assert [np.sum(mask.W) for mask in globally(scores, masks, 0.5).values()] == [0, 9]
+    assert [np.sum(mask.W) for mask in layerwise(scores, masks, 0.5).values()] == [5, 5]
 
 
-@pytest.mark.parametrize("rule", [exact_count, reference_threshold])
+@rules
 def test_the_order_of_a_pool_is_that_of_layers_and_then_of_weights_and_biases(rule):
     """Six scores of two layers, biases included; the three lowest are spread over both."""
-    scores = (layer_of([[6, 1]], [3, 4]), layer_of([[2], [5]]))
-    masks = (layer_of([[1, 1]], [1, 1]), layer_of([[1], [1]], [1]))
-    new = as_lists(globally(scores, masks, 0.5, rule))
-    assert new == [([[1, 0]], [0, 1]), ([[0], [1]], [1])]
-
-
-# --- scores that are not finite
+    scores = layers(layer_of([[6, 1]], [3, 4]), layer_of([[2], [5]]))
+    masks = layers(layer_of([[1, 1]], [1, 1]), layer_of([[1], [1]], [1]))
+    assert as_lists(globally(scores, masks, 0.5, rule)) == [([[1, 0]], [0, 1]), ([[0], [1]], [1])]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_refused(value):
-    scores = (layer_of([[1, 2]]), layer_of([[3, value]]))
-    masks = (layer_of([[1, 1]]), layer_of([[1, 1]]))
+    scores = layers(layer_of([[1, 2]]), layer_of([[3, value]]))
+    masks = layers(layer_of([[1, 1]]), layer_of([[1, 1]]))
     with pytest.raises(ScoresNotFinite, match="layers 1, 2 are not finite: 1 of 4"):
         globally(scores, masks, 0.5)
     with pytest.raises(ScoresNotFinite, match="layer 2 are not finite: 1 of 2"):
         layerwise(scores, masks, 0.5)
-    masked = (masks[0], layer_of([[1, 0]]))  # a weight that is masked has no say
-    assert as_lists(globally(scores, masked, 0.5)) == [([[0, 1]], None), ([[1, 0]], None)]
+    masked = masks | {1: layer_of([[1, 0]])}  # a weight that is masked has no say
+    assert as_lists(globally(scores, masked, 0.5)) == [[[0, 1]], [[1, 0]]]
 
 
 # --- properties
 
 
-@pytest.mark.parametrize("rule", [exact_count, reference_threshold])
+@rules
 @pytest.mark.parametrize("seed", range(10))
 def test_masks_only_shrink_to_the_right_count(seed, rule):
     """Without ties exactly int(sparsity * n) of n are masked after each round; nothing comes back or is changed."""
@@ -206,7 +203,7 @@ def test_masks_only_shrink_to_the_right_count(seed, rule):
         scores = Mask(*(rng.uniform(0.1, 1, m.shape) * m for m in mask))
         held = [value.copy() for value in (*scores, *mask)]
         sparsity += rng.uniform(0.05, 0.6) * (1 - sparsity)
-        (new,) = layerwise([scores], [mask], sparsity, rule)
+        new = of_one(scores, mask, sparsity, rule)
         for value, copy in zip((*scores, *mask), held, strict=True):
             np.testing.assert_array_equal(value, copy)
         for now, before in zip(new, mask, strict=True):
@@ -223,28 +220,26 @@ def test_masks_only_shrink_to_the_right_count(seed, rule):
 def test_exact_counts_whatever_ties_and_masks_there_are(seed, scope):
     rng = np.random.default_rng(seed)
     shapes = [(9, 7), (7, 5), (3, 3, 2, 4)]
-    masks = tuple(Mask(rng.integers(0, 2, shape).astype(np.float32)) for shape in shapes)
-    scores = tuple(Mask(rng.integers(-2, 3, shape).astype(float)) for shape in shapes)
+    masks = layers(*(Mask(rng.integers(0, 2, shape).astype(np.float32)) for shape in shapes))
+    scores = layers(*(Mask(rng.integers(-2, 3, shape).astype(float)) for shape in shapes))
     sparsity = rng.uniform(0, 1)
     new = scope(scores, masks, sparsity)
-    pools = [range(3)] if scope is globally else [[0], [1], [2]]
-    for pool in pools:
+    for pool in [range(3)] if scope is globally else [[0], [1], [2]]:
         before, after = (sum(int(np.sum(m[layer].W == 0)) for layer in pool) for m in (masks, new))
         assert after == max(int(sparsity * sum(masks[layer].W.size for layer in pool)), before)
-    for now, old in zip(new, masks, strict=True):
-        assert np.all(now.W <= old.W) and now.W.dtype == np.float32 and now.W.shape == old.W.shape
+    for layer, now in new.items():
+        assert np.all(now.W <= masks[layer].W) and now.W.dtype == np.float32 and now.W.shape == shapes[layer]
 
 
 def test_the_two_rules_agree_without_ties_and_part_with_them():
     rng = np.random.default_rng(0)
     mask = Mask(np.ones((20, 10), np.float32))
     for sparsity in (0.0, 0.1, 0.333, 0.5, 0.99):
-        scores = [Mask(rng.permutation(200).reshape(20, 10).astype(float))]
-        exact, threshold = (layerwise(scores, [mask], sparsity, rule) for rule in (exact_count, reference_threshold))
-        np.testing.assert_array_equal(exact[0].W, threshold[0].W)
-    ties = [Mask(np.ones((20, 10)))]
-    assert np.sum(layerwise(ties, [mask], 0.5)[0].W) == 100
-    assert np.sum(layerwise(ties, [mask], 0.5, reference_threshold)[0].W) == 200
+        scores = Mask(rng.permutation(200).reshape(20, 10).astype(float))
+        exact, threshold = (of_one(scores, mask, sparsity, rule) for rule in RULES.values())
+        np.testing.assert_array_equal(exact.W, threshold.W)
+    ties = Mask(np.ones((20, 10)))
+    assert [np.sum(of_one(ties, mask, 0.5, rule).W) for rule in RULES.values()] == [100, 200]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -253,42 +248,11 @@ def test_with_ties_the_reference_prunes_no_more_than_asked_for(seed):
     mask = Mask(rng.integers(0, 2, (9, 7)).astype(np.float32), np.ones(7, np.float32))
     scores = Mask(*(rng.integers(0, 4, m.shape) * m for m in mask))
     sparsity = rng.uniform(0, 1)
-    (new,) = layerwise([scores], [mask], sparsity, reference_threshold)
+    new = of_one(scores, mask, sparsity, reference_threshold)
     before = sum(np.sum(m == 0) for m in mask)
     assert sum(np.sum(m == 0) for m in new) <= max(int(sparsity * 70), before)
-    for now, old in zip(new, mask, strict=True):
-        assert np.all(now <= old)
-    lowest_kept = min(np.min(s[m == 1], initial=np.inf) for s, m in zip(scores, new, strict=True))
-    highest_pruned = max(
-        np.max(s[(m == 0) & (o == 1)], initial=-np.inf) for s, m, o in zip(scores, new, mask, strict=True)
-    )
+    parts = list(zip(scores, new, mask, strict=True))
+    assert all(np.all(now <= old) for _, now, old in parts)
+    lowest_kept = min(np.min(s[m == 1], initial=np.inf) for s, m, _ in parts)
+    highest_pruned = max(np.max(s[(m == 0) & (o == 1)], initial=-np.inf) for s, m, o in parts)
     assert highest_pruned < lowest_kept  # a tie is never broken
-
-
-# --- counts
-
-
-SPECS = (LayerSpec("f", (3, 2), True), LayerSpec("f", (2, 4), True), LayerSpec("x", (4, 2), False))
-
-
-def test_density_counts_the_weights_of_prunable_layers():
-    masks = (
-        Mask(float32([[1, 0], [0, 0], [1, 0]]), np.zeros(2)),
-        Mask(float32([[1, 1, 0, 0], [1, 0, 0, 0]]), np.ones(4)),
-        Mask(np.zeros((4, 2)), np.ones(2)),
-    )
-    assert density(masks, SPECS) == (2 + 3) / (6 + 8)
-    np.testing.assert_allclose(counted_sparsities(masks, SPECS), [1 - 2 / 6, 1 - 3 / 8])
-    # Node 1 of layer 0 has no input (its bias does not count): 1/2; nodes 0 and 1 of layer 1 have one: 2/4.
-    assert connected_fraction(masks, SPECS) == 0.5
-    masks = (masks[0], Mask(float32([[0, 0, 0, 0], [1, 0, 0, 0]]), np.ones(4)), masks[2])
-    assert connected_fraction(masks, SPECS) == 0.25
-
-
-def test_a_channel_is_connected_by_any_entry_of_its_kernel():
-    W = np.zeros((2, 2, 3, 4), np.float32)
-    W[1, 0, 2, 3] = W[0, 0, 0, 1] = 1
-    specs = (LayerSpec("c", (2, 2, 3, 4, 1), True), LayerSpec("p", (2, 2), False), SPECS[2])
-    masks = (Mask(W), None, Mask(np.zeros((4, 2)), np.ones(2)))
-    assert connected_fraction(masks, specs) == 0.5
-    assert density(masks, specs) == 2 / 48

@@ -1,17 +1,18 @@
 """Every score by hand on four weights, then against brute force on small networks."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_networks import random_round
 
 from sifting import forward as forward_module
 from sifting import rounds
 from sifting.architecture import build_specs, parse_arch
 from sifting.errors import ScoresNotFinite
 from sifting.forward import apply_layer, single_batch_moments
-from sifting.network import initial_masks
 from sifting.pruning import gradients, scores
 from sifting.pruning.scopes import globally, layerwise
 from sifting.rounds import Mask, MaskedNetwork, Moments, Parameters, density
@@ -41,20 +42,10 @@ def dense_network(*weights, prune=None, masks=None, biases=None):
 
 
 def random_network(arch, prune, shape, classes=5, seed=0):
-    """All values random, three weights of ten masked."""
-    rng = np.random.default_rng(seed)
+    """All values random, a third of the weights and biases masked."""
+    stored = random_round(arch, shape, classes, seed=seed)
     specs = build_specs(parse_arch(arch), tuple(flag == "T" for flag in prune), shape, classes)
-
-    def parameters(spec):
-        def normal(size, mean=0.0):
-            return rng.normal(mean, 0.4, size).astype(np.float32)
-
-        W = normal(spec.weight_shape)
-        n_in = spec.shape[0]
-        return Parameters(W, normal(spec.nodes), normal(n_in, 1.0), normal(n_in)) if spec.is_dense else Parameters(W)
-
-    masks = initial_masks(specs, 0.3, seed)
-    return MaskedNetwork(specs, shape, {layer: parameters(specs[layer]) for layer in masks}, masks)
+    return MaskedNetwork(specs, shape, stored.checkpoints[-1].parameters, stored.masks)
 
 
 def images_of(network, n, classes=5, seed=1):
@@ -395,19 +386,14 @@ def test_batches_of_grasp_are_one_without_normalisation():
 # --- all of them
 
 
-@pytest.mark.parametrize(
-    "score", [gradients.snip, lambda *values, moments: gradients.grasp(*values, 10, moments=moments)]
-)
-def test_other_moments_are_refused(score):
+def test_other_moments_and_batches_of_nothing_are_refused():
     network = random_network("f7:f6:x", "TTF", (3, 4, 4))
-    with pytest.raises(ValueError, match="moments = 'running': accepted: 'batch', 'initial' or None"):
-        score(network, *images_of(network, 9), moments="running")
-
-
-def test_grasp_needs_a_batch():
-    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
+    x, labels = images_of(network, 9)
+    for score in (gradients.snip, partial(gradients.grasp, batch_size=10)):
+        with pytest.raises(ValueError, match="moments = 'running': accepted: 'batch', 'initial' or None"):
+            score(network, x, labels, moments="running")
     with pytest.raises(ValueError, match="batch_size = 0"):
-        gradients.grasp(network, *images_of(network, 9), 0)
+        gradients.grasp(network, x, labels, 0)
 
 
 ALL = {
