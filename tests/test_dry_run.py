@@ -119,6 +119,7 @@ def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path
 def test_rounds_that_are_there_are_counted(tmp_path):
     experiment = read_experiment([str(write_input(tmp_path, f"IO.save_dir={tmp_path}"))])
     directory = RunDirectory(experiment.io.save_dir, experiment.io.prefix)
+    directory.write_input(experiment.to_text())
     for number, end in enumerate(("", "; 1 round is there", "; 2 rounds are there")):
         assert describe(experiment).endswith(f"prefix {experiment.io.prefix}{end}")
         directory.write_round(made_round(number))
@@ -152,31 +153,29 @@ def test_that_one_pool_says_nothing_of_a_single_layer(described):
     assert note not in described("IMP") and note not in described("Random")
 
 
-@pytest.mark.parametrize(
-    ("method", "changes"), [("LayerByLayer", []), ("Random", ["Random.sparsity", "Random.like=a"])]
-)
-def test_rounds_that_the_file_does_not_tell(described, tmp_path, method, changes):
-    text = described(method, *changes)
-    assert f"rounds     as many as it takes: [{method}] decides while it runs" in text
-    experiment = read_experiment([str(write_input(tmp_path, *changes, method=method))])
-    assert dry_run.expected_rounds(experiment) is None
+def test_rounds_that_the_file_does_not_tell(described, tmp_path):
+    directory = RunDirectory(tmp_path / "a", "IMP")
+    directory.folder.mkdir()
+    for number in (0, 1):
+        directory.write_round(made_round(number))
+    for method, changes in (("LayerByLayer", []), ("Random", ["Random.sparsity", f"Random.like={directory.folder}"])):
+        expected = f"rounds     as many as it takes: [{method}] decides while it runs"
+        assert expected in described(method, *changes)
 
 
-@pytest.mark.parametrize(
-    ("method", "changes", "rounds"),
-    [
+def test_how_many_rounds_the_screen_expects(tmp_path):
+    """None where there are more than can be shown: then a stop_ratio is likely to end the run. Round 0 counts where it
+    is left out, too: rounds - number - 1 is what the ETA takes for those that follow."""
+    many = ["Random.sparsity", "Random.prune_ratio=0.1"]
+    for method, changes, rounds in [
         ("IMP", [], 3),
-        ("SNIP", [], 3),
-        ("SNIP", ["SNIP.dense=no"], 3),  # rounds - number - 1 is what the ETA takes for those that follow
-        ("Random", ["Random.sparsity", "Random.prune_ratio=0.1", "Random.rounds=39"], 40),
-        ("Random", ["Random.sparsity", "Random.prune_ratio=0.1", "Random.rounds=40"], None),
-        ("Cavity", [], 3),
-    ],
-)
-def test_expected_rounds(tmp_path, method, changes, rounds):
-    """None where there are more than can be shown: then a stop_ratio is likely to end the run."""
-    experiment = read_experiment([str(write_input(tmp_path, *changes, method=method))])
-    assert dry_run.expected_rounds(experiment) == rounds
+        ("SNIP", ["SNIP.dense=no"], 3),
+        ("Random", [*many, "Random.rounds=39"], 40),
+        ("Random", [*many, "Random.rounds=40"], None),
+        ("LayerByLayer", [], None),
+    ]:
+        experiment = read_experiment([str(write_input(tmp_path, *changes, method=method))])
+        assert dry_run.expected_rounds(experiment) == rounds
 
 
 def test_weights_of_a_rewind_point_take_disk(described):
