@@ -108,7 +108,9 @@ def refusal(tmp_path, capsys):
         except SystemExit as stop:  # of a command line that cannot be parsed
             code = stop.code
         printed = capsys.readouterr()
-        assert code == 2 and printed.err.startswith("sifting: ") and printed.err.count("\n") == 1, printed.err
+        assert code == 2 and printed.err.startswith(("sifting: ", "crosscheck: ")) and printed.err.count("\n") == 1, (
+            printed.err
+        )
         assert contents() == before
         return printed.err
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
+from synthetic import write_input
 from tiny_runs import files_of, interrupting, run
 
 from sifting import datasets, describe, inputs, training
@@ -22,22 +23,15 @@ from sifting.statistics import ImageBlocks
 from sifting.training import Trainer, build_optimizer, cross_entropy, draw_shifts, draw_uniformly, translate
 
 BATCH, SHAPE = 6, (3, 6, 6)
-COLLAGE = (
-    "Data.dataset=EdgeCollage32",
-    "Data.collage_images=300",
-    "Data.collage_val_images=40",
-    "Network.val_size=40",
-)
 modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
 
 
 @pytest.fixture
 def experiment(tmp_path):
-    """experiment(*assignments): with its cache in tmp_path."""
+    """experiment(*assignments): 300 + 40 embedded images, with a cache in tmp_path."""
 
     def read(*assignments):
-        path = tmp_path / "test.in"
-        path.write_text(f"[IO]\ncache_dir = {tmp_path / 'cache'}\n[Network]\narch = f4:x\n[IMP]\n")
+        path = write_input(tmp_path, "Network.val_size=40")
         return inputs.read_experiment([str(path)], assignments)
 
     return read
@@ -96,18 +90,8 @@ def turned(image, degrees):
 
 def test_a_letter_turns_counter_clockwise():
     """As it is seen, with the first row on top: the stem of an L falls to the left, its foot then points up."""
-    letter = [
-        [9, 0, 0, 0],
-        [9, 0, 0, 0],
-        [9, 0, 0, 0],
-        [9, 9, 0, 0],
-    ]
-    fallen = [
-        [0, 0, 0, 0],
-        [0, 0, 0, 0],
-        [0, 0, 0, 9],
-        [9, 9, 9, 9],
-    ]
+    letter = [[9, 0, 0, 0], [9, 0, 0, 0], [9, 0, 0, 0], [9, 9, 0, 0]]
+    fallen = [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 9], [9, 9, 9, 9]]
     assert turned(letter, 90)[0].tolist() == fallen
     assert turned(fallen, -90)[0].tolist() == letter
 
@@ -157,8 +141,8 @@ def test_valid_pixels_of_the_papers_angle():
 
 
 def test_rotated_images_are_the_interpolated_ones_with_an_exact_zero_wherever_there_is_no_source(experiment):
-    original = datasets.load(experiment(*COLLAGE), lambda line: None)
-    found = datasets.load(experiment(*COLLAGE, "Data.rotate=20"), lambda line: None)
+    original = datasets.load(experiment(), lambda line: None)
+    found = datasets.load(experiment("Data.rotate=20"), lambda line: None)
     turn = operator(32, 20)
     for name in ("images", "val_images"):
         np.testing.assert_array_equal(getattr(found, name), np.rint(rotate(getattr(original, name), turn)))
@@ -174,9 +158,9 @@ def test_rotated_images_are_the_interpolated_ones_with_an_exact_zero_wherever_th
 
 
 def test_rotation_follows_the_clone_and_precedes_ratio_and_class_map(experiment):
-    clone = datasets.load(experiment(*COLLAGE, "Data.clone=gaussian"), lambda line: None)
+    clone = datasets.load(experiment("Data.clone=gaussian"), lambda line: None)
     changes = "Data.clone=gaussian", "Data.rotate=-30", "Data.data_ratio=0.5", "Data.reclass=m,3", "Data.preload=false"
-    found = datasets.load(experiment(*COLLAGE, *changes), lambda line: None)
+    found = datasets.load(experiment(*changes), lambda line: None)
     np.testing.assert_array_equal(found.images, np.rint(rotate(clone.images[:150], operator(32, -30))))
     np.testing.assert_array_equal(found.labels, clone.labels[:150] % 3)
     assert found.classes == 3 and found.source.startswith(f"{clone.source}, rotated by -30.0 degrees")
@@ -186,7 +170,7 @@ def test_rotation_follows_the_clone_and_precedes_ratio_and_class_map(experiment)
 def test_rotated_images_are_made_once_and_mapped(experiment, monkeypatch):
     lines = []
     monkeypatch.setattr(rotation, "REPORT_SECONDS", 0)
-    turned = experiment(*COLLAGE, "Data.rotate=20")
+    turned = experiment("Data.rotate=20")
     first = datasets.load(turned, lines.append)
     assert "Rotating 340 images of EdgeCollage32 by 20.0 degrees, once" in lines
     assert lines[-3:] == ["Rotated 256 of 340 images", "Rotated 300 of 340 images", "Rotated 340 of 340 images"]
@@ -194,7 +178,7 @@ def test_rotated_images_are_made_once_and_mapped(experiment, monkeypatch):
     np.testing.assert_array_equal(again.images, first.images)
     np.testing.assert_array_equal(again.valid, first.valid)
     assert isinstance(again.images.base, np.memmap)
-    other = datasets.load(experiment(*COLLAGE, "Data.rotate=21"), lines.append)
+    other = datasets.load(experiment("Data.rotate=21"), lines.append)
     assert not np.array_equal(other.images, first.images)
 
 
@@ -229,8 +213,9 @@ def test_pixels_without_a_source_stay_exactly_zero_through_training_and_validati
     assert np.all(variance[images.valid] > 0)
     # Huge weights of these pixels alone: all that validation sees are biases, the same for every image.
     W = np.where(images.valid[:, None], np.zeros(8), 1e20).astype(np.float32)
-    first, last = state.parameters()
-    state.set_parameters([first._replace(W=W, beta=np.zeros_like(first.beta), b=np.arange(8, dtype=np.float32)), last])
+    first = state.parameters()[0]
+    first = first._replace(W=W, beta=np.zeros_like(first.beta), b=np.arange(8, dtype=np.float32))
+    state.set_parameters(state.parameters() | {0: first})
     always = np.argmax(trainer.model(np.zeros((1, images.mean.size), np.float32), training=False))
     assert trainer.validate() == pytest.approx(np.mean(images.val_labels != always), abs=1e-6)
 
@@ -259,13 +244,6 @@ def test_translate_is_numpys_roll_of_all_channels_alike(jit, dtype):
     assert found.dtype == dtype
 
 
-def test_a_pixel_moves_down_and_to_the_right_and_comes_in_again_on_the_other_side():
-    image = np.zeros((1, 3, 3), np.float32)
-    image[0, 0, 2] = 1
-    found = tf.reshape(translate(image.reshape(1, 9), tf.constant([[1, 2]]), (1, 3, 3)), (3, 3))
-    assert found.numpy().tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
-
-
 def test_shifts_are_all_equally_likely_and_independent_in_both_axes():
     shifts, key = draw_shifts(3, 400), tf.constant(device_key(1, Stream.TRANSLATIONS, 0), tf.int64)
     drawn = np.concatenate([shifts(key, tf.constant(step, tf.int64)) for step in range(20)])
@@ -285,14 +263,10 @@ def test_shifts_are_the_same_under_jit_and_depend_on_key_and_step_alone():
             np.testing.assert_array_equal(compiled(*arguments), drawn[-1])
             np.testing.assert_array_equal(shifts(*arguments), drawn[-1])
     assert len({array.tobytes() for array in drawn}) == 6
-
-
-def test_shifts_are_known():
-    """The draws must never change: they are part of every recorded run."""
+    # The draws must never change: they are part of every recorded run.
     key = device_key(0, Stream.TRANSLATIONS, 0)
-    drawn = draw_shifts(31, 3)(tf.constant(key, tf.int64), tf.constant(7, tf.int64))
-    assert key == 4744905141714261070
-    np.testing.assert_array_equal(drawn, [[20, 12], [21, 4], [6, 11]])
+    known = draw_shifts(31, 3)(tf.constant(key, tf.int64), tf.constant(7, tf.int64))
+    assert key == 4744905141714261070 and known.numpy().tolist() == [[20, 12], [21, 4], [6, 11]]
 
 
 # --- translate: in training ----------------------------------------------------------------------------------------
@@ -386,8 +360,8 @@ def test_translated_rounds_under_jit_equal_plain_ones_to_rounding():
     results = [trainer.train(5, 0, 9, 3) for trainer in (plain, compiled)]
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-3)
-    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
-        for values, others in zip(ours, theirs, strict=True):
+    for layer, ours in one.parameters().items():
+        for values, others in zip(ours, other.parameters()[layer], strict=True):
             np.testing.assert_allclose(values, others, rtol=0, atol=1e-4)
 
 
@@ -430,31 +404,18 @@ def test_an_interrupted_translated_run_continues_to_the_same_bits(translated, tm
 @pytest.mark.parametrize(
     ("assignments", "line"),
     [
-        (["Data.rotate=much"], "--set: [Data] rotate = 'much': accepted: any number of degrees"),
-        (["Data.rotate=nan"], "--set: [Data] rotate = 'nan': accepted: any number of degrees"),
-        (["Data.rotate=-inf"], "--set: [Data] rotate = '-inf': accepted: any number of degrees"),
-        (["Data.translate=-1"], "--set: [Data] translate = '-1': accepted: a whole number >= 0, such as 100 or 1e2"),
-        (["Data.translate=1.5"], "--set: [Data] translate = '1.5': accepted: a whole number >= 0, such as 100 or 1e2"),
-        (
-            ["Data.translate=32"],
-            "--set: [Data] translate = '32': accepted: less than 32, the size of the images",
-        ),
+        (["Data.translate=32"], "[Data] translate = '32': accepted: less than 32, the size of the images"),
         (
             ["Data.translate=31", "Network.arch=c3,4:f4:x"],
-            "--set: [Data] translate = '31': accepted: 0 with the convolutions of [Network] arch",
+            "[Data] translate = '31': accepted: 0 with the convolutions of [Network] arch",
         ),
     ],
 )
-def test_bad_values_are_refused_in_one_line(experiment, assignments, line):
+def test_values_that_do_not_fit_are_refused_in_one_line(experiment, assignments, line):
     with pytest.raises(InputError) as error:
-        plan(experiment(*COLLAGE, *assignments))
-    assert str(error.value) == line and error.value.exit_code == 2
-
-
-def test_an_unknown_transformation_is_refused(experiment):
-    with pytest.raises(InputError, match=r"\[Data\] mirror = 'true': unknown key; accepted: .*rotate, translate"):
-        experiment("Data.mirror=true")
+        plan(experiment(*assignments))
+    assert str(error.value) == f"--set: {line}"
 
 
 def test_all_transformations_go_together(experiment):
-    plan(experiment(*COLLAGE, "Data.rotate=-720.5", "Data.translate=31", "Data.clone=gaussian"))
+    plan(experiment("Data.rotate=-720.5", "Data.translate=31", "Data.clone=gaussian"))
