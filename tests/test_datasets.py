@@ -65,7 +65,7 @@ def official(tmp_path):
 
 def cache_entries(experiment):
     """Names of what lies in the cache, lock files left out."""
-    folder = inputs.cache_folder(experiment)
+    folder = experiment.cache_folder
     return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock")
 
 
@@ -354,7 +354,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(experiment, clone):
 def test_what_a_killed_process_left_is_removed(experiment):
     images = datasets.load(experiment(*COLLAGE), quiet)
     (entry,) = cache_entries(experiment())
-    folder = inputs.cache_folder(experiment())
+    folder = experiment().cache_folder
     os.replace(folder / entry, folder / f"{entry}.partial")
     (folder / f"{entry}.partial" / "stray").write_text("")
     assert_same(images, datasets.load(experiment(*COLLAGE), quiet))

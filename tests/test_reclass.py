@@ -13,7 +13,8 @@ from synthetic import write_input
 from sifting import datasets
 from sifting.datasets import semantic
 from sifting.datasets.reclass import class_map
-from sifting.inputs import RECLASS, RECLASS_NAMES, Reclass, read_experiment
+from sifting.experiment.sections import RECLASS, RECLASS_NAMES, Reclass
+from sifting.inputs import read_experiment
 
 
 def test_maps_by_hand(tmp_path):
