@@ -275,7 +275,7 @@ def check_imports(copy: Path, elsewhere: Path) -> None:
 
 
 def failed_test(copy: Path, tests: list[str]) -> str:
-    """Run tests until one fails; its name, empty if all pass. Exits if they cannot run."""
+    """Run tests until one fails; its name, empty if all pass. Exits if they cannot run, as after a slip of syntax."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
@@ -285,7 +285,7 @@ def failed_test(copy: Path, tests: list[str]) -> str:
         return f"tests that have not ended after {SECONDS} s"
     if done.returncode == 0:
         return ""
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (\S+::\S+)", done.stdout, re.MULTILINE)
     if done.returncode != 1 or not found:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return found[1]
