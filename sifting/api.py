@@ -15,7 +15,7 @@ import io
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from sifting import datasets, history, launch
@@ -31,6 +31,8 @@ from sifting.signals import Signals
 
 if TYPE_CHECKING:
     import keras
+
+    from sifting.observers import Observer
 
 
 class Run:
@@ -143,12 +145,15 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def run_experiment(experiment: Experiment, overwrite: bool = False, quiet: bool = False) -> Run:
+def run_experiment(
+    experiment: Experiment, overwrite: bool = False, quiet: bool = False, observers: "Sequence[Observer]" = ()
+) -> Run:
     """Run an experiment into its save_dir, or continue it: what `python -m sifting.run` does.
 
     Args:
         overwrite: delete the rounds that are in the way, and start anew.
         quiet: show no progress.
+        observers: of your own, called at their steps of the training, see observers.Observer.
 
     Raises:
         SiftingError: as the command refuses; TrainingDiverged and the like.
@@ -162,7 +167,7 @@ def run_experiment(experiment: Experiment, overwrite: bool = False, quiet: bool 
     # Python hands signals to the main thread alone; elsewhere the run goes on until it has ended.
     main = threading.current_thread() is threading.main_thread()
     with signals.handled() if main else contextlib.nullcontext():
-        return Run(launch.run(planned, signals, io.StringIO() if quiet else None))
+        return Run(launch.run(planned, signals, io.StringIO() if quiet else None, observers))
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

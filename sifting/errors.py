@@ -41,3 +41,9 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line: an OSError its reason alone, one without words its class."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text.splitlines()[0] if text else type(error).__name__

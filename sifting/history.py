@@ -27,11 +27,7 @@ Columns = dict[str, npt.NDArray[Any]]
 def columns(result: Round) -> Columns:
     """The columns of one round, [validations] each: whole numbers int64, errors float32, densities float64."""
     steps = np.array(result.validation_steps, np.int64)
-    after = np.concatenate([[0], steps[:-1] + 1])  # the first batch of each mean
-    means = [
-        np.mean(result.training_errors[first : step + 1], dtype=np.float64)
-        for first, step in zip(after, steps, strict=True)
-    ]
+    means = [mean_training_error(result.training_errors, result.validation_steps, n) for n in range(len(steps))]
     counts = layer_counts(result.masks, result.specs)
     of_round = {
         "density": density(result.masks, result.specs),
@@ -46,6 +42,17 @@ def columns(result: Round) -> Columns:
         "mean_training_error": np.array(means, np.float32),
         **{name: np.full(len(steps), value) for name, value in of_round.items()},
     }
+
+
+def mean_training_error(errors: npt.NDArray[np.float32], steps: Sequence[int], place: int) -> np.float64:
+    """Of the batches since the validation before, that of the validated step included.
+
+    Args:
+        errors: of each step's batch, at least up to steps[place]; steps: with a validation; place: which of them.
+    """
+    first = steps[place - 1] + 1 if place else 0
+    mean: np.float64 = np.mean(errors[first : steps[place] + 1], dtype=np.float64)
+    return mean
 
 
 def history(rounds: Iterable[Round]) -> Columns:

@@ -1,8 +1,9 @@
 """Running a plan: what the command and the Python interface share."""
 
 import platform
+from collections.abc import Sequence
 from importlib import metadata
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sifting import __version__, dry_run
 from sifting.plan import Plan, warnings
@@ -10,13 +11,19 @@ from sifting.quiet import native_messages_hidden
 from sifting.run_directory import RunDirectory
 from sifting.signals import Signals
 
+if TYPE_CHECKING:
+    from sifting.observers import Observer
 
-def run(plan: Plan, signals: Signals, stream: TextIO | None = None) -> RunDirectory:
+
+def run(
+    plan: Plan, signals: Signals, stream: TextIO | None = None, observers: "Sequence[Observer]" = ()
+) -> RunDirectory:
     """Run, or continue, one experiment.
 
     Args:
         signals: tells when to save and stop.
         stream: where progress is shown; default: standard output.
+        observers: of the training, more than there are.
 
     Raises:
         SiftingError: the problem in one line; Interrupted: a signal came, everything was saved.
@@ -45,7 +52,7 @@ def run(plan: Plan, signals: Signals, stream: TextIO | None = None) -> RunDirect
         with native_messages_hidden():
             from sifting.session import Session, describe_device
 
-        session = Session(experiment, image_set, directory, screen, signals)
+        session = Session(experiment, image_set, directory, screen, signals, observers=observers)
         directory.write_record({**directory.read_record(), **_record(plan, image_set.source)})
         screen.line(f"training on {describe_device()}")
         try:

@@ -145,7 +145,7 @@ def _settle(
     """The experiment with its seed, and whether it begins (True) or goes on. Raises as `plan`."""
     network = experiment.network
     first = network.rest_it if network.restart else 0
-    if overwrite or not (directory.rounds() or os.path.exists(directory.checkpoint_path)):
+    if overwrite or not (directory.rounds() or os.path.exists(directory.progress_path)):
         _check_sources_stay(experiment, directory, first)
         return _with_seed(experiment, new_seed), True
     recorded_path = directory.recorded_input
@@ -156,7 +156,7 @@ def _settle(
         experiment = _with_seed(experiment, lambda: recorded.network.seed)
         differences = _differences(recorded, experiment)
     if not differences:
-        directory.read_checkpoint()  # what is damaged is refused here, before TensorFlow is imported
+        directory.read_progress(network.steps)  # what is damaged is refused here, before TensorFlow is imported
         directory.read_record()
         return experiment, False
     last = max(directory.rounds(), default=-1)

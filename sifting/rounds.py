@@ -1,7 +1,7 @@
 """What one round of training leaves behind, by name instead of by position."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,6 +126,45 @@ class Round:
             if checkpoint.step == step:
                 return checkpoint
         raise KeyError(f"round {self.number} stored no checkpoint at step {step}")
+
+
+@dataclass
+class RoundInProgress:
+    """A round while it is trained. Nothing of step `step` has been done.
+
+    Attributes:
+        number, specs, ratios, masks: as of Round.
+        training_errors: float32 [steps + 1]; those of the steps before `step` are known.
+        checkpoints, validation_steps, validation_errors: so far, as of Round.
+        step: the next one to train.
+        seconds: that the round took before this process went on with it.
+        state: values of network and optimizer by name that it goes on from; {} at its begin.
+    """
+
+    number: int
+    specs: tuple[LayerSpec, ...]
+    ratios: NDArray[np.float64]
+    masks: dict[int, Mask]
+    training_errors: NDArray[np.float32]
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    validation_steps: list[int] = field(default_factory=list)
+    validation_errors: list[np.float32] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+    state: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def so_far(self) -> Round:
+        """What there is of the round; all of it, once the last step is trained."""
+        return Round(
+            self.number,
+            self.specs,
+            self.ratios,
+            self.masks,
+            tuple(self.checkpoints),
+            self.training_errors[: self.step].copy(),
+            tuple(self.validation_steps),
+            np.array(self.validation_errors, np.float32),
+        )
 
 
 def stored_checkpoint(result: Round, step: int | None = None) -> Checkpoint:

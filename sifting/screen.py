@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sifting.rounds import LayerCount, Round, connected_fraction, density, layer_counts
+from sifting.rounds import LayerCount, Round, RoundInProgress, connected_fraction, density, layer_counts
 
 PLAIN_SECONDS = 10.0  # between two lines of a log
 
@@ -56,14 +56,14 @@ class Screen:
         """One line of plain text."""
         self._console.print(text, markup=False)
 
-    def begin_round(self, partial: Round, steps: int, first_step: int) -> None:
-        """A round starts, or goes on at `first_step` of `steps`."""
-        self._label = f"round {partial.number}  u {100 * density(partial.masks, partial.specs):.2f} %"
-        self._number, self._steps = partial.number, steps
+    def begin_round(self, progress: RoundInProgress, steps: int) -> None:
+        """A round of `steps` starts, or goes on."""
+        self._label = f"round {progress.number}  u {100 * density(progress.masks, progress.specs):.2f} %"
+        self._number, self._steps = progress.number, steps
         self._timed_from: tuple[int, float] | None = None  # step and time
         self._last_line = time.monotonic()
-        counts = layer_counts(partial.masks, partial.specs)
-        self.line(self._label + (f": continuing at step {first_step}" if first_step else ""))
+        counts = layer_counts(progress.masks, progress.specs)
+        self.line(self._label + (f": continuing at step {progress.step}" if progress.step else ""))
         self.line("\n".join(layer_table(counts)))
         for count in counts:
             if count.kept == 0:
@@ -72,9 +72,10 @@ class Screen:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
             self._live.start()
 
-    def update(self, step: int, errors: np.ndarray, validation_errors: Sequence[np.floating], rate: float) -> None:
-        """Steps before `step` are done. `errors`: of the last batches; `rate`: steps per second."""
-        text = self._status(step, float(np.mean(errors[-100:])), validation_errors, rate)
+    def update(self, progress: RoundInProgress, rate: float) -> None:
+        """Some steps are done. `rate`: steps per second."""
+        last = progress.training_errors[max(0, progress.step - 100) : progress.step]
+        text = self._status(progress.step, float(np.mean(last)), progress.validation_errors, rate)
         if self._live is not None:
             self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
         elif time.monotonic() - self._last_line >= PLAIN_SECONDS:

@@ -24,13 +24,14 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-from sifting.errors import RunDirectoryError
+from sifting.errors import RunDirectoryError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.files import sync
 from sifting.history import columns
 from sifting.plates import image_plate, input_images
 from sifting.rounds import Round, density, layer_counts
-from sifting.run_directory import RunDirectory, event_file_name
+from sifting.runs.directory import RunDirectory
+from sifting.runs.events import event_file_name
 
 PLATE_NODES, PLATE_COLUMNS = 50, 10
 FILE_VERSION = "brain.Event:2"
@@ -67,7 +68,7 @@ def write_round(directory: RunDirectory, result: Round, channels: int, experimen
         path.unlink()
 
 
-class RoundInProgress:
+class GrowingCurves:
     """The curves over the steps of a round while it is trained.
 
     Args:
@@ -88,7 +89,7 @@ class RoundInProgress:
             log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
             self._append(tf.compat.v1.Event(wall_time=time.time(), step=step, session_log=log))
 
-    def add(self, step: int, validation_error: float, training_error: float) -> None:
+    def add(self, step: int, validation_error: np.floating, training_error: np.floating) -> None:
         """One validation; the training error is the mean over the batches since the one before."""
         values = _errors(validation_error, training_error)
         with _refused_if_not_written(self._path):
@@ -104,10 +105,9 @@ def _refused_if_not_written(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RunDirectoryError(
-            f"{path}: cannot be written ({reason}); what was written before is whole; accepted: a writable folder "
-            "with room, or [IO] tensorboard = false, then the same command again"
+            f"{path}: cannot be written ({one_line(error)}); what was written before is whole; accepted: a writable "
+            "folder with room, or [IO] tensorboard = false, then the same command again"
         ) from None
 
 
@@ -129,7 +129,7 @@ def _scalar(tag: str, value: float | np.floating) -> Value:
     return Value(tag=tag, simple_value=value)
 
 
-def _errors(validation: float, training: float) -> list[Value]:
+def _errors(validation: np.floating, training: np.floating) -> list[Value]:
     return [_scalar("validation_error", validation), _scalar("training_error", training)]
 
 

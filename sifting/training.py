@@ -6,6 +6,7 @@ matter into how many calls a round is cut, and a run that was killed continues t
 
 import concurrent.futures
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ from sifting.layers import MaskedDense
 Draw: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 MOST_STEPS = 1000  # in one call
+SECONDS_PER_CALL = 0.5
 STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
 VALIDATION_BLOCK = 1000  # images at a time
 
@@ -216,6 +218,7 @@ class Trainer:
         shifts: Draw | None = None,
     ) -> None:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
+        self.rate = 0.0  # steps per second, of the last call
         self._report = report
         self._shifts, self._shape = shifts, image_set.shape
         optimizer.build(model.trainable_variables)
@@ -352,6 +355,11 @@ class Trainer:
         """The largest stop - start of one call of train."""
         return self._source.most_steps
 
+    @property
+    def steps_at_once(self) -> int:
+        """What one call should train, by the rate of the last one: signals and progress wait for its end."""
+        return max(1, min(self.most_steps, int(self.rate * SECONDS_PER_CALL)))
+
     def train(
         self, key: int, start: int, stop: int, shift_key: int = 0
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -364,11 +372,14 @@ class Trainer:
         Returns:
             training errors and losses, float32 [stop - start], both of the batch before its update.
         """
+        began = time.monotonic()
         images, labels = self._source.arrays(key, start, stop)
         scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
         correct, losses = self._compiled("_train", images, labels, *scalars)
         taken = slice(stop - start)
-        return error_rate(correct.numpy()[taken], self.batch_size), losses.numpy()[taken]
+        errors = error_rate(correct.numpy()[taken], self.batch_size)
+        self.rate = (stop - start) / max(time.monotonic() - began, 1e-9)
+        return errors, losses.numpy()[taken]
 
     def validate(self) -> np.float32:
         """Error on the validation images with the running moments."""

@@ -1,0 +1,111 @@
+"""Records: what follows from the stored rounds: log, findata, history, run.json and event files."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sifting import history, tensorboard
+from sifting.architecture import LayerSpec
+from sifting.experiment.experiment import Experiment
+from sifting.rounds import LayerCount, Round, RoundInProgress, layer_counts
+from sifting.runs.directory import RunDirectory
+from sifting.runs.reference import log_lines, log_summary
+
+
+class _Entry(NamedTuple):
+    """What the records keep of a stored round."""
+
+    ratios: np.ndarray
+    best_validation_error: np.float32
+    log: str
+    history: str
+    layers: tuple[LayerCount, ...]
+
+
+class Records:
+    """Those of one run.
+
+    Args:
+        directory: locked by this process; its stored rounds are read.
+        channels: of the images.
+    """
+
+    def __init__(
+        self, experiment: Experiment, directory: RunDirectory, specs: tuple[LayerSpec, ...], channels: int
+    ) -> None:
+        self._experiment, self._directory, self._specs, self._channels = experiment, directory, specs, channels
+        self._rounds: dict[int, _Entry] = {}
+        for number in directory.rounds():
+            self._add(directory.read_round(number))
+
+    def __contains__(self, number: int) -> bool:
+        """Whether a round is stored."""
+        return number in self._rounds
+
+    def store(self, result: Round, facts: dict[str, Any], timing: dict[str, float]) -> None:
+        """A finished round, and what follows from it.
+
+        Args:
+            facts: of the process that trained it, for run.json.
+            timing: of the round, for run.json.
+        """
+        self._directory.write_round(result)
+        self._add(result, new=True)
+        self._publish(facts, {str(result.number): timing})
+
+    def begin(self, progress: RoundInProgress) -> None:
+        """The log of all finished rounds, then that of the one in progress."""
+        errors = progress.validation_errors
+        self._write_log(log_lines(progress.validation_steps, progress.training_errors, errors))
+
+    def finish(self) -> None:
+        """Bring all in line with the stored rounds, also where a process was killed between them, and record that no
+        round is missing."""
+        self._publish({"finished": True}, {})
+
+    def _add(self, result: Round, new: bool = False) -> None:
+        """Keep what the records say of a stored round, and write its events for TensorBoard; those of an old one
+        only if they are missing."""
+        network = self._experiment.network
+        self._rounds[result.number] = _Entry(
+            result.ratios,
+            result.best_validation_error,
+            log_lines(result.validation_steps, result.training_errors, result.validation_errors) + log_summary(result),
+            history.lines(result),
+            layer_counts(result.masks, result.specs),
+        )
+        paths = tensorboard.event_paths(self._directory, result.number)
+        if self._experiment.io.tensorboard and (new or not all(path.exists() for path in paths)):
+            first = network.rest_it if network.restart else min(self._rounds)
+            experiment = self._experiment if result.number == first else None
+            tensorboard.write_round(self._directory, result, self._channels, experiment)
+
+    def _write_log(self, lines: str = "") -> None:
+        self._directory.write_log("".join(entry.log for _, entry in sorted(self._rounds.items())) + lines)
+
+    def _publish(self, facts: dict[str, Any], timings: dict[str, dict[str, float]]) -> None:
+        """Log, findata, history and run.json of the stored rounds; `timings`: of a round that was just trained."""
+        self._write_log()
+        entries = dict(sorted(self._rounds.items()))
+        self._directory.write_findata(
+            self._specs,
+            [entry.ratios for entry in entries.values()],
+            [entry.best_validation_error for entry in entries.values()],
+        )
+        self._directory.write_history(
+            history.header(self._specs) + "".join(entry.history for entry in entries.values())
+        )
+        record = {**self._directory.read_record(), "finished": False, **facts}
+        rounds = record.get("rounds", {})
+        record["rounds"] = {
+            str(number): {
+                **rounds.get(str(number), {}),
+                **timings.get(str(number), {}),
+                "layers": [
+                    {"layer": c.layer + 1, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
+                    for c in entry.layers
+                ],
+            }
+            for number, entry in entries.items()
+        }
+        self._directory.write_record(record)

@@ -1,0 +1,214 @@
+"""RunDirectory: every file of a run.
+
+A run is (save_dir, prefix). Its files:
+
+    PREFIX_out.dat        the reference's log
+    PREFIX_itdata_N.pkl   round N, the reference's list of 10
+    PREFIX_findata.pkl    the reference's list of 3
+    PREFIX_input.in       the resolved input file, seed included; it runs as it stands
+    PREFIX_input_until_N.in  the same for the rounds before N, where a restart changed settings
+    PREFIX_run.json       versions, device, image source, seconds of each round
+    PREFIX_history.csv    a line for every validation, see history.py
+    PREFIX_tensorboard/   event files of every round, see tensorboard.py
+    PREFIX_checkpoint.pkl the round in progress
+    PREFIX_lock           held while a process works on the run
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sifting.architecture import LayerSpec
+from sifting.errors import DataError, RunDirectoryError
+from sifting.files import atomic_write
+from sifting.rounds import Round, RoundInProgress
+from sifting.runs.events import EVENT_FILE
+from sifting.runs.locks import locked
+from sifting.runs.reference import MALFORMED, findata_to_lists, read_round_file, round_from_lists, round_to_lists
+from sifting.system.pickles import dump_pickle, load_pickle
+
+
+class RunDirectory:
+    """The files of one run. Reading needs nothing; writing is for the process that holds `lock()`.
+
+    Attributes:
+        folder: Path of save_dir.
+        prefix: str.
+    """
+
+    def __init__(self, folder: str | Path, prefix: str):
+        self.folder = Path(folder)
+        self.prefix = prefix
+
+    def __str__(self) -> str:
+        return str(self.folder / self.prefix)
+
+    def path(self, name: str) -> Path:
+        """The file PREFIX_`name`."""
+        return self.folder / f"{self.prefix}_{name}"
+
+    @property
+    def recorded_input(self) -> Path | None:
+        """The input file of the run; None where there is none, as in runs of the TF1 code."""
+        path = self.path("input.in")
+        return path if path.exists() else None
+
+    def round_path(self, number: int) -> Path:
+        return self.path(f"itdata_{number}.pkl")
+
+    # --- rounds
+
+    def rounds(self) -> list[int]:
+        """Numbers of the stored rounds, in order."""
+        pattern = re.compile(re.escape(self.prefix) + r"_itdata_(\d+)\.pkl")
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
+
+    def read_round(self, number: int) -> Round:
+        """Raises DataError if it is missing or damaged."""
+        return read_round_file(self.round_path(number))
+
+    def write_round(self, result: Round) -> None:
+        """Store a finished round, and drop what was saved on the way to it."""
+        self._write(self.round_path(result.number), dump_pickle(round_to_lists(result)))
+        self.progress_path.unlink(missing_ok=True)
+
+    def write_findata(
+        self, specs: tuple[LayerSpec, ...], ratios: Iterable[np.ndarray], best_validation_errors: Iterable[np.floating]
+    ) -> None:
+        """The reference's list of 3: architecture, then ratios and best validation error of every round."""
+        content = findata_to_lists(specs, ratios, best_validation_errors)
+        self._write(self.path("findata.pkl"), dump_pickle(content))
+
+    def remove_rounds(self, first: int) -> None:
+        """Delete the stored rounds from `first` on, the round in progress, and what the records say of them.
+
+        Findata and history go, too: they cover all rounds, and follow from those that stay once the run goes on.
+
+        Raises:
+            RunDirectoryError: rounds before `first` stay, and run.json is damaged; nothing is deleted then.
+        """
+        record = self.read_record() if first else {}
+        for number in self.rounds():
+            if number >= first:
+                self.round_path(number).unlink()
+        for path in (self.progress_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
+            path.unlink(missing_ok=True)
+        for path in self.tensorboard_folder.glob("*/*"):
+            name = EVENT_FILE.fullmatch(path.name)
+            if name and int(name["round"]) >= first:
+                path.unlink()
+                with contextlib.suppress(OSError):  # others' files are in it
+                    path.parent.rmdir()
+        if record:
+            timings = record.get("rounds", {})
+            self.write_record({**record, "rounds": {n: timing for n, timing in timings.items() if int(n) < first}})
+
+    def keep_input(self, first: int) -> None:
+        """Keep the input file that the rounds before `first` were made with, as PREFIX_input_until_`first`.in."""
+        if first and self.path("input.in").exists():
+            os.replace(self.path("input.in"), self.path(f"input_until_{first}.in"))
+
+    # --- log, records
+
+    def write_log(self, content: str) -> None:
+        """Replace the log."""
+        self._write(self.path("out.dat"), content.encode())
+
+    def append_log(self, content: str) -> None:
+        with self._reporting_errors(self.path("out.dat")), open(self.path("out.dat"), "a", newline="") as file:
+            file.write(content)
+
+    def write_history(self, content: str) -> None:
+        self._write(self.path("history.csv"), content.encode())
+
+    @property
+    def tensorboard_folder(self) -> Path:
+        return self.path("tensorboard")
+
+    def write_input(self, content: str) -> None:
+        self._write(self.path("input.in"), content.encode())
+
+    def read_record(self) -> dict[str, Any]:
+        """run.json; empty where there is none. Raises RunDirectoryError if it is damaged."""
+        path = self.path("run.json")
+        if not path.exists():
+            return {}
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            record = None
+        if not isinstance(record, dict) or not isinstance(record.get("rounds", {}), dict):
+            raise RunDirectoryError(f"{path}: is damaged; remove it to continue without the records of earlier rounds")
+        return record
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        self._write(self.path("run.json"), (json.dumps(record, indent=2) + "\n").encode())
+
+    # --- the round in progress
+
+    @property
+    def progress_path(self) -> Path:
+        return self.path("checkpoint.pkl")
+
+    def write_progress(self, progress: RoundInProgress, seconds: float, state: Mapping[str, np.ndarray]) -> None:
+        """Store the round in progress. `seconds`: spent on it so far; `state`: of network and optimizer, by name."""
+        content = {
+            "number": progress.number,
+            "round": round_to_lists(progress.so_far()),
+            "step": progress.step,
+            "seconds": seconds,
+            "state": dict(state),
+        }
+        self._write(self.progress_path, dump_pickle(content))
+
+    def read_progress(self, steps: int) -> RoundInProgress | None:
+        """The round in progress, of so many steps, if there is one. Raises RunDirectoryError if it is damaged."""
+        if not self.progress_path.exists():
+            return None
+        try:
+            content = load_pickle(self.progress_path)
+            partial = round_from_lists(content["round"], content["number"])
+            errors = np.zeros(max(steps + 1, len(partial.training_errors)), np.float32)
+            errors[: len(partial.training_errors)] = partial.training_errors
+            return RoundInProgress(
+                partial.number,
+                partial.specs,
+                partial.ratios,
+                partial.masks,
+                errors,
+                list(partial.checkpoints),
+                list(partial.validation_steps),
+                list(partial.validation_errors),
+                content["step"],
+                content["seconds"],
+                content["state"],
+            )
+        except (DataError, *MALFORMED):
+            raise RunDirectoryError(f"{self.progress_path}: is damaged; remove it to train its round anew") from None
+
+    # --- writing
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes off this run, see locks.locked."""
+        return locked(self.path("lock"))
+
+    @contextlib.contextmanager
+    def _reporting_errors(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{path}: cannot be written ({error.strerror}); what was written before is whole; accepted: "
+                "a writable folder with room, then the same command again"
+            ) from None
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with self._reporting_errors(path), atomic_write(path) as file:
+            file.write(content)

@@ -1,0 +1,1 @@
+"""What knows nothing of networks: files, signals, commands, random streams."""
