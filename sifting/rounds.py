@@ -153,6 +153,27 @@ class RoundInProgress:
     seconds: float = 0.0
     state: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, result: Round, step: int, seconds: float, state: Mapping[str, np.ndarray], steps: int
+    ) -> "RoundInProgress":
+        """What goes on from `result`, the round so far, before `step` of so many steps."""
+        errors = np.zeros(max(steps + 1, len(result.training_errors)), np.float32)
+        errors[: len(result.training_errors)] = result.training_errors
+        return cls(
+            result.number,
+            result.specs,
+            result.ratios,
+            result.masks,
+            errors,
+            list(result.checkpoints),
+            list(result.validation_steps),
+            list(result.validation_errors),
+            step,
+            seconds,
+            state,
+        )
+
     def so_far(self) -> Round:
         """What there is of the round; all of it, once the last step is trained."""
         return Round(

@@ -13,7 +13,8 @@ from postprocess import cache
 from postprocess.crosscheck.recording import load_recording
 from sifting import datasets, inputs
 from sifting.errors import SiftingError
-from sifting.run_directory import Progress, RunDirectory
+from sifting.rounds import RoundInProgress
+from sifting.run_directory import RunDirectory
 
 IMAGENET = {
     "train_data_batch_1": official_batch(4, seed=1, mean=np.zeros(3072)),
@@ -71,8 +72,8 @@ def round_pickle(folder):
 
 def checkpoint(folder):
     run = RunDirectory(folder, "IMP")
-    run.write_checkpoint(Progress(random_round("f4:x", (3, 2, 2), 3), 11, 2.5, {}))
-    return run.checkpoint_path, run.read_checkpoint
+    run.write_progress(RoundInProgress.of(random_round("f4:x", (3, 2, 2), 3), 11, 2.5, {}, 20), 2.5, {})
+    return run.progress_path, run.read_progress
 
 
 def record(folder):

@@ -195,9 +195,9 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path):
     kinds = [signal.SIGINT, signal.SIGTERM] * 3
     for which, (number, step) in zip(kinds, [(0, 0), (0, 3), (0, 12), (1, 7), (2, 12)], strict=False):
         directory, error = interrupt(tmp_path / "run", number, step, *settings, which=which)
-        progress = directory.read_checkpoint()
-        assert progress.partial.number == number and progress.step > step
-        assert len(progress.partial.training_errors) == progress.step
+        progress = directory.read_progress()
+        assert progress.number == number and progress.step > step
+        assert len(progress.so_far().training_errors) == progress.step
         assert str(error).startswith(f"{which.name} in round {number} before step {progress.step}: ")
         assert error.exit_code == 128 + which and "the same command continues" in str(error)
         assert directory.rounds() == list(range(number))
@@ -206,7 +206,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path):
     directory, session = run(tmp_path / "run", *settings)
     assert session.trained == []  # the last signal came at the very last step
     assert files_of(directory) == files_of(uninterrupted)
-    assert directory.read_checkpoint() is None
+    assert directory.read_progress() is None
 
 
 def test_an_interrupted_run_continues_to_the_same_bits_under_jit(tmp_path):
@@ -219,7 +219,7 @@ def test_an_interrupted_run_continues_to_the_same_bits_under_jit(tmp_path):
 
 def test_a_second_signal_does_not_wait_and_costs_only_the_round_in_progress(whole, tmp_path):
     directory, _ = interrupt(tmp_path / "run", 1, 7, times=2)
-    assert directory.rounds() == [0] and directory.read_checkpoint() is None
+    assert directory.rounds() == [0] and directory.read_progress() is None
     run(tmp_path / "run")
     assert files_of(directory) == files_of(whole[0])
 
@@ -236,10 +236,8 @@ def test_signals_are_immediate_outside_of_training_and_handlers_are_given_back()
 
 def test_checkpoints_in_between_change_nothing(whole, tmp_path, monkeypatch):
     written = []
-    original = RunDirectory.write_checkpoint
-    monkeypatch.setattr(
-        RunDirectory, "write_checkpoint", lambda d, progress: written.append(progress) or original(d, progress)
-    )
+    original = RunDirectory.write_progress
+    monkeypatch.setattr(RunDirectory, "write_progress", lambda *given: written.append(given) or original(*given))
     directory, _ = run(tmp_path / "run", "IO.checkpoint_seconds=0")
     assert len(written) > 4 and files_of(directory) == files_of(whole[0])
 
@@ -248,7 +246,7 @@ def test_the_checkpoint_of_a_round_that_is_finished_is_not_continued(whole, tmp_
     """As if the process was killed between storing a round and dropping its checkpoint."""
     directory, _ = interrupt(tmp_path / "run", 0, 12)
     shutil.copy(whole[0].round_path(0), directory.folder)
-    assert directory.checkpoint_path.exists()
+    assert directory.progress_path.exists()
     run(tmp_path / "run")
     assert files_of(directory) == files_of(whole[0])
 

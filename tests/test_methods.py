@@ -709,8 +709,8 @@ def test_an_interrupted_run_continues_to_the_same_bits(finished, tmp_path, case)
     for kind, rounds, in_progress in points:
         with Signals().handled() as signals, pytest.raises(Interrupted):
             run(tmp_path / "run", method=CASES[case], kind=kind, signals=signals)
-        progress = directory.read_checkpoint()
-        assert (directory.rounds(), progress and progress.partial.number) == (rounds, in_progress)
+        progress = directory.read_progress()
+        assert (directory.rounds(), progress and progress.number) == (rounds, in_progress)
     _, session = run(tmp_path / "run", method=CASES[case], kind=kind_of(case))
     assert min(session.begins) == middle and session.trained[0][:2] == (middle, progress.step)
     assert progress.step > 7 and files_of(directory) == files_of(whole)

@@ -19,9 +19,8 @@ from sifting import run_directory
 from sifting.architecture import LayerSpec
 from sifting.errors import DataError, Interrupted, RunDirectoryError
 from sifting.files import atomic_write
-from sifting.rounds import Mask
+from sifting.rounds import Mask, RoundInProgress
 from sifting.run_directory import (
-    Progress,
     RunDirectory,
     dump_pickle,
     find_runs,
@@ -79,7 +78,7 @@ def test_the_recorded_run_is_read_and_written_with_equal_content(tmp_path):
     """Rounds and findata, and the log byte by byte; there is no record of ours."""
     recorded, ours = RunDirectory(REFERENCE, "IMP"), RunDirectory(tmp_path, "IMP")
     assert recorded.rounds() == list(range(6))
-    assert recorded.read_record() == {} and recorded.read_checkpoint() is None
+    assert recorded.read_record() == {} and recorded.read_progress() is None
     rounds = [recorded.read_round(number) for number in range(6)]
     for number, result in enumerate(rounds):
         assert result.number == number
@@ -430,17 +429,17 @@ def test_the_log_is_appended_without_changing_carriage_returns(directory):
 
 @pytest.mark.parametrize("arch", [DENSE, CONVOLUTIONAL])
 def test_a_checkpoint_comes_back_and_goes_with_its_round(arch, directory):
-    assert directory.read_checkpoint() is None
+    assert directory.read_progress() is None
     state = {"variable_0": np.ones((2, 3), np.float32), "variable_1": np.int64(7), "variable_2": np.float32(0.1)}
     stored = make_round(4, arch)
-    progress = Progress(dataclasses.replace(stored, checkpoints=()), 11, 2.5, state)
-    directory.write_checkpoint(progress)
-    read = directory.read_checkpoint()
-    assert_same(read.partial, progress.partial)
+    so_far = dataclasses.replace(stored, checkpoints=(), training_errors=stored.training_errors[:11])
+    directory.write_progress(RoundInProgress.of(so_far, 11, 0.0, {}, 20), 2.5, state)
+    read = directory.read_progress(20)
+    assert_same(read.so_far(), so_far)
     assert (read.step, read.seconds) == (11, 2.5)
     assert_same(dict(read.state), state)
     directory.write_round(stored)
-    assert directory.read_checkpoint() is None
+    assert directory.read_progress() is None
 
 
 # --- the directory
@@ -464,9 +463,9 @@ def test_rounds_are_listed_in_order_and_by_prefix(tmp_path):
 def test_removing_rounds_keeps_the_earlier_ones(directory):
     for number in (0, 1, 2, 10):
         directory.write_round(make_round(number))
-    directory.write_checkpoint(Progress(make_round(3), 5, 0.0, {}))
+    directory.write_progress(RoundInProgress.of(make_round(3), 5, 0.0, {}, 20), 0.0, {})
     directory.remove_rounds(2)
-    assert directory.rounds() == [0, 1] and directory.read_checkpoint() is None
+    assert directory.rounds() == [0, 1] and directory.read_progress() is None
 
 
 def test_input_and_record_round_trip(directory):
@@ -657,11 +656,11 @@ def test_specs_are_read_with_plain_types(directory):
 
 def test_a_signal_while_a_file_is_read_is_not_taken_for_damage(directory, monkeypatch):
     """Whoever stops a run with ctrl-C must not be told to remove a good checkpoint."""
-    directory.checkpoint_path.write_bytes(b"")
+    directory.progress_path.write_bytes(b"")
 
     def interrupted(self):
         raise Interrupted("SIGINT", 2)
 
     monkeypatch.setattr(run_directory._NumpyUnpickler, "load", interrupted)
     with pytest.raises(Interrupted):
-        directory.read_checkpoint()
+        directory.read_progress()

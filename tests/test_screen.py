@@ -9,7 +9,18 @@ import pytest
 from rich.console import Console
 from synthetic import made_round
 
+from sifting.rounds import RoundInProgress
 from sifting.screen import Screen, duration
+
+
+def in_progress(result, step=0):
+    """The round before a step: the batches before it had errors of 0.5 and 0, the last one included."""
+    so_far = replace(
+        result,
+        training_errors=np.resize(np.float32([0.5, 0]), step)[::-1] if step else np.zeros(0, np.float32),
+        validation_errors=np.float32([0.4, 0.3]),
+    )
+    return RoundInProgress.of(so_far, step, 0.0, {}, 10)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (750, "12:30"), (3723, "1:02:03"), (59.6, "1:00")])
@@ -22,15 +33,15 @@ def test_a_log_has_plain_lines():
     stream = StringIO()
     screen = Screen(rounds=2, stream=stream)
     result = made_round(0)
-    screen.begin_round(result, 11, 0)
+    screen.begin_round(in_progress(result), 11)
     begin = stream.getvalue()
-    screen.update(5, np.array([0.5, 0.25], np.float32), [0.4, 0.3], 100.0)
+    screen.update(in_progress(result, 5), 100.0)
     assert stream.getvalue() == begin
     screen._last_line -= 60
-    screen.update(6, np.array([0.5, 0.25], np.float32), [0.4, 0.3], 100.0)
+    screen.update(in_progress(result, 6), 100.0)
     screen.end_round(result, 3.0)
     progress, end = stream.getvalue().removeprefix(begin).splitlines()
-    assert "error 0.375 val 0.300 best 0.300" in progress and progress.endswith("100 steps/s  6/11")
+    assert "error 0.250 val 0.300 best 0.300" in progress and progress.endswith("100 steps/s  6/11")
     assert f"best {result.best_validation_error:.4f}" in end and end.endswith("0:03")
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
 
@@ -41,7 +52,7 @@ def screen_of(width, monkeypatch):
     monkeypatch.setattr("sifting.screen.time", SimpleNamespace(monotonic=lambda: next(times)))
     screen = Screen(rounds=20)
     screen._console = Console(width=width, force_terminal=True, file=StringIO())
-    screen.begin_round(made_round(0), 100_001, 0)
+    screen.begin_round(in_progress(made_round(0)), 100_001)
     return screen
 
 
@@ -66,15 +77,16 @@ def test_a_narrow_terminal_gets_whole_fields(width, monkeypatch):
 
 def masked(result, *kept):
     """The round with so many weights left in each layer, the first ones."""
-    masks = []
-    for mask, count in zip(result.masks, kept, strict=True):
-        masks.append(mask._replace(W=(np.arange(mask.W.size) < count).astype(np.float32).reshape(mask.W.shape)))
-    return replace(result, masks=tuple(masks))
+    masks = {}
+    for (layer, mask), count in zip(result.masks.items(), kept, strict=True):
+        W = (np.arange(mask.W.size) < count).astype(np.float32)
+        masks[layer] = mask._replace(W=W.reshape(mask.W.shape))
+    return replace(result, masks=masks)
 
 
 def lines_of(result, first_step=0):
     stream = StringIO()
-    Screen(stream=stream).begin_round(result, 11, first_step)
+    Screen(stream=stream).begin_round(in_progress(result, first_step), 11)
     return stream.getvalue().splitlines()
 
 

@@ -13,8 +13,8 @@ from synthetic import made_round, write_input
 import sifting
 from sifting.errors import DataError, InputError, RunDirectoryError, SiftingError
 from sifting.inputs import SECTIONS, read_experiment
-from sifting.rounds import Round
-from sifting.run_directory import Progress, RunDirectory
+from sifting.rounds import Round, RoundInProgress
+from sifting.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -37,12 +37,13 @@ def begin(directory: RunDirectory, experiment, rounds: int, in_progress: bool = 
     if in_progress:
         whole = made_round(rounds)
         first = whole.specs, whole.ratios, whole.masks, whole.checkpoints[:1]
-        directory.write_checkpoint(Progress(Round(rounds, *first, np.zeros(7, np.float32), (0,), [0.5]), 7, 1.5, {}))
+        so_far = Round(rounds, *first, np.zeros(7, np.float32), (0,), [0.5])
+        directory.write_progress(RoundInProgress.of(so_far, 7, 1.5, {}, 20), 1.5, {})
 
 
 def state(directory: RunDirectory) -> tuple[list[int], bool]:
     """The rounds that are there, and whether one is in progress."""
-    return directory.rounds(), directory.checkpoint_path.exists()
+    return directory.rounds(), directory.progress_path.exists()
 
 
 @pytest.fixture
@@ -338,7 +339,7 @@ def test_overwrite_does_not_mind_a_damaged_record_and_draws_another_seed(directo
         directory.path("input.in").unlink()
     else:
         directory.path("input.in").write_bytes(record)
-    directory.checkpoint_path.write_bytes(b"damaged")
+    directory.progress_path.write_bytes(b"damaged")
     assert start(experiment("Network.seed"), overwrite=True).network.seed not in (None, 12345)
     assert state(directory) == ([], False)
 
@@ -366,7 +367,7 @@ def test_removed_rounds_leave_no_record(directory, experiment):
     directory.path("findata.pkl").touch()
     directory.remove_rounds(1)
     assert directory.rounds() == [0] and directory.read_record() == {"seed": 1, "rounds": {"0": {"seconds": 1}}}
-    assert not directory.path("findata.pkl").exists() and not directory.checkpoint_path.exists()
+    assert not directory.path("findata.pkl").exists() and not directory.progress_path.exists()
 
 
 # --- other runs ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from sifting.history import columns
 from sifting.inputs import read_experiment
 from sifting.rounds import density, layer_counts
 from sifting.run_directory import RunDirectory
-from sifting.tensorboard import RoundInProgress, event_paths, write_round
+from sifting.tensorboard import GrowingCurves, event_paths, write_round
 
 SIZES = {"scalars": 0, "images": 0, "tensors": 0}  # keep all events
 
@@ -127,12 +127,12 @@ def test_a_round_in_progress_shows_what_it_will_have(finished, tmp_path):
 
     def interrupted(step):
         interrupt(tmp_path / "run", 2, step)
-        return directory.checkpoint_path.read_bytes()
+        return directory.progress_path.read_bytes()
 
     early = interrupted(4)
-    directory.checkpoint_path.unlink()  # the round begins anew
+    directory.progress_path.unlink()  # the round begins anew
     interrupted(11)
-    directory.checkpoint_path.write_bytes(early)
+    directory.progress_path.write_bytes(early)
     interrupted(11)
     folder = directory.tensorboard_folder / "round_002"
     assert [path.suffix for path in sorted(folder.iterdir())] == [".from_000000000", ".from_000000005"]
@@ -147,7 +147,7 @@ def test_removed_rounds_take_their_events_along(tmp_path):
     directory, _ = run(tmp_path / "run", "IMP.max_iterations=3")
     foreign = directory.tensorboard_folder / "rounds" / "events.out.tfevents.1.somebody.else"
     foreign.touch()
-    RoundInProgress(directory, 3, 7)
+    GrowingCurves(directory, 3, 7)
     directory.remove_rounds(1)
     left = sorted(path for path in directory.tensorboard_folder.rglob("*") if path.name != "rounds")
     assert left == sorted([event_paths(directory, 0)[1].parent, *event_paths(directory, 0), foreign])

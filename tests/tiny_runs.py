@@ -12,6 +12,7 @@ import pytest
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import Interrupted
 from sifting.inputs import read_experiment
+from sifting.observers import Observer
 from sifting.rounds import Mask
 from sifting.run_directory import RunDirectory
 from sifting.screen import Screen
@@ -48,8 +49,8 @@ def image_set(val_size):
     return ImageSet(images[:60], labels[:60], images[60:], labels[60:], mean, (3, 4, 4), 4, "a handful")
 
 
-class Watched(Session):
-    """A session that remembers what the network and the optimizer held when each round began.
+class Watched(Session, Observer):
+    """A session that watches itself, and remembers what the network and the optimizer held when each round began.
 
     Attributes:
         begins: of each round: parameters, masks, moments, values of the optimizer.
@@ -59,7 +60,7 @@ class Watched(Session):
     """
 
     def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **options, observers=[self])
         self.begins, self.trained, self.idle = {}, [], {}
         self._left = self._trainer.state()
 
@@ -69,21 +70,19 @@ class Watched(Session):
         self._left = self._trainer.state()
         return result
 
-    def _train_steps(self, progress):
+    def begin(self, progress):
         masks = {}
         for index, spec in enumerate(self.specs):
             if spec.has_weights:
                 layer = self._trainer.model.get_layer(f"layer_{index + 1}")
                 masks[index] = Mask(*(variable.numpy() for variable in layer.weights if "mask" in variable.name))
         optimizer = [variable.numpy() for variable in self._trainer.optimizer.variables]
-        number = progress.partial.number
-        self.begins[number] = self._network.parameters(), masks, self._network.moments(), optimizer
-        return super()._train_steps(progress)
+        self.begins[progress.number] = self._network.parameters(), masks, self._network.moments(), optimizer
+        self._step = progress.step
 
-    def _train_call(self, key, number, start, stop):
-        errors = super()._train_call(key, number, start, stop)
-        self.trained.append((number, start, stop))
-        return errors
+    def after_steps(self, progress):
+        self.trained.append((progress.number, self._step, progress.step))
+        self._step = progress.step
 
 
 def run(folder, *changes, method=IMP, kind=Watched, signals=None):
@@ -113,11 +112,11 @@ def interrupting(number, step, which=signal.SIGINT, times=1, base=Watched):
     """A session that gets a real signal while it trains that step of that round."""
 
     class Interrupting(base):
-        def _train_call(self, key, n, start, stop):
-            if n == number and start <= step < stop:
+        def after_steps(self, progress):
+            if progress.number == number and self._step <= step < progress.step:
                 for _ in range(times):
                     os.kill(os.getpid(), which)
-            return super()._train_call(key, n, start, stop)
+            super().after_steps(progress)
 
     return Interrupting
 

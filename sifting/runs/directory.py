@@ -168,28 +168,14 @@ class RunDirectory:
         }
         self._write(self.progress_path, dump_pickle(content))
 
-    def read_progress(self, steps: int) -> RoundInProgress | None:
+    def read_progress(self, steps: int = 0) -> RoundInProgress | None:
         """The round in progress, of so many steps, if there is one. Raises RunDirectoryError if it is damaged."""
         if not self.progress_path.exists():
             return None
         try:
             content = load_pickle(self.progress_path)
             partial = round_from_lists(content["round"], content["number"])
-            errors = np.zeros(max(steps + 1, len(partial.training_errors)), np.float32)
-            errors[: len(partial.training_errors)] = partial.training_errors
-            return RoundInProgress(
-                partial.number,
-                partial.specs,
-                partial.ratios,
-                partial.masks,
-                errors,
-                list(partial.checkpoints),
-                list(partial.validation_steps),
-                list(partial.validation_errors),
-                content["step"],
-                content["seconds"],
-                content["state"],
-            )
+            return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], steps)
         except (DataError, *MALFORMED):
             raise RunDirectoryError(f"{self.progress_path}: is damaged; remove it to train its round anew") from None
 
