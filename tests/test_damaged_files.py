@@ -72,7 +72,7 @@ def round_pickle(folder):
 
 def checkpoint(folder):
     run = RunDirectory(folder, "IMP")
-    run.write_progress(RoundInProgress.of(random_round("f4:x", (3, 2, 2), 3), 11, 2.5, {}, 20), 2.5, {})
+    run.write_progress(RoundInProgress.of(random_round("f4:x", (3, 2, 2), 3), 21, 2.5, {}, 20), 2.5, {})
     return run.progress_path, run.read_progress
 
 

@@ -15,7 +15,6 @@ import pytest
 from random_networks import random_round
 from synthetic import REFERENCE, assert_same
 
-from sifting import run_directory
 from sifting.architecture import LayerSpec
 from sifting.errors import DataError, Interrupted, RunDirectoryError
 from sifting.files import atomic_write
@@ -32,6 +31,7 @@ from sifting.run_directory import (
     round_from_lists,
     round_to_lists,
 )
+from sifting.system import pickles
 
 DENSE = "f4:f3:x"
 CONVOLUTIONAL = "c2,3:p2,1:c1,2:f3:x"
@@ -432,7 +432,8 @@ def test_a_checkpoint_comes_back_and_goes_with_its_round(arch, directory):
     assert directory.read_progress() is None
     state = {"variable_0": np.ones((2, 3), np.float32), "variable_1": np.int64(7), "variable_2": np.float32(0.1)}
     stored = make_round(4, arch)
-    so_far = dataclasses.replace(stored, checkpoints=(), training_errors=stored.training_errors[:11])
+    parts = {"training_errors": stored.training_errors[:11], "validation_errors": stored.validation_errors[:2]}
+    so_far = dataclasses.replace(stored, checkpoints=(), validation_steps=(0, 10), **parts)
     directory.write_progress(RoundInProgress.of(so_far, 11, 0.0, {}, 20), 2.5, state)
     read = directory.read_progress(20)
     assert_same(read.so_far(), so_far)
@@ -661,6 +662,6 @@ def test_a_signal_while_a_file_is_read_is_not_taken_for_damage(directory, monkey
     def interrupted(self):
         raise Interrupted("SIGINT", 2)
 
-    monkeypatch.setattr(run_directory._NumpyUnpickler, "load", interrupted)
+    monkeypatch.setattr(pickles._NumpyUnpickler, "load", interrupted)
     with pytest.raises(Interrupted):
         directory.read_progress()
