@@ -16,6 +16,7 @@ from postprocess.evaluation import logit_blocks
 from sifting import export
 from sifting.api import Run, open_run
 from sifting.network import NetworkState, build_model
+from sifting.rounds import Mask, Parameters
 from sifting.run_directory import RunDirectory
 
 # Keras copies variables in a way of which numpy 2 warns.
@@ -66,9 +67,8 @@ def test_keras_model_loads_with_its_masks_and_predicts_the_same_bits(trained, tm
     assert capsys.readouterr().out == f"{tmp_path / 'out.keras'}\n"
     result = trained[2]
     np.testing.assert_array_equal(model(INPUTS).numpy(), logits_of(result, result.checkpoints[-1]))
-    for layer, mask in enumerate(result.masks, 1):
-        if mask is not None:
-            np.testing.assert_array_equal(model.get_layer(f"layer_{layer}").mask_W, mask.W)
+    for layer, mask in result.masks.items():
+        np.testing.assert_array_equal(model.get_layer(f"layer_{layer + 1}").mask_W, mask.W)
     np.testing.assert_allclose(  # blocks of other sizes
         model.predict(INPUTS, verbose=0), np.concatenate(list(logit_blocks(result, IMAGES))), rtol=1e-5, atol=1e-6
     )
@@ -128,94 +128,68 @@ def test_step_0_has_no_moments_yet(tmp_path):
 
 def test_arrays_and_sparse_weights(trained, tmp_path, capsys):
     path = export_to(tmp_path / "out.npz", trained, "--round", "2", "--pixels")
-    weighted = [layer for layer, mask in enumerate(trained[2].masks, 1) if mask is not None]
-    files = [path, *(tmp_path / f"out_layer_{layer}.npz" for layer in weighted)]
-    assert capsys.readouterr().out.splitlines() == list(map(str, files)) and set(tmp_path.iterdir()) == set(files)
     result, checkpoint = trained[2], trained[2].checkpoints[-1]
+    files = [path, *(tmp_path / f"out_layer_{layer + 1}.npz" for layer in result.masks)]
+    assert capsys.readouterr().out.splitlines() == list(map(str, files)) and set(tmp_path.iterdir()) == set(files)
+    expected = {"round": 2, "step": 12, "mean": IMAGES.mean}
+    for layer, mask in result.masks.items():
+        parameters = checkpoint.parameters[layer]
+        values = parameters._asdict() | {f"mask_{name}": value for name, value in mask._asdict().items()}
+        values |= checkpoint.moments[layer]._asdict() if layer in checkpoint.moments else {}
+        expected |= {f"layer_{layer + 1}_{name}": value for name, value in values.items() if value.size}
+        weights = sparse.load_npz(tmp_path / f"out_layer_{layer + 1}.npz")
+        assert weights.format == "csr" and weights.nnz == np.count_nonzero(mask.W)
+        np.testing.assert_array_equal(weights.toarray().reshape(mask.W.shape), parameters.W * mask.W)
     with np.load(path) as found:
-        assert (found["round"], found["step"]) == (2, 12)
-        np.testing.assert_array_equal(found["mean"], IMAGES.mean)
-        for layer in weighted:
-            parameters, moments, mask = (
-                checkpoint.parameters[layer - 1],
-                checkpoint.moments[layer - 1],
-                result.masks[layer - 1],
-            )
-            names = ("W", "b", "gamma", "beta", "mean", "variance", "mask_W", "mask_b")
-            for name, value in zip(names, (*parameters, *(moments or (None, None)), *mask), strict=True):
-                assert (f"layer_{layer}_{name}" in found) == (value is not None)
-                if value is not None:
-                    np.testing.assert_array_equal(found[f"layer_{layer}_{name}"], value)
-            weights = sparse.load_npz(tmp_path / f"out_layer_{layer}.npz")
-            assert weights.format == "csr" and weights.nnz == np.count_nonzero(mask.W)
-            np.testing.assert_array_equal(weights.toarray().reshape(mask.W.shape), parameters.W * mask.W)
+        assert expected.keys() <= set(found.files)
+        assert {name for name in found.files if name.startswith("layer_")} <= expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value)
 
 
 def test_a_kept_weight_that_is_zero_is_stored():
     """The mask says what is pruned, not the value."""
-    mask = export.Mask(np.array([[1, 0], [1, 1]], np.float32), None)
-    weights = export.masked_weights(export.Parameters(np.array([[0, 5], [0, 2]], np.float32)), mask)
+    mask = Mask(np.array([[1, 0], [1, 1]], np.float32))
+    weights = export.masked_weights(Parameters(np.array([[0, 5], [0, 2]], np.float32)), mask)
     assert weights.nnz == 3 and weights.toarray().tolist() == [[0, 0], [0, 2]]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
-def refusal(capsys, *arguments) -> str:
-    try:
-        code = export.main(list(map(str, arguments)))
-    except SystemExit as stop:  # of a command line that cannot be parsed
-        code = stop.code
-    assert code == 2
-    line = capsys.readouterr().err
-    assert line.startswith("sifting: ") and line.count("\n") == 1 and "Traceback" not in line
-    return line
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("out.h5 --round 1", "unknown format; accepted: a name that ends in .keras or .npz"),
+        ("out.npz --round 9", "has no round 9; accepted: one of 0, 1, 2, 3, 4, 5"),
+        ("out.keras --round 1 --step 3", ": round 1 stored no checkpoint at step 3; accepted: 120\n"),
+        ("out.npz --round 0 --step 4", ": round 0 stored no checkpoint at step 4; accepted: 10, 120\n"),
+        ("out.npz", "sifting: the following arguments are required: --round; see python -m "),
+        ("there/in.keras --round 1", "in.keras: is a folder; accepted: the name of a file"),
+        ("there/in.npz --round 1", "in.npz: is a folder; accepted: the name of a file"),
+        ("there --round 1", "is there already; accepted for a SavedModel: a name that is not taken"),
+        *((f"file/{name} --round 1", "cannot be written") for name in ("out.keras", "out.npz", "out")),
+    ],
+)
+def test_refusals(reference, in_tmp_path, refusal, arguments, message):
+    """Each names what was refused and what is accepted."""
+    for name in ("in.keras", "in.npz"):
+        (in_tmp_path / "there" / name).mkdir(parents=True)
+    (in_tmp_path / "file").touch()
+    assert message in refusal(export.main, reference, *arguments.split())
 
 
-def test_refusals(trained, tmp_path, capsys):
-    """Each names what was refused and what is accepted, and leaves nothing behind."""
-    there = tmp_path / "there"
-    there.mkdir()
-    (there / "in.keras").mkdir()
-    (there / "in.npz").mkdir()
-    (tmp_path / "file").touch()
-    run_dir = trained.directory
-    cases = {
-        (run_dir, tmp_path / "out.h5", "--round", 1): "unknown format; accepted: a name that ends in .keras or .npz",
-        (run_dir, tmp_path / "out.npz", "--round", 9): "has no round 9; accepted: one of 0, 1, 2",
-        (run_dir, tmp_path / "out.keras", "--round", 1, "--step", 3): (
-            f"sifting: {run_dir}: round 1 stored no checkpoint at step 3; accepted: 12"
-        ),
-        (run_dir, tmp_path / "out.npz", "--round", 0, "--step", 4): (
-            f"sifting: {run_dir}: round 0 stored no checkpoint at step 4; accepted: 3, 12"
-        ),
-        (run_dir, tmp_path / "out.npz"): "sifting: the following arguments are required: --round; see python -m ",
-        (run_dir, there / "in.keras", "--round", 1): "in.keras: is a folder; accepted: the name of a file",
-        (run_dir, there / "in.npz", "--round", 1): "in.npz: is a folder; accepted: the name of a file",
-        (tmp_path, tmp_path / "out.npz", "--round", 1): "holds no rounds",
-        (run_dir, there, "--round", 1): "is there already; accepted for a SavedModel: a name that is not taken",
-        **{
-            (run_dir, tmp_path / "file" / name, "--round", 1): "cannot be written"
-            for name in ("out.keras", "out.npz", "out")
-        },
-    }
-    for arguments, expected in cases.items():
-        assert expected in refusal(capsys, *arguments)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
-
-
-def test_a_run_without_an_input_file(tmp_path, capsys):
+def test_a_run_without_an_input_file(tmp_path, refusal):
     """As the TF1 code leaves it: a dense network can be exported, but pixels and convolutions need the settings."""
     for name, arch in (("dense", DENSE), ("convolutional", CONVOLUTIONAL)):
         run(tmp_path / name, arch, "IMP.max_iterations=1")
     export_to(tmp_path / "out.keras", open_run(tmp_path / "dense"), "--round", "0")
     for name, option in (("dense", ["--pixels"]), ("convolutional", [])):
-        line = refusal(capsys, tmp_path / name, tmp_path / "new.keras", "--round", 0, *option)
+        line = refusal(export.main, tmp_path / name, tmp_path / "new.keras", "--round", 0, *option)
         assert "IMP_input.in: is not there; accepted: a run with its input file" in line
-    assert not (tmp_path / "new.keras").exists()
 
 
-def test_an_old_file_stays_if_writing_fails(trained, tmp_path, capsys, monkeypatch):
+def test_an_old_file_stays_if_writing_fails(trained, tmp_path, refusal, monkeypatch):
     path = export_to(tmp_path / "out.keras", trained, "--round", "0")
     before = path.read_bytes()
 
@@ -224,55 +198,43 @@ def test_an_old_file_stays_if_writing_fails(trained, tmp_path, capsys, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("keras.Model.save", full)
-    capsys.readouterr()
-    assert "No space left" in refusal(capsys, trained.directory, path, "--round", 1)
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert "No space left" in refusal(export.main, trained.directory, path, "--round", 1)
+    assert path.read_bytes() == before
 
 
-def test_a_refusal_does_not_wait_for_tensorflow(trained, tmp_path):
+def in_a_process(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    """Python as users start it, where warnings are errors; modules in `folder` come first."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *code.split(" ", 1), *arguments],
+        env={**os.environ, "PYTHONPATH": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_refusal_does_not_wait_for_tensorflow(reference, tmp_path):
     """In a process where importing it fails."""
     for name in ("tensorflow", "keras"):
         (tmp_path / f"{name}.py").write_text("raise AssertionError('imported')\n")
-    root = Path(export.__file__).parents[1]
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "sifting.export", str(trained.directory), "out.keras", "--round", "9"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = str(reference.folder), "out.keras", "--round", "9"
+    process = in_a_process("-m sifting.export", *arguments, folder=tmp_path)
     assert (process.returncode, process.stderr.count("\n")) == (2, 1) and "has no round 9" in process.stderr
 
 
-@pytest.mark.parametrize(
-    "order",
-    ["import sifting, keras", "import keras, sifting", "import sifting; import tensorflow as tf; keras = tf.keras"],
-)
-def test_importing_sifting_is_enough_to_load_a_model(trained, tmp_path, order):
-    """Whichever is imported first; and nothing heavy is imported by sifting alone."""
-    path = export_to(tmp_path / "out.keras", trained, "--round", "1")
-    code = (
-        """
-import sys, sifting
-assert not {"keras", "tensorflow", "numpy"} & set(sys.modules)
-"""
-        if order.startswith("import sifting,")
-        else ""
-    )
-    code += f"{order}\nimport numpy as np\nprint(keras.models.load_model({str(path)!r}).layers[-1].name)"
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.stdout.split() == [f"layer_{len(trained[1].specs)}"], process.stderr
+def test_importing_sifting_is_enough_to_load_a_model(tmp_path):
+    """And nothing heavy is imported by sifting alone."""
+    run(tmp_path / "run", "IMP.max_iterations=1")
+    path = export_to(tmp_path / "out.keras", open_run(tmp_path / "run"), "--round", "0")
+    code = f"""-c import sys, sifting
+assert not {{"keras", "tensorflow", "numpy"}} & set(sys.modules)
+import keras
+print(keras.models.load_model({str(path)!r}).layers[-1].name)"""
+    process = in_a_process(code, folder=tmp_path)
+    assert process.stdout.split() == ["layer_3"], process.stderr
 
 
-def test_the_tf1_codes_own_layout_is_read(tmp_path):
-    """A folder with several prefixes: the run is named as DIR/PREFIX."""
-    directory, _ = run(tmp_path / "run", "IMP.max_iterations=1")
-    other = RunDirectory(tmp_path / "run", "other")
-    other.write_round(directory.read_round(0))
-    export_to(tmp_path / "out.npz", open_run(tmp_path / "run" / "other"), "--round", "-1")
+def test_a_folder_with_several_prefixes(reference, tmp_path):
+    """As the TF1 code's own layout has them: the run is named as DIR/PREFIX."""
+    RunDirectory(reference.folder, "other").write_round(reference.read_round(0))
+    export_to(tmp_path / "out.npz", open_run(reference.folder / "other"), "--round", "-1")

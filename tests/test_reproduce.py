@@ -24,11 +24,8 @@ SETS = [word for assignment in TINY for word in ("--set", assignment)]
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(in_tmp_path):
     """Runs and figures go below the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("sifting.files.os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def test_a_figure_needs_the_seeds_that_the_paper_shows():
     assert list(runs) == ["imp", "oneshot", "random"]
     assert [run.seed for run in runs["oneshot"]] == [1, 2, 3]
     assert runs["imp"][0].files == ("inputs/redman/imp.in", "inputs/small.in", "inputs/redman/small.in")
-    assert str(runs["imp"][1].directory) == str(RunDirectory("runs/redman/imp/seed_2", "small"))
+    assert str(runs["imp"][1].plan.directory) == str(RunDirectory("runs/redman/imp/seed_2", "small"))
     assert runs_of("pb-2", "full")["imp"] == [NeededRun(("inputs/imp_3l1k.in",), 1)]
     assert [run.seed for run in runs_of("pb-1", "full", [7, 9])["imp"]] == [7, 9]
 
@@ -57,23 +54,7 @@ def test_all_runs_of_every_figure_are_accepted(name, scale):
             assert run.plan.experiment.network.seed == run.seed
 
 
-def test_a_finished_run_is_not_trained_again(monkeypatch, capsys, no_measurement):
-    command = ["pb-2", "--scale", "small", *SETS]
-    assert main(command) == 0
-    first = capsys.readouterr().out
-    assert "missing" in first and "0 of 1 finished" in first
-    picture = Path("figures/small/pb-2.png")
-    assert picture.exists() and json.loads(picture.with_suffix(".json").read_text())["figure"] == "pb-2"
-    assert RunDirectory("runs/imp_3l1k/seed_1", "small").rounds() == [0, 1, 2]
-
-    monkeypatch.setattr(launch, "run", None)
-    picture.unlink()
-    assert main(command) == 0
-    assert "all of 1 finished" in capsys.readouterr().out
-    assert picture.exists()
-
-
-def test_what_was_interrupted_continues(monkeypatch, capsys, no_measurement):
+def test_a_figure_is_interrupted_continued_drawn_and_not_trained_again(monkeypatch, capsys, no_measurement, refusal):
     """The second of two runs is stopped; the same command finds the first one finished."""
     trained = []
     really = launch.run
@@ -87,20 +68,18 @@ def test_what_was_interrupted_continues(monkeypatch, capsys, no_measurement):
     monkeypatch.setattr(launch, "run", run)
     command = ["pb-2", "--scale", "small", "--seeds", "1,2", *SETS]
     assert main(command) == 130
-    assert "everything finished is saved" in capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert "missing" in out and "0 of 2 finished" in out and "everything finished is saved" in error
     assert not Path("figures").exists()
-    assert main(command) == 0
-    assert trained == [1, 2, 2]
-    assert "1 of 2 finished, 1 to run" in capsys.readouterr().out
-
-
-def test_another_experiment_in_the_place_of_a_run_is_refused(capsys, no_measurement):
-    assert main(["pb-2", "--scale", "small", *SETS]) == 0
-    capsys.readouterr()
-    assert main(["pb-2", "--scale", "small", *SETS, "--set", "Network.learning_rate=0.3"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "runs/imp_3l1k/seed_1/small: holds another experiment" in error and "learning_rate" in error
+    picture = Path("figures/small/pb-2.png")
+    for finished, seeds in (("1 of 2 finished, 1 to run", [1, 2, 2]), ("all of 2 finished", [1, 2, 2])):
+        assert main(command) == 0
+        assert finished in capsys.readouterr().out and trained == seeds
+        assert json.loads(picture.with_suffix(".json").read_text())["figure"] == "pb-2"
+        assert RunDirectory("runs/imp_3l1k/seed_1", "small").rounds() == [0, 1, 2]
+        picture.unlink()
+    line = refusal(main, *command, "--set", "Network.learning_rate=0.3")
+    assert "runs/imp_3l1k/seed_1/small: holds another experiment" in line and "learning_rate" in line
 
 
 @pytest.mark.parametrize(
@@ -113,10 +92,8 @@ def test_another_experiment_in_the_place_of_a_run_is_refused(capsys, no_measurem
         (["pb-2", "--set", "IMP.prune_ratio=2"], "[IMP] prune_ratio"),
     ],
 )
-def test_refusals_are_one_line(arguments, problem, capsys, no_measurement):
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert problem in error and error.count("\n") == 1
+def test_refusals_are_one_line(arguments, problem, refusal, no_measurement):
+    assert problem in refusal(main, *arguments)
 
 
 def test_images_that_are_missing_lead_to_the_small_scale(capsys, monkeypatch):
