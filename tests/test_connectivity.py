@@ -28,6 +28,7 @@ def test_three_nodes_by_hand():
     np.testing.assert_array_equal(input_connections(mask), [3, 0, 1])
     np.testing.assert_array_equal(output_connections(mask), [1, 2, 1])
     np.testing.assert_array_equal(most_connected(input_connections(mask)), [0, 2, 1])
+    np.testing.assert_array_equal(most_connected([2, 5, 5, 0, 5]), [1, 2, 4, 0, 3])  # ties stay in order
 
 
 def test_own_and_effective_connections():
@@ -63,26 +64,18 @@ def test_sampled_nodes():
     np.testing.assert_array_equal(samples[7], select_nodes(connections, "sample", 5, seed=7))
     assert set(np.concatenate(samples)) == set(range(2, 20))
     assert len(select_nodes(connections, "sample", 30)) == 18
-
-
-def test_unknown_selection():
     with pytest.raises(ValueError, match="'best': accepted: most, least, sample"):
         select_nodes([1, 2], "best")
 
 
 def test_bins_hold_their_ends():
-    """C_in 0 and 1 are in none; 2-4, 5-7, then 8 and more."""
-    bins = connection_bins([1, 2, 4, 5, 7, 8, 30, 0], width=3, bins=3)
-    assert [(b.first, b.last, b.nodes.tolist()) for b in bins] == [(2, 4, [1, 2]), (5, 7, [3, 4]), (8, None, [5, 6])]
+    """C_in 0 and 1 are in none; 2-4, 5-7, then 8 and more. They start at the least connected node."""
 
+    def found(connections, width, bins):
+        return [(b.first, b.last, b.nodes.tolist()) for b in connection_bins(connections, width=width, bins=bins)]
 
-def test_bins_start_at_the_least_connected():
-    bins = connection_bins([9, 12, 10], width=2, bins=2)
-    assert [(b.first, b.last, b.nodes.tolist()) for b in bins] == [(9, 10, [0, 2]), (11, None, [1])]
-
-
-def test_ties_stay_in_order():
-    np.testing.assert_array_equal(most_connected([2, 5, 5, 0, 5]), [1, 2, 4, 0, 3])
+    assert found([1, 2, 4, 5, 7, 8, 30, 0], 3, 3) == [(2, 4, [1, 2]), (5, 7, [3, 4]), (8, None, [5, 6])]
+    assert found([9, 12, 10], 2, 2) == [(9, 10, [0, 2]), (11, None, [1])]
 
 
 @pytest.mark.parametrize("number", [3, 5])
@@ -106,20 +99,11 @@ def test_histogram_holds_the_most_connected(last):
     np.testing.assert_array_equal(nodes, [1, 3, 0, 1])
 
 
-def test_histogram_of_equal_nodes():
-    edges, nodes = connection_histogram(np.full(5, 3072))
-    np.testing.assert_array_equal(edges, [3072, 3074])
-    np.testing.assert_array_equal(nodes, [5])
-
-
-def test_binomial_equals_scipy():
+def test_binomial_equals_scipy_and_adds_up_to_the_nodes():
+    """Also at the ends of its range: 0 <= C_in <= n_0, the last bin half beyond it; and for a dense layer."""
     edges = np.arange(60, 121, 2)
     expected = 1024 * np.diff(binom.cdf(edges - 1, 3072, 0.028))
     np.testing.assert_allclose(binomial_histogram(edges, 3072, 0.028, 1024), expected, rtol=1e-9)
-
-
-def test_binomial_adds_up_to_the_nodes():
-    """Also at the ends of its range: 0 <= C_in <= n_0, the last bin half beyond it; and for a dense layer."""
     assert binomial_histogram(np.arange(0, 103, 2), 100, 0.4, 7).sum() == pytest.approx(7)
     np.testing.assert_allclose(binomial_histogram(np.array([98, 100, 102]), 100, 1.0, 7), [0, 7])
 

@@ -16,7 +16,6 @@ from postprocess.locality import (
     radial_profile,
 )
 from postprocess.masks import effective_mask
-from sifting.errors import DataError
 
 DATA = Path(__file__).parent / "data"
 
@@ -80,25 +79,18 @@ def test_equals_the_loop_over_pairs(density):
 
 
 def test_node_maps_add_up_to_the_layer():
+    """And n connections of one node make n (n - 1) ordered pairs, in the two maps of the layer together."""
     mask = np.random.default_rng(1).random((192, 150)) < 0.2
     maps = node_maps(mask)
     assert maps.shape == (150, 17, 17)
     np.testing.assert_array_equal(maps.sum(axis=0), displacement_maps(mask).same)
     np.testing.assert_array_equal(maps[7], displacement_maps(mask[:, [7]]).same)
-
-
-def test_number_of_pairs():
-    """n connections of one node make n (n - 1) ordered pairs, in the two maps together."""
-    mask = np.random.default_rng(2).random((192, 20)) < 0.3
     connections = mask.sum(axis=0)
     assert sum(map(np.sum, displacement_maps(mask))) == np.sum(connections * (connections - 1))
 
 
-def test_dense_node():
+def test_dense_nodes():
     np.testing.assert_array_equal(displacement_maps(np.ones((3 * 36, 1))).same, full_map(6))
-
-
-def test_one_channel():
     maps = displacement_maps(np.ones((16, 2)), channels=1)
     np.testing.assert_array_equal(maps.same, 2 * full_map(4, channels=1))
     assert not maps.different.any()
@@ -133,22 +125,13 @@ def test_locality_index_by_hand():
 
 def test_locality_index_of_dense_random_and_local_masks():
     rng = np.random.default_rng(3)
+    assert np.isnan(locality_index(pixels(8, (0, 1, 1), (1, 1, 1))))  # one connection a channel makes no pair
     assert locality_index(np.ones((3072, 3))) == pytest.approx(1, rel=1e-12)
     assert locality_index(rng.random((3072, 128)) < 0.03) == pytest.approx(1, abs=0.05)
     patch = np.zeros((3, 32, 32, 1))
     patch[:, 10:14, 20:24] = 1  # all pairs within 3 pixels
     dense = full_map(32)
     assert locality_index(patch.reshape(3072, 1)) == pytest.approx(dense.sum() / dense[29:36, 29:36].sum())
-
-
-def test_no_pairs():
-    """One connection a channel makes no pair: L3 is not a number, and no warning."""
-    assert np.isnan(locality_index(pixels(8, (0, 1, 1), (1, 1, 1))))
-
-
-def test_inputs_that_are_no_square_image():
-    with pytest.raises(DataError, match="100 inputs are not a square image of 3 channels"):
-        displacement_maps(np.ones((100, 2)))
 
 
 def test_radial_profile_by_hand():

@@ -77,10 +77,10 @@ def test_a_narrow_terminal_gets_whole_fields(width, monkeypatch):
 
 def masked(result, *kept):
     """The round with so many weights left in each layer, the first ones."""
-    masks = {}
-    for (layer, mask), count in zip(result.masks.items(), kept, strict=True):
-        W = (np.arange(mask.W.size) < count).astype(np.float32)
-        masks[layer] = mask._replace(W=W.reshape(mask.W.shape))
+    masks = {
+        layer: mask._replace(W=(np.arange(mask.W.size) < count).astype(np.float32).reshape(mask.W.shape))
+        for (layer, mask), count in zip(result.masks.items(), kept, strict=True)
+    }
     return replace(result, masks=masks)
 
 
@@ -99,11 +99,8 @@ def test_every_round_begins_with_a_table_of_its_layers():
     ]
 
 
-def test_a_layer_without_weights_is_announced():
+def test_a_layer_without_weights_is_announced_and_a_round_that_goes_on():
+    assert lines_of(made_round(1), 7)[0] == "round 1  u 100.00 %: continuing at step 7"
     lines = lines_of(masked(made_round(2), 0, 40))
     assert lines[-1] == "Warning: layer 1 has no weights left" and "0 of 4 nodes connected" in lines[1]
     assert not any("Warning" in line for line in lines_of(masked(made_round(2), 1, 1)))
-
-
-def test_a_round_that_goes_on_says_where():
-    assert lines_of(made_round(1), 7)[0] == "round 1  u 100.00 %: continuing at step 7"
