@@ -4,11 +4,13 @@ The kinds: `fN` dense + batch normalisation + ReLU with N nodes, `x` the output 
 F kernels of K x K pixels and stride S, `pK,S` max-pool.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
 DENSE, OUTPUT, CONVOLUTION, POOL = "f", "x", "c", "p"
 LARGEST_SIZE = 10**6  # of a layer; a larger one is a slip of the pen
+EPSILON = 1e-10  # of the reference's batch normalisation
 
 _TOKENS = {
     DENSE: (re.compile(r"f([0-9]+)"), "fN with N >= 1 nodes"),
@@ -74,10 +76,7 @@ class LayerSpec:
         """Trainable numbers: weights, and for dense layers n_out biases and n_in each of gamma and beta."""
         if not self.has_weights:
             return 0
-        weights = 1
-        for size in self.weight_shape:
-            weights *= size
-        return weights + (self.shape[1] + 2 * self.shape[0] if self.is_dense else 0)
+        return math.prod(self.weight_shape) + (self.shape[1] + 2 * self.shape[0] if self.is_dense else 0)
 
 
 def parse_arch(text: str) -> tuple[LayerToken, ...]:
@@ -107,19 +106,27 @@ def parse_arch(text: str) -> tuple[LayerToken, ...]:
     return tuple(tokens)
 
 
+def positions(extent: int, window: int, stride: int) -> int:
+    """How many places a kernel or pooling window has along `extent` pixels, without padding."""
+    return (extent - window) // stride + 1
+
+
+def output_shapes(specs: tuple[LayerSpec, ...], image_shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    """What each layer gives for one image: (channels, height, width); of a dense one (nodes, 1, 1)."""
+    shapes = [image_shape]
+    for spec in specs:
+        channels, height, width = shapes[-1]
+        if spec.is_dense:
+            shapes.append((spec.nodes, 1, 1))
+        else:
+            size, stride = spec.shape[0], spec.shape[-1]
+            shapes.append((spec.nodes or channels, positions(height, size, stride), positions(width, size, stride)))
+    return shapes[1:]
+
+
 def layer_outputs(specs: tuple[LayerSpec, ...], image_shape: tuple[int, int, int]) -> list[int]:
     """Numbers that each layer gives for one image: nodes, or channels * height * width."""
-    channels, height, width = image_shape
-    outputs = []
-    for spec in specs:
-        if spec.is_dense:
-            outputs.append(spec.nodes)
-            continue
-        size, stride = spec.shape[0], spec.shape[-1]
-        channels = spec.nodes or channels
-        height, width = ((extent - size) // stride + 1 for extent in (height, width))
-        outputs.append(channels * height * width)
-    return outputs
+    return [math.prod(shape) for shape in output_shapes(specs, image_shape)]
 
 
 def build_specs(
@@ -156,5 +163,5 @@ def build_specs(
             channels = token.numbers[1]
         else:
             specs.append(LayerSpec(POOL, (size, stride), False))
-        height, width = ((extent - size) // stride + 1 for extent in (height, width))
+        height, width = positions(height, size, stride), positions(width, size, stride)
     return tuple(specs)

@@ -1,6 +1,7 @@
 """What an experiment would do: printed by --dry_run, without images or TensorFlow."""
 
 import itertools
+import math
 
 from sifting.architecture import LayerSpec, layer_outputs
 from sifting.experiment.experiment import Experiment
@@ -33,9 +34,7 @@ def _rounds(plan: Plan) -> str:
     if not method.dense_round:
         next(numbered)
     first = next(spec for spec in plan.specs if spec.prunable)
-    n_in = 1
-    for size in first.weight_shape[:-1]:
-        n_in *= size
+    n_in = math.prod(first.weight_shape[:-1])
     lines = [f"{'round':>5}  {'density u':>9}  connections of a node in the first pruned layer (n_in = {n_in})"]
     for number, sparsity in itertools.islice(numbered, MOST_ROUNDS_SHOWN):
         lines.append(f"{number:5}  {100 * (1 - sparsity):7.3f} %  {n_in * (1 - sparsity):.1f}")

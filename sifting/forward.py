@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from sifting.architecture import CONVOLUTION, OUTPUT
+from sifting.architecture import CONVOLUTION, OUTPUT, output_shapes
 from sifting.layers import masked_affine, normalise
 from sifting.rounds import MaskedNetwork, Moments
 
@@ -37,23 +37,14 @@ def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Momen
         W, b, gamma, beta, mask_W, mask_b = cast(*network.parameters[layer], *network.masks[layer])
         y = masked_affine(z, gamma, beta, W, mask_W, b, mask_b)
         return y if spec.kind == OUTPUT else tf.nn.relu(y)
-    images = tf.transpose(tf.reshape(x, (-1, *_input_shape(network, layer))), (0, 2, 3, 1))
+    input_shapes = [network.image_shape, *output_shapes(network.specs[:layer], network.image_shape)]
+    images = tf.transpose(tf.reshape(x, (-1, *input_shapes[layer])), (0, 2, 3, 1))
     if spec.kind == CONVOLUTION:
         W, mask_W = cast(network.parameters[layer].W, network.masks[layer].W)
         images = tf.nn.relu(tf.nn.conv2d(images, W * mask_W, spec.shape[-1], "VALID"))
     else:
         images = tf.nn.max_pool2d(images, *spec.shape, "VALID")
     return tf.reshape(tf.transpose(images, (0, 3, 1, 2)), (-1, images.shape[1:].num_elements()))
-
-
-def _input_shape(network: MaskedNetwork, layer: int) -> tuple[int, int, int]:
-    """(channels, height, width) of the input of a convolution or max-pool; only such layers come before it."""
-    channels, height, width = network.image_shape
-    for spec in network.specs[:layer]:
-        size, stride = spec.shape[0], spec.shape[-1]
-        channels = spec.nodes or channels
-        height, width = ((extent - size) // stride + 1 for extent in (height, width))
-    return channels, height, width
 
 
 def forward(

@@ -1,5 +1,6 @@
 """MaskedDense and MaskedConv2D: the reference's blocks as Keras layers. Masks are non-trainable weights."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
+from sifting.architecture import EPSILON, positions
 
-EPSILON = 1e-10  # of the reference's batch normalisation
+Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
 
 
 def masked_affine(
@@ -157,9 +158,7 @@ class MaskedDense(keras.layers.Layer):
         self.input_is_data = False
 
     def build(self, input_shape: Shape) -> None:
-        n_in = 1
-        for size in input_shape[1:]:
-            n_in *= size
+        n_in = math.prod(input_shape[1:])
         shape = (n_in, self.units)
         normal = keras.initializers.VarianceScaling(1.0, "fan_avg", "untruncated_normal")  # 2 / (n_in + n_out)
         self.W = self.add_weight(name="W", shape=shape, initializer=normal)
@@ -259,7 +258,7 @@ class MaskedConv2D(keras.layers.Layer):
         return tf.nn.relu(tf.nn.conv2d(inputs, self.W * self.mask_W, self.stride, "VALID"))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        height, width = ((size - self.kernel_size) // self.stride + 1 for size in input_shape[1:3])
+        height, width = (positions(size, self.kernel_size, self.stride) for size in input_shape[1:3])
         return (input_shape[0], height, width, self.filters)
 
     def get_config(self) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.architecture import EPSILON
 from sifting.rounds import Moments, Parameters
 
 BLOCK = 1000  # images; 25 MB of float64 for 3072 inputs
-EPSILON = 1e-10  # of the reference's batch normalisation, as in sifting.layers, which would import TensorFlow
 
 # A standard deviation below this part of sum_j |W_ij| rms(x~_j) is zero: float64 sums leave about 1e-13 of it, and
 # the network's own float32 numbers could not tell 1e-8 of it from zero.
