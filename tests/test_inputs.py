@@ -7,7 +7,7 @@ import pytest
 from synthetic import write_input
 
 from sifting import inputs, methods
-from sifting.architecture import LayerToken, build_specs, parse_arch
+from sifting.architecture import LayerToken
 from sifting.experiment.sections import Reclass
 from sifting.inputs import read_experiment
 
@@ -169,20 +169,6 @@ def test_levels_are_given_in_two_ways(read):
     assert by_ratio.levels(0.1) == pytest.approx((0.37, 0.559, 0.6913), abs=1e-15)
     imp = read(text.replace("SynFlow", "IMP") + "max_iterations = 4\n").method
     assert list(imp.sparsities(0.1)) == list(by_ratio.sparsities(0.1)) == [0.1, *by_ratio.levels(0.1)]
-
-
-def test_which_steps_each_method_stores():
-    """The rewind point and the last step of round 0, and the step that magnitudes are taken from."""
-    stored = {
-        methods.IMP(weights_step=3, prune_step=8): ({3, 8, 12}, {8, 12}),
-        methods.LayerByLayer(weights_step=3, prune_step=8): ({3, 8, 12}, {8, 12}),
-        methods.OneShot(weights_step=3, prune_step=8): ({3, 8, 12}, {12}),
-        methods.Cavity(weights_step=3): ({3, 12}, {12}),
-        methods.Random(weights_step=3): ({3, 12}, {12}),
-        methods.SNIP(): ({0, 12}, {12}),
-    }
-    for method, steps in stored.items():
-        assert (method.stored_steps(0, 12), method.stored_steps(1, 12)) == steps, method.name
 
 
 def test_both_names_of_restart_weights_step(read):
@@ -354,12 +340,6 @@ def test_the_tables_of_the_documentation_are_those_of_the_code():
     assert text.count("\n## [") == len(inputs.SECTIONS)
 
 
-def test_the_sizes_in_the_documentation_are_right():
-    specs = build_specs(parse_arch("c5,32:p2,2:c3,64:p2,2:f256:x"), (), (3, 32, 32), 10)
-    text = (ROOT / "docs" / "input.md").read_text()
-    assert specs[4].shape == (2304, 256) and "become 28, 14, 12, 6: the first dense layer has 64 * 6 * 6 = 2304" in text
-
-
 def test_the_clone_of_the_quickstart_differs_in_nothing_else():
     quickstart, clone = (
         read_experiment([str(ROOT / "inputs" / name)]) for name in ("quickstart.in", "quickstart_clone.in")
@@ -377,22 +357,6 @@ def test_small_in_shrinks_the_main_experiment():
     assert (small.data.collage_images, small.data.collage_val_images) == (12000, 10000)
     assert small.io.prefix == "small"
     assert (small.method.prune_ratio, small.method.stop_ratio) == (0.3, 0.2)
-
-
-def test_experiments_stay_different_when_scaled():
-    """What the papers vary, behind small.in: no two settings of one kind become equal."""
-    varied = {
-        "Network.arch": ["f256:x", "f512:x", "f1024:x", "f2048:x", "f4096:x", "f1024:f1024:x", "f1024:f1024:f1024:x"],
-        "Network.steps": ["5e5", "1e5", "4e4", "1e4", "5e3"],
-        "Network.batch_size": ["1000", "40"],
-        "Network.learning_rate": ["0.5", "0.1", "0.02"],
-        "IMP.weights_step": ["1000", "500", "100", "0"],
-        "IMP.prune_ratio": ["0.3", "0.2"],
-    }
-    files = [str(ROOT / "inputs/imp_3l1k.in"), str(ROOT / "inputs/small.in")]
-    for key, values in varied.items():
-        texts = {read_experiment(files, ["IMP.prune=T", f"{key}={value}"]).to_text() for value in values}
-        assert len(texts) == len(values), key
 
 
 def test_an_empty_value_unsets_a_way_to_give_levels(tmp_path):

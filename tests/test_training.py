@@ -52,7 +52,7 @@ def trainer_of(images=None, arch="f8:x", minimizer="SGD", sparsity=0.0, seed=1, 
     state = NetworkState(model, specs)
     state.set_parameters(initial_parameters(specs, seed))
     masks = initial_masks(specs, sparsity, seed)
-    state.set_masks([mask and mask._replace(b=mask.b if mask.b is None else half(mask.b, sparsity)) for mask in masks])
+    state.set_masks({layer: mask._replace(b=half(mask.b, sparsity)) for layer, mask in masks.items()})
     options.setdefault("report", pytest.fail)
     rate = {"SGD": 0.1, "Adam": 0.01}[minimizer]
     return Trainer(model, build_optimizer(minimizer, rate), images, BATCH, **options), state
@@ -80,28 +80,23 @@ def loss_by_formula(logits, labels):
     return -np.mean(np.log(p + 1e-30))
 
 
-@pytest.mark.parametrize("spread", [0.1, 1, 5, 30, 100])
-def test_loss_follows_the_references_formula(spread):
+def test_loss_follows_the_references_formula():
     rng = np.random.default_rng(0)
-    logits, labels = rng.normal(0, spread, (50, 10)), rng.integers(0, 10, 50).astype(np.int32)
-    ours = cross_entropy(tf.constant(logits, tf.float32), labels)
-    np.testing.assert_allclose(ours, loss_by_formula(logits.astype(np.float32).astype(float), labels), rtol=2e-6)
+    for spread in (0.1, 1, 5, 30, 100):
+        logits, labels = rng.normal(0, spread, (50, 10)), rng.integers(0, 10, 50).astype(np.int32)
+        ours = cross_entropy(tf.constant(logits, tf.float32), labels)
+        np.testing.assert_allclose(ours, loss_by_formula(logits.astype(np.float32).astype(float), labels), rtol=2e-6)
 
 
 def test_loss_and_gradient_are_the_usual_ones_in_the_normal_range():
     rng = np.random.default_rng(1)
     logits, labels = tf.constant(rng.normal(0, 3, (50, 10)), tf.float32), rng.integers(0, 10, 50).astype(np.int32)
-    results = []
-    for loss_of in (
-        cross_entropy,
-        lambda y, c: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=c, logits=y)),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            loss = loss_of(logits, labels)
-        results.append((loss, tape.gradient(loss, logits)))
-    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
-    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-8)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        ours = cross_entropy(logits, labels)
+        usual = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+    np.testing.assert_allclose(ours, usual, rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(ours, logits), tape.gradient(usual, logits), atol=1e-8)
 
 
 @modes
@@ -130,11 +125,10 @@ def test_count_correct_and_error_rate_by_hand():
     assert error_rate(933, 1000) == np.float32(1) - np.float32(0.933) != np.float32(0.067)
 
 
-def test_optimizers_are_the_references():
-    sgd, adam = build_optimizer("SGD", 0.3), build_optimizer("Adam", 0.002)
+def test_sgd_has_no_momentum():
+    sgd = build_optimizer("SGD", 0.3)
     assert isinstance(sgd, keras.optimizers.SGD) and sgd.momentum == 0
-    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.9, 0.999, 1e-8)
-    np.testing.assert_allclose([sgd.learning_rate, adam.learning_rate], [0.3, 0.002])
+    np.testing.assert_allclose(sgd.learning_rate, 0.3)
 
 
 def test_adam_steps_by_hand():
@@ -214,7 +208,7 @@ def test_one_sgd_step_equals_the_plain_formula():
     """W - rate * gradient, with the gradient of the network written out in float64."""
     images = image_set()
     trainer, state = trainer_of(images, arch="f8:x", sparsity=0.4, jit_compile=False)
-    layers = [{k: tf.constant(v, tf.float64) for k, v in p._asdict().items()} for p in state.parameters()]
+    layers = [{k: tf.constant(v, tf.float64) for k, v in p._asdict().items()} for p in state.parameters().values()]
     masks = [
         (tf.constant(layer.mask_W.numpy(), tf.float64), tf.constant(layer.mask_b.numpy(), tf.float64))
         for layer in trainer.model.layers
@@ -230,12 +224,12 @@ def test_one_sgd_step_equals_the_plain_formula():
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=images.labels[rows], logits=x))
     gradients = tape.gradient(loss, layers)
     trainer.train(9, 0, 1)
-    for after, before, gradient in zip(state.parameters(), layers, gradients, strict=True):
+    for after, before, gradient in zip(state.parameters().values(), layers, gradients, strict=True):
         for name, value in after._asdict().items():
             np.testing.assert_allclose(value, before[name] - 0.1 * gradient[name], rtol=1e-4, atol=2e-6)
 
 
-@cases(("jit", "minimizer"), (False, "SGD"), (False, "Adam"), (True, "Adam"))
+@cases(("jit", "minimizer"), (False, "SGD"), (True, "Adam"))
 def test_cutting_a_round_into_calls_changes_no_bit(jit, minimizer):
     whole, _ = trainer_of(minimizer=minimizer, jit_compile=jit)
     errors, losses = whole.train(5, 0, 13)
@@ -272,24 +266,26 @@ def test_jit_equals_plain_to_rounding(arch, minimizer):
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-3)
     tolerance = 1e-4 if minimizer == "SGD" else 1e-3  # Adam divides tiny gradients by their size
-    for ours, theirs in zip(plain[1].parameters(), compiled[1].parameters(), strict=True):
-        for one, other in zip(ours or (), theirs or (), strict=True):
-            if one is not None:
-                np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * max(1, np.max(np.abs(other))))
+    theirs = compiled[1].parameters()
+    for layer, values in plain[1].parameters().items():
+        for one, other in zip(values, theirs[layer], strict=True):
+            largest = np.max(np.abs(other), initial=1)
+            np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * largest)
     assert plain[0].validate() == compiled[0].validate()
 
 
 # --- where the images are
 
 
-@cases(("jit", "most_steps"), (False, 1), (False, 3), (True, 3))
-def test_streaming_equals_resident_bit_for_bit(jit, most_steps, monkeypatch, tmp_path):
+@pytest.mark.parametrize("most_steps", [1, 3])
+def test_streaming_equals_resident_bit_for_bit(most_steps, monkeypatch, tmp_path):
+    """Under XLA, too: test_transformations.py."""
     monkeypatch.setattr(training, "STREAMED_BYTES", most_steps * BATCH * 48)
     images = image_set()
     images.images.tofile(tmp_path / "images")
     mapped = np.memmap(tmp_path / "images", np.uint8, "r", shape=images.images.shape)
-    streamed, _ = trainer_of(ImageSet(mapped, *list(vars(images).values())[1:]), preload=False, jit_compile=jit)
-    resident, _ = trainer_of(images, jit_compile=jit)
+    streamed, _ = trainer_of(ImageSet(mapped, *list(vars(images).values())[1:]), preload=False, jit_compile=False)
+    resident, _ = trainer_of(images, jit_compile=False)
     assert streamed.most_steps == most_steps
     for key in (5, 6):  # two rounds
         parts = [streamed.train(key, start, min(start + most_steps, 8)) for start in range(0, 8, most_steps)]
@@ -344,14 +340,8 @@ def large_image_set(tmp_path):
     mapped[-3:] = np.random.default_rng(0).integers(0, 256, (3, 3072))
     mapped.flush()
     labels = (np.arange(ROWS_BEYOND) % CLASSES).astype(np.int32)
-    rest = (
-        np.zeros((2, 3072), np.uint8),
-        np.zeros(2, np.int32),
-        np.full(3072, 100, np.float32),
-        (3, 32, 32),
-        CLASSES,
-        "",
-    )
+    validation, mean = (np.zeros((2, 3072), np.uint8), np.zeros(2, np.int32)), np.full(3072, 100, np.float32)
+    rest = (*validation, mean, (3, 32, 32), CLASSES, "")
     large = ImageSet(np.memmap(tmp_path / "images", np.uint8, "r", shape=mapped.shape), labels, *rest)
     return large, ImageSet(np.array(mapped[picked]), labels[picked], *rest), picked.astype(np.int32)
 
@@ -367,10 +357,9 @@ def assert_last_rows_are_reached(tmp_path, **options):
     assert_same_bits(trainer, expected)
 
 
-@modes
-def test_streaming_reaches_rows_beyond_two_gigabytes(jit, tmp_path, monkeypatch):
+def test_streaming_reaches_rows_beyond_two_gigabytes(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "STREAMED_BYTES", 2 * BATCH * 3072)
-    assert_last_rows_are_reached(tmp_path, jit_compile=jit, preload=False)
+    assert_last_rows_are_reached(tmp_path, jit_compile=False, preload=False)
 
 
 @pytest.mark.slow  # holds all these bytes in memory
@@ -382,10 +371,10 @@ def test_resident_images_reach_rows_beyond_two_gigabytes(jit, tmp_path):
 # --- optimizer state and masks
 
 
-@cases(("minimizer", "jit"), ("SGD", False), ("Adam", True))
-def test_frozen_layers_do_not_move_by_a_bit_and_others_train(minimizer, jit):
+@pytest.mark.parametrize("minimizer", ["SGD", "Adam"])
+def test_frozen_layers_do_not_move_by_a_bit_and_others_train(minimizer):
     """W, b, gamma and beta, that is; their running moments follow the data. Freezing can change from round to round."""
-    trainer, _ = trainer_of(arch="f8:f6:x", minimizer=minimizer, jit_compile=jit)
+    trainer, _ = trainer_of(arch="f8:f6:x", minimizer=minimizer, jit_compile=False)
     layers = [trainer.model.get_layer(f"layer_{index + 1}") for index in range(3)]
 
     def values():
@@ -429,9 +418,8 @@ def test_a_frozen_layer_passes_gradients_on():
             np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-@pytest.mark.parametrize("minimizer", ["SGD", "Adam"])
-def test_a_reset_optimizer_repeats_the_first_round(minimizer):
-    trainer, state = trainer_of(minimizer=minimizer, jit_compile=False)
+def test_a_reset_optimizer_repeats_the_first_round():
+    trainer, state = trainer_of(minimizer="Adam", jit_compile=False)
     start, fresh = state.parameters(), [variable.numpy() for variable in trainer.optimizer.variables]
     trainer.train(5, 0, 8)
     first = trainer.state()
@@ -445,21 +433,18 @@ def test_a_reset_optimizer_repeats_the_first_round(minimizer):
         np.testing.assert_array_equal(value, first[name])
 
 
-@cases(("arch", "minimizer", "jit"), ("f8:x", "SGD", False), ("c2,6:f5:x", "Adam", False), ("c2,6:f5:x", "Adam", True))
+@cases(("arch", "minimizer", "jit"), ("f8:x", "SGD", False), ("c2,6:f5:x", "Adam", True))
 def test_masked_weights_and_biases_do_not_move_by_a_bit(arch, minimizer, jit):
     """Also where they are not zero: after a rewind they hold their rewound values."""
     trainer, state = trainer_of(arch=arch, minimizer=minimizer, sparsity=0.5, jit_compile=jit)
-    moved = [
-        layer._replace(b=layer.b if layer.b is None else np.full_like(layer.b, 0.25)) for layer in state.parameters()
-    ]
+    moved = {n: values._replace(b=np.full_like(values.b, 0.25)) for n, values in state.parameters().items()}
     state.set_parameters(moved)
     trainer.train(5, 0, 20)
-    for index, (before, after) in enumerate(zip(moved, state.parameters(), strict=True)):
+    for index, after in state.parameters().items():
         layer = trainer.model.get_layer(f"layer_{index + 1}")
-        pairs = [(before.W, after.W, layer.mask_W)]
-        pairs += [(before.b, after.b, layer.mask_b)] if before.b is not None else []
-        for old, new, mask in pairs:
-            masked = mask.numpy() == 0
+        for name in ("W", "b") if after.b.size else ("W",):
+            masked = getattr(layer, f"mask_{name}").numpy() == 0
+            old, new = getattr(moved[index], name), getattr(after, name)
             assert masked.any() and not masked.all()
             np.testing.assert_array_equal(new[masked], old[masked])
             assert np.mean(new[~masked] != old[~masked]) > 0.5
@@ -468,7 +453,7 @@ def test_masked_weights_and_biases_do_not_move_by_a_bit(arch, minimizer, jit):
 # --- validation
 
 
-@cases(("count", "jit"), *((count, False) for count in (1, 6, 7, 8, 14, 23)), (23, True))
+@cases(("count", "jit"), (1, False), (7, False), (8, False), (23, True))
 def test_validation_in_blocks_counts_every_image_once(count, jit, monkeypatch):
     monkeypatch.setattr(training, "VALIDATION_BLOCK", 7)
     images = image_set(val_count=count)
@@ -507,7 +492,7 @@ def test_what_xla_cannot_compile_is_announced_and_trained_without_it():
     assert len(reports) == 1  # said once
 
 
-def test_a_failure_of_validation_also_turns_xla_off():
+def test_a_failure_of_validation_also_turns_xla_off(monkeypatch):
     reports = Reports()
     trainer, _ = trainer_of(jit_compile=True, report=reports)
     plain, _ = trainer_of(jit_compile=False)
@@ -515,12 +500,9 @@ def test_a_failure_of_validation_also_turns_xla_off():
     def refuse(*_):
         raise tf.errors.InvalidArgumentError(None, None, "first line\nsecond line")
 
-    trainer._validate = refuse
+    monkeypatch.setattr(trainer, "_validate", refuse)
     assert trainer.validate() == plain.validate()
     assert reports == ["XLA cannot compile the training loop (first line): going on without it, more slowly"]
-    trainer.train(5, 0, 3)
-    plain.train(5, 0, 3)
-    assert_same_bits(trainer, plain)
 
 
 def test_other_failures_are_not_hidden():
