@@ -4,18 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from random_networks import random_images
+from random_networks import direct_kurtosis, network_inputs, random_images
 from sklearn.decomposition import FastICA
 
 from postprocess.components import Components, image_components, independent_components, principal_components
 from sifting.datasets import edge_collage
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-
-
-def direct_kurtosis(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(axis=0)
-    return np.mean(centred**4, axis=0) / np.mean(centred**2, axis=0) ** 2
 
 
 def largest_is_positive(weights: np.ndarray) -> bool:
@@ -96,30 +91,22 @@ def test_the_same_as_fast_ica_on_the_images(mixture):
     np.testing.assert_allclose(np.linalg.norm(found.weights, axis=1), lengths, rtol=1e-2)
 
 
-def test_without_convergence_there_is_no_warning():
-    """Gaussian numbers have no independent components that could be found; warnings are errors here."""
-    x = np.random.default_rng(0).normal(size=(300, 8))
-    found = independent_components(x, 8, max_iterations=2)
-    assert (found.converged, found.iterations) == (False, 2)
-
-
 def test_a_seed_determines_the_components():
+    """Gaussian numbers have none that could be found: no convergence, and no warning, which would be an error here."""
     x = np.random.default_rng(0).gamma(0.5, size=(400, 8))
     first, again, other = (independent_components(x, 5, seed, 8) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.weights, again.weights)
     assert not np.array_equal(first.weights, other.weights)
+    found = independent_components(np.random.default_rng(0).normal(size=(300, 8)), 8, max_iterations=2)
+    assert (found.converged, found.iterations) == (False, 2)
 
 
-@pytest.mark.parametrize("count", [0, 13])
-def test_too_many_components_are_refused(count):
+def test_more_components_than_directions_are_refused():
     x = np.random.default_rng(0).normal(size=(40, 12))
-    with pytest.raises(DataError, match=f"{count} components of 40 images of 12 numbers; accepted: 1 to 12"):
-        principal_components(x, count)
-
-
-def test_components_of_too_few_directions_are_refused():
-    x = np.random.default_rng(0).normal(size=(40, 3))
-    flat = x @ np.random.default_rng(1).normal(size=(3, 12))
+    for count in (0, 13):
+        with pytest.raises(DataError, match=f"{count} components of 40 images of 12 numbers; accepted: 1 to 12"):
+            principal_components(x, count)
+    flat = x[:, :3] @ np.random.default_rng(1).normal(size=(3, 12))
     assert principal_components(flat, 3).variance.sum() == pytest.approx(1)
     for find in (principal_components, independent_components):
         with pytest.raises(DataError, match="4 components of images that vary in 3 directions only"):
@@ -133,7 +120,7 @@ def test_of_validation_images():
     image_set = random_images((3, 4, 4), 5, count=50, val_count=300)
     other = dataclasses.replace(image_set, images=image_set.images[::-1] // 2)
     found = image_components(image_set, 6)
-    x = ((image_set.val_images.astype(np.float32) - image_set.mean) * np.float32(1 / 255)).astype(np.float64)
+    x = network_inputs(image_set.val_images, image_set.mean)
     expected = principal_components(x, 6), independent_components(x, 6)
     for ours, again, theirs in zip(found, image_components(other, 6), expected, strict=True):
         assert ours.weights.shape == (6, 3, 4, 4)

@@ -47,10 +47,7 @@ def test_label_ranks_by_hand():
     """Two classes above the right one; equal logits in the order of the classes; the best; the worst."""
     logits = np.array([[3.0, 1, 2, 0]] * 2 + [[1, 1, 1, 1]] * 2 + [[0, 5, 1, 2]] * 2)
     assert label_ranks(logits, np.array([1, 0, 0, 3, 1, 0])).tolist() == [2, 0, 0, 3, 0, 3]
-
-
-def test_what_is_not_a_number_is_never_right():
-    nan = np.nan
+    nan = np.nan  # never right
     logits = np.array([[1, nan, 0], [nan, 1, 0], [nan] * 3, [np.inf, 0, 0]])
     assert label_ranks(logits, np.array([0, 0, 0, 0])).tolist() == [1, 2, 2, 0]
 
@@ -72,13 +69,14 @@ def test_softmax_by_hand():
 
 
 def test_images_without_labels_are_refused():
-    logits = [np.zeros((3, 4)), np.zeros((3, 4))]
-    with pytest.raises(ValueError, match="5 labels, but at least 6 images"):
-        accuracy(logits, np.zeros(5, int))
-    with pytest.raises(ValueError, match="6 images and 7 labels"):
-        accuracy(logits, np.zeros(7, int))
-    with pytest.raises(ValueError, match="0 images and 0 labels"):
-        accuracy([], np.zeros(0, int))
+    blocks = [np.zeros((3, 4)), np.zeros((3, 4))]
+    for logits, labels, message in [
+        (blocks, 5, "5 labels, but at least 6 images"),
+        (blocks, 7, "6 images and 7 labels"),
+        ([], 0, "0 images and 0 labels"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            accuracy(logits, np.zeros(labels, int))
 
 
 # --- against the recorded evaluation
@@ -268,10 +266,7 @@ def test_relative_accuracy_by_hand():
     sizes, curve = np.array([0, 8]), np.array([0.5, 0.125])
     assert RemovalCurve(sizes, curve, curve, Accuracy(0.5, 0.9)).relative.tolist() == [1, 0.25]
     assert np.isnan(RemovalCurve(sizes, 0 * curve, curve, Accuracy(0.0, 0.9)).relative).all()
-
-
-def test_full_accuracy_without_size_zero():
-    """Relative accuracies are those to the full network, whatever the sizes; no sizes, no curve."""
+    # To the full network, whatever the sizes; no sizes, no curve.
     result, image_set = random_round("f7:x", (3, 4, 4), CLASSES), random_images((3, 4, 4), CLASSES)
     found = removal_curve(result, image_set, range(7), [3])
     assert found.full == evaluate(result, image_set)

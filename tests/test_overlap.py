@@ -19,12 +19,18 @@ def test_two_nodes_by_hand():
     assert overlap.layer_chance == pytest.approx((9 / 8) / (6 - 9 / 8))
 
 
-def test_equal_masks_and_disjoint_masks():
+def test_equal_disjoint_and_empty_masks():
     mask = np.random.default_rng(0).random((100, 5)) < 0.3
-    same, disjoint = mask_overlap(mask, mask), mask_overlap(mask, ~mask)
-    assert (same.layer, disjoint.layer) == (1, 0)
-    np.testing.assert_array_equal(same.nodes, 1)
-    np.testing.assert_array_equal(disjoint.nodes, 0)
+    for other, expected in ((mask, 1), (~mask, 0)):
+        overlap = mask_overlap(mask, other)
+        assert overlap.layer == expected
+        np.testing.assert_array_equal(overlap.nodes, expected)
+    empty = np.zeros((2, 2))
+    overlap = mask_overlap(np.array([[1, 0], [1, 0]]), empty)
+    np.testing.assert_array_equal(overlap.nodes, [0, np.nan])
+    assert overlap.layer == 0 and np.isnan(mask_overlap(empty, empty).layer)
+    with pytest.raises(DataError, match=r"masks of shapes \(4, 2\) and \(4, 3\): accepted: equal shapes"):
+        mask_overlap(np.ones((4, 2)), np.ones((4, 3)))
 
 
 @pytest.mark.parametrize("densities", [(0.3, 0.3), (0.05, 0.4), (1.0, 0.2)])
@@ -46,16 +52,3 @@ def test_nodes_of_their_own_densities():
     overlap = mask_overlap(first, second)
     np.testing.assert_allclose(overlap.nodes, overlap.nodes_chance, atol=0.03)
     assert overlap.layer > 1.2 * overlap.layer_chance
-
-
-def test_empty_masks_have_no_overlap():
-    first = np.array([[1, 0], [1, 0]])
-    overlap = mask_overlap(first, np.zeros((2, 2)))
-    np.testing.assert_array_equal(overlap.nodes, [0, np.nan])
-    assert overlap.layer == 0
-    assert np.isnan(mask_overlap(np.zeros((2, 2)), np.zeros((2, 2))).layer)
-
-
-def test_masks_of_different_shapes():
-    with pytest.raises(DataError, match=r"masks of shapes \(4, 2\) and \(4, 3\): accepted: equal shapes"):
-        mask_overlap(np.ones((4, 2)), np.ones((4, 3)))

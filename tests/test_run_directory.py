@@ -446,17 +446,11 @@ def test_a_checkpoint_comes_back_and_goes_with_its_round(arch, directory):
 # --- the directory
 
 
-def test_names_of_the_files(tmp_path):
-    directory = RunDirectory(tmp_path, "a.b")
-    assert directory.round_path(12) == tmp_path / "a.b_itdata_12.pkl"
-    assert directory.path("out.dat") == tmp_path / "a.b_out.dat"
-    assert str(directory) == str(tmp_path / "a.b")
-
-
 def test_rounds_are_listed_in_order_and_by_prefix(tmp_path):
     for name in ("a_itdata_10.pkl", "a_itdata_9.pkl", "ab_itdata_0.pkl", "a_itdata_1.pkl.tmp", "a_itdata_x.pkl"):
         (tmp_path / name).touch()
-    assert RunDirectory(tmp_path, "a").rounds() == [9, 10]
+    directory = RunDirectory(tmp_path, "a")
+    assert directory.rounds() == [9, 10] and str(directory) == str(tmp_path / "a")
     assert RunDirectory(tmp_path, ".").rounds() == []  # a prefix is no pattern
     assert RunDirectory(tmp_path / "missing", "a").rounds() == []
 
@@ -556,13 +550,13 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
             pass
         with pytest.raises(RunDirectoryError), RunDirectory(folder, "IMP").lock():
             pass
+        with pytest.raises(KeyError), RunDirectory(folder, "third").lock():
+            raise KeyError
+        with RunDirectory(folder, "third").lock():  # a lock ends with its body, also by an exception
+            pass
     assert try_lock(folder).stdout == "locked\n"
-
-
-def test_a_lock_ends_with_its_body_also_by_an_exception(directory):
-    with pytest.raises(KeyError), directory.lock():
-        raise KeyError
-    with directory.lock():
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="cannot be written"), RunDirectory(tmp_path / "file", "a").lock():
         pass
 
 
@@ -596,16 +590,6 @@ def test_a_lock_file_that_its_holder_has_removed_is_no_lock(directory, monkeypat
     with directory.lock():
         assert len(removed) == 1 and lock.read_text().startswith(f"process {os.getpid()} on ")
         assert try_lock(directory.folder).returncode != 0
-
-
-def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with (
-        pytest.raises(RunDirectoryError, match="cannot be written") as error,
-        RunDirectory(tmp_path / "file", "a").lock(),
-    ):
-        pass
-    one_line(error)
 
 
 def test_atomic_write_leaves_the_old_file_when_the_body_raises(tmp_path):

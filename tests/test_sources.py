@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -261,13 +262,9 @@ def test_imagenet32_of_tfds_has_the_images_and_classes_of_the_official_files(pre
     version = data_dir / "imagenet_resized" / "32x32" / "0.1.0"
     origin = f"imagenet_resized/32x32:0.1.0 of TensorFlow Datasets in {version}"
     assert images.source == f"ImageNet32, {origin}, mean image of its training images"
-    assert images.class_names[0] == "n02119789 kit_fox"
-
-
-def test_class_names_are_in_the_order_of_tfds(prepared):
     _, library = tfds.import_libraries()
-    names = library.builder_from_directory(prepared[0] / "imagenet_resized" / "32x32" / "0.1.0").info.features["label"]
-    assert [name.split()[0] for name in datasets.DATASETS["ImageNet32"].class_names] == names.names
+    names = library.builder_from_directory(version).info.features["label"].names
+    assert [name.split()[0] for name in images.class_names] == names and images.class_names[0] == "n02119789 kit_fox"
 
 
 def test_imagenet64_of_tfds(prepared, load):
@@ -300,25 +297,11 @@ def test_missing_prepared_set_says_how_to_prepare_it(refuse, tmp_path, dataset, 
     line = refuse(dataset, f"tfds:{tmp_path / 'data'}")
     assert line.startswith(f"{tmp_path / 'data'}/{name}") and "none is downloaded unasked" in line
     assert "download_and_prepare()" in line and "small.in" in line
-    assert refuse(dataset, "tfds").startswith(f"{tmp_path / 'tfds'}/{name}")
-
-
-def test_prepared_set_of_which_only_a_part_is_there(refuse, tmp_path):
-    """As a preparation that was interrupted leaves it."""
-    (tmp_path / "tfds" / "cifar10" / "incomplete.ABC_3.0.2").mkdir(parents=True)
-    (tmp_path / "tfds" / "cifar10" / "incomplete.ABC_3.0.2" / "dataset_info.json").write_text("{}")
-    assert "no data set prepared" in refuse("CIFAR10", "tfds")
-
-
-def damaged_copy(prepared, tmp_path, pattern, change) -> Path:
-    """CIFAR-10 as prepared, but the content of the first file of this name is changed; returns its folder."""
-    source, copy = prepared[0] / "cifar10" / "3.0.2", tmp_path / "tfds" / "cifar10" / "3.0.2"
-    copy.mkdir(parents=True)
-    for path in source.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    path = min(copy.glob(pattern))
-    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
-    return copy
+    part = tmp_path / "tfds" / "cifar10" / "incomplete.ABC_3.0.2"  # as a preparation that was interrupted leaves it
+    part.mkdir(parents=True)
+    (part / "dataset_info.json").write_text("{}")
+    line = refuse(dataset, "tfds")
+    assert line.startswith(f"{tmp_path / 'tfds'}/{name}") and "no data set prepared" in line
 
 
 @pytest.mark.parametrize(
@@ -335,36 +318,26 @@ def damaged_copy(prepared, tmp_path, pattern, change) -> Path:
     ],
 )
 def test_damaged_prepared_set(prepared, refuse, tmp_path, pattern, change, split):
-    folder = damaged_copy(prepared, tmp_path, pattern, change)
+    """CIFAR-10 as prepared, but the content of the first file of this name is changed."""
+    folder = tmp_path / "tfds" / "cifar10" / "3.0.2"
+    shutil.copytree(prepared[0] / "cifar10" / "3.0.2", folder)
+    path = min(folder.glob(pattern))
+    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
     assert refuse("CIFAR10", "tfds").startswith(f"{folder}: its split '{split}' cannot be read as TensorFlow Datasets ")
 
 
-def test_newest_version_is_taken(tmp_path):
+def test_where_prepared_sets_are_looked_for(tmp_path, monkeypatch):
+    """What dataloc means; of several versions the newest that TFDS can read."""
+    monkeypatch.setenv("TFDS_DATA_DIR", "default")
+    meanings = {"tfds": Path("default"), "tfds:": Path("default"), "tfds:a/b": Path("a/b")}
+    meanings |= dict.fromkeys(("./tfds", "tfdsx", "a:tfds"))
+    assert {dataloc: tfds.data_dir(dataloc) for dataloc in meanings} == meanings
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    assert tfds.data_dir("tfds") == Path.home() / "tensorflow_datasets"
     for version in ("3.0.2", "3.0.10", "2.9.9", "4.0"):
         (tmp_path / "cifar10" / version).mkdir(parents=True)
         (tmp_path / "cifar10" / version / "dataset_info.json").touch()
     assert tfds.find("cifar10", tmp_path, "").name == "3.0.10"
-
-
-@pytest.mark.parametrize(
-    ("dataloc", "expected"),
-    [
-        ("tfds", "default"),
-        ("tfds:", "default"),
-        ("tfds:a/b", "a/b"),
-        ("./tfds", None),
-        ("tfdsx", None),
-        ("a:tfds", None),
-    ],
-)
-def test_what_dataloc_means(dataloc, expected, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", "default")
-    assert tfds.data_dir(dataloc) == (Path(expected) if expected else None)
-
-
-def test_default_data_folder_is_that_of_tfds(monkeypatch):
-    monkeypatch.delenv("TFDS_DATA_DIR")
-    assert tfds.data_dir("tfds") == Path.home() / "tensorflow_datasets"
 
 
 def test_a_run_cannot_go_on_with_images_in_another_order():
@@ -418,19 +391,16 @@ def test_npz(npz, load):
     assert images.source == f"{path}, mean image of its training images"
 
 
-def test_npz_with_names_and_mean(npz, load):
-    mean = np.random.default_rng(1).uniform(0, 255, (5, 5, 3))
-    path = npz(class_names=np.array(["ant", "bee", "cow"]), mean=mean)
-    images = load("npz", path)
-    np.testing.assert_array_equal(images.mean, channel_major(mean[None])[0].astype(np.float32))
-    assert images.class_names == ("ant", "bee", "cow") and images.source == f"{path}, mean image as given"
-
-
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_npz_is_read_in_pieces(tmp_path, load, save, monkeypatch):
+def test_npz_with_names_and_mean_in_pieces(tmp_path, load, save, monkeypatch):
     monkeypatch.setattr("sifting.datasets.npz.BLOCK", 4)
-    save(tmp_path / "own.npz", **npz_fields())
-    np.testing.assert_array_equal(load("npz", "own.npz").images, channel_major(npz_fields()["images"]))
+    mean = np.random.default_rng(1).uniform(0, 255, (5, 5, 3))
+    fields = npz_fields(class_names=np.array(["ant", "bee", "cow"]), mean=mean)
+    save(tmp_path / "own.npz", **fields)
+    images = load("npz", "own.npz")
+    np.testing.assert_array_equal(images.images, channel_major(fields["images"]))
+    np.testing.assert_array_equal(images.mean, channel_major(mean[None])[0].astype(np.float32))
+    assert images.class_names == ("ant", "bee", "cow") and images.source == "own.npz, mean image as given"
 
 
 def test_facts_of_an_npz_larger_than_the_memory(tmp_path, experiment, refuse):
@@ -503,9 +473,8 @@ def test_missing_npz(refuse, tmp_path):
 
 
 def picture(seed, size=(6, 6), mode="RGB") -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).convert(
-        mode
-    )
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
 
 
 @pytest.fixture
@@ -569,19 +538,13 @@ def test_order_and_split_follow_from_the_names_alone(pictures):
     assert [file for file in more.training if file.name != "cat/new.png"] == listing.training
 
 
-def test_small_class_gives_one_image_for_validation(pictures):
-    listing = folder_module.list_folder(
-        pictures({name: picture(1) for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png")})
-    )
-    assert [file.label for file in listing.validation] == [0, 1] and len(listing.training) == 2
-
-
 def test_what_is_no_image_is_left_out(pictures):
-    """Hidden files, other suffixes, files beside the class folders, folders in them; and suffixes in upper case."""
+    """Hidden files, other suffixes, files beside the class folders, folders in them; and suffixes in upper case. Small
+    classes give one image for validation."""
     extra = {"readme.txt": b"", "dog/.hidden.png": b"", "dog/list.csv": b"", ".cache/x.png": b"", "dog/deep/x.png": b""}
-    root = pictures(one_set(3) | extra | {"dog/last.PNG": picture(0)})
-    listing = folder_module.list_folder(root)
-    assert listing.class_names == ("cat", "dog") and len(listing.training) + len(listing.validation) == 7
+    listing = folder_module.list_folder(pictures(one_set(2) | extra | {"dog/last.PNG": picture(0)}))
+    assert listing.class_names == ("cat", "dog") and [file.label for file in listing.validation] == [0, 1]
+    assert len(listing.training) == 3
 
 
 def test_centre_crop_and_area_resampling(tmp_path):
@@ -598,22 +561,15 @@ def test_centre_crop_and_area_resampling(tmp_path):
     assert found.dtype == np.uint8
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "turned"])
 def test_modes(tmp_path, mode):
-    suffix = ".tif" if mode == "CMYK" else ".png"
-    image = picture(1, mode=mode)
-    image.save(tmp_path / f"image{suffix}")
-    found = folder_module.read_image(tmp_path / f"image{suffix}", 6)
-    np.testing.assert_array_equal(found, row(image.convert("RGB")))
-
-
-def test_orientation_of_a_photograph(tmp_path):
     """EXIF 6: the camera was turned; the stored image is shown rotated by 270 degrees counter-clockwise."""
-    image, exif = picture(1), Image.Exif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "turned.png", exif=exif)
-    found = folder_module.read_image(tmp_path / "turned.png", 6)
-    np.testing.assert_array_equal(found, row(image.transpose(Image.Transpose.ROTATE_270)))
+    path, exif = tmp_path / f"image{'.tif' if mode == 'CMYK' else '.png'}", Image.Exif()
+    image = expected = picture(1, mode="RGB" if mode == "turned" else mode)
+    if mode == "turned":
+        exif[0x0112], expected = 6, image.transpose(Image.Transpose.ROTATE_270)
+    image.save(path, exif=exif)
+    np.testing.assert_array_equal(folder_module.read_image(path, 6), row(expected.convert("RGB")))
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "gif", "jpg", "png", "ppm", "tiff", "webp"])
@@ -754,10 +710,6 @@ def test_ratio_map_and_clone_apply(source, load, experiment):
     assert part.classes == 2 and part.class_names == ()
     if source[0] != "CIFAR10":  # some of its classes have one image here
         assert load(*source, *changes).source.endswith(f"of {complete.source}")
-
-
-def test_scale_images_multiplies_the_ratio(source, experiment):
-    assert experiment(*source, "Scale.images=0.5").data.data_ratio == 0.5
 
 
 # --- --describe ----------------------------------------------------------------------------------------------------
