@@ -277,15 +277,14 @@ def test_jit_equals_plain_to_rounding(arch, minimizer):
 # --- where the images are
 
 
-@pytest.mark.parametrize("most_steps", [1, 3])
-def test_streaming_equals_resident_bit_for_bit(most_steps, monkeypatch, tmp_path):
-    """Under XLA, too: test_transformations.py."""
+@cases(("jit", "most_steps"), (False, 1), (True, 3))
+def test_streaming_equals_resident_bit_for_bit(jit, most_steps, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "STREAMED_BYTES", most_steps * BATCH * 48)
     images = image_set()
     images.images.tofile(tmp_path / "images")
     mapped = np.memmap(tmp_path / "images", np.uint8, "r", shape=images.images.shape)
-    streamed, _ = trainer_of(ImageSet(mapped, *list(vars(images).values())[1:]), preload=False, jit_compile=False)
-    resident, _ = trainer_of(images, jit_compile=False)
+    streamed, _ = trainer_of(ImageSet(mapped, *list(vars(images).values())[1:]), preload=False, jit_compile=jit)
+    resident, _ = trainer_of(images, jit_compile=jit)
     assert streamed.most_steps == most_steps
     for key in (5, 6):  # two rounds
         parts = [streamed.train(key, start, min(start + most_steps, 8)) for start in range(0, 8, most_steps)]
