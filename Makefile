@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes share the test files; each takes a core and some 2 GB.
+PARALLEL := -q -n 2 --dist loadfile
 
 .PHONY: quickstart test test-all faults notebook lint docs browser dist test-oldest bench image clean
 
@@ -10,12 +12,12 @@ quickstart: .venv/ready
 	$(BIN)/python -m postprocess.figures.quickstart runs/quickstart runs/quickstart_clone --output runs/quickstart.png
 
 test: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 # Everything: also the slow tests, the examples, the documentation, pages in a browser, the built package, the oldest
 # versions that setup.cfg allows, and the image. `make -k test-all` goes on where Chromium, or buildah and root, is missing.
 test-all: lint
-	$(BIN)/python -m pytest -q --ignore tests/test_browser.py
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/test_browser.py
 	$(MAKE) notebook docs browser dist test-oldest image
 
 # Do the tests notice faults? `python tools/faults.py ID ...` plants some of them.
@@ -52,7 +54,7 @@ dist: .venv/ready
 
 # The quick tests with the versions in tests/oldest.txt, whose authors could not know what Python would deprecate.
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest -q -m "not slow and not heavy" -W default::DeprecationWarning -W default::FutureWarning
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow and not heavy" -W default::DeprecationWarning -W default::FutureWarning
 
 .venv-oldest/ready: tests/oldest.txt setup.cfg
 	rm -rf .venv-oldest

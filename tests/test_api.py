@@ -287,8 +287,8 @@ def test_importing_sifting_imports_nothing_heavy():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'sifting' has no attribute 'experiment'"):
-        print(sifting.experiment)
+    with pytest.raises(AttributeError, match="module 'sifting' has no attribute 'experiments'"):
+        print(sifting.experiments)
 
 
 @pytest.mark.parametrize(
