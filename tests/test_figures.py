@@ -402,16 +402,12 @@ def test_default_output_is_beside_the_run(reference, capsys):
     picture, numbers = (reference.path(f"pb-2.{kind}") for kind in ("png", "json"))
     assert capsys.readouterr().out.splitlines() == [str(picture), str(numbers)]
     about = json.loads(numbers.read_text())
+    lines = list_figures().splitlines()
+    assert len(lines) == len(FIGURES) and lines[0].startswith("pb-1 ") and lines[0].endswith("[imp]")
+    assert list(FIGURES)[:3] == ["pb-1", "pb-2", "pb-3"]  # not pb-1, pb-10
     assert about["figure"] == "pb-2"
     assert about["runs"] == {"imp": {"input": "inputs/imp_3l1k.in", "seeds": [None]}}
     assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-def test_list():
-    lines = list_figures().splitlines()
-    assert len(lines) == len(FIGURES)
-    assert lines[0].startswith("pb-1 ") and lines[0].endswith("[imp]")
-    assert list(FIGURES)[:3] == ["pb-1", "pb-2", "pb-3"]  # not pb-1, pb-10
 
 
 def test_runs_by_role(reference, other):

@@ -57,12 +57,6 @@ def test_versions_agree():
     assert sifting.__version__ in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_a_clone_in_the_current_folder_is_not_taken_for_the_package(tmp_path):
-    """A clone is called sifting, too, and has no __init__.py at its top."""
-    (tmp_path / "sifting").mkdir()
-    subprocess.run([sys.executable, "-c", "import sifting; sifting.open_run"], cwd=tmp_path, check=True)
-
-
 def test_a_file_that_is_there_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = "inputs/quickstart.in"
@@ -86,6 +80,8 @@ def test_other_paths_are_as_they_are(path, tmp_path, monkeypatch):
 
 
 def test_the_command_says_which_file_it_takes(tmp_path):
+    """A clone in the current folder is not taken for the package: it is called sifting, too, without __init__.py."""
+    (tmp_path / "sifting").mkdir()
     command = [sys.executable, "-m", "sifting.run", "inputs/imp_3l1k.in", "inputs/small.in", "--dry_run"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0
