@@ -17,6 +17,7 @@ import sifting
 from sifting import launch
 from sifting.errors import InputError, Interrupted, RunDirectoryError
 from sifting.inputs import read_experiment
+from sifting.observers import Observer
 from sifting.quiet import native_messages_hidden
 from sifting.rounds import density
 from sifting.run_directory import RunDirectory
@@ -96,6 +97,28 @@ def test_it_stores_what_the_command_stores(finished, command, tmp_path):
     by_command = sifting.open_run(tmp_path / "run")
     assert files_of(finished.directory) == files_of(by_command.directory)
     assert finished.experiment == by_command.experiment.replace("IO", **vars(finished.experiment.io))
+
+
+def test_an_observer_is_called_at_its_steps_and_told_of_each_round(tmp_path):
+    seen, ended = [], []
+
+    class Mine(Observer):
+        def steps(self, progress):
+            return {0, 7, 20}
+
+        def before_step(self, progress):
+            seen.append((progress.number, progress.step, len(progress.validation_errors)))
+
+        def end(self, result, seconds):
+            ended.append((result.number, len(result.training_errors)))
+
+    changes = {"IMP.max_iterations": 2}
+    experiment = sifting.load_experiment(write_input(tmp_path, PLAIN), changes=changes)
+    sifting.run_experiment(experiment, quiet=True, observers=[Mine()])
+    assert seen == [
+        (n, step, count) for n in (0, 1) for step, count in ((0, 1), (7, 1), (20, 3))
+    ]  # validated at 0, 10, 20
+    assert ended == [(0, 21), (1, 21)]
 
 
 def test_the_same_call_again_trains_nothing(finished, capsys):
