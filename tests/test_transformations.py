@@ -8,6 +8,7 @@ import tensorflow as tf
 from scipy import stats
 from synthetic import write_input
 from tiny_runs import files_of, interrupting, run
+from tiny_runs import image_set as tiny_images
 
 from sifting import datasets, describe, inputs, training
 from sifting.architecture import build_specs, parse_arch
@@ -22,7 +23,7 @@ from sifting.signals import Signals
 from sifting.statistics import ImageBlocks
 from sifting.training import Trainer, build_optimizer, cross_entropy, draw_shifts, draw_uniformly, translate
 
-BATCH, SHAPE = 6, (3, 6, 6)
+BATCH, SHAPE = 6, (3, 4, 4)
 modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
 
 
@@ -37,27 +38,17 @@ def experiment(tmp_path):
     return read
 
 
-def image_set(shape=SHAPE, rotated=0.0, count=40, val_count=15, classes=4, seed=0):
-    """Random pixels; the class brightens its own quarter of the features. Turned, if asked for."""
-    rng = np.random.default_rng(seed)
-    size = int(np.prod(shape))
+IMAGES = tiny_images(15)
 
-    def draw(number):
-        labels = rng.integers(0, classes, number).astype(np.int32)
-        bright = np.arange(size) * classes // size == labels[:, None]
-        return (rng.integers(20, 150, (number, size)) + 60 * bright).astype(np.uint8), labels
 
-    images, labels = draw(count)
-    plain = ImageSet(images, labels, *draw(val_count), images.mean(0, dtype=np.float32), shape, classes, "random")
-    if not rotated:
-        return plain
-    turn = operator(shape[1], rotated)
+def rotated_images() -> ImageSet:
+    turn = operator(SHAPE[1], 20.0)
     return dataclasses.replace(
-        plain,
-        images=np.rint(rotate(plain.images, turn)).astype(np.uint8),
-        val_images=np.rint(rotate(plain.val_images, turn)).astype(np.uint8),
-        mean=rotate(plain.mean, turn).astype(np.float32),
-        valid=np.tile(valid_pixels(turn), shape[0]),
+        IMAGES,
+        images=np.rint(rotate(IMAGES.images, turn)).astype(np.uint8),
+        val_images=np.rint(rotate(IMAGES.val_images, turn)).astype(np.uint8),
+        mean=rotate(IMAGES.mean, turn).astype(np.float32),
+        valid=np.tile(valid_pixels(turn), SHAPE[0]),
     )
 
 
@@ -183,8 +174,8 @@ def test_rotated_images_are_made_once_and_mapped(experiment, monkeypatch):
 
 
 def test_described_pixels_are_those_with_a_source():
-    images = image_set(rotated=20.0)
-    pixels = images.images.reshape(-1, 3, 36).astype(float)[:, :, images.valid[:36]]
+    images = rotated_images()
+    pixels = images.images.reshape(-1, 3, 16).astype(float)[:, :, images.valid[:16]]
     means, deviations = describe.pixel_moments(images)
     np.testing.assert_allclose(means, pixels.mean(axis=(0, 2)))
     np.testing.assert_allclose(deviations, pixels.std(axis=(0, 2)))
@@ -196,7 +187,7 @@ def test_described_pixels_are_those_with_a_source():
 @modes
 def test_pixels_without_a_source_stay_exactly_zero_through_training_and_validation(jit):
     """Noise there, times 1e5, would show in gamma, in weights and in the running moments."""
-    images = image_set(rotated=20.0)
+    images = rotated_images()
     assert 0 < images.valid.sum() < images.valid.size
     trainer, state = trainer_of(images, jit_compile=jit)
     before = state.parameters()[0]
@@ -221,7 +212,7 @@ def test_pixels_without_a_source_stay_exactly_zero_through_training_and_validati
 
 
 def test_scores_and_analyses_see_exact_zeros_too():
-    images = image_set(rotated=20.0)
+    images = rotated_images()
     for block in ImageBlocks(images.images, images.mean, block=10):
         assert np.all(block[:, ~images.valid] == 0) and np.all(block.std(axis=0)[images.valid] > 0)
 
@@ -278,20 +269,20 @@ def fixed_shifts(values):
 
 def test_training_sees_the_mean_subtracted_image_translated():
     """Not the translated image minus the mean image in its place: then pixels would not be equivalent."""
-    images, values = image_set(), [(index, 5 - index) for index in range(BATCH)]
-    trainer, _ = trainer_of(images, jit_compile=False, shifts=fixed_shifts(values))
-    other, _ = trainer_of(images, jit_compile=False)
-    rows = draw_uniformly(40, BATCH)(tf.constant(9, tf.int64), tf.constant(0, tf.int64)).numpy()
+    values = [(index % 4, (5 - index) % 4) for index in range(BATCH)]
+    trainer, _ = trainer_of(IMAGES, jit_compile=False, shifts=fixed_shifts(values))
+    other, _ = trainer_of(IMAGES, jit_compile=False)
+    rows = draw_uniformly(60, BATCH)(tf.constant(9, tf.int64), tf.constant(0, tf.int64)).numpy()
 
     def rolled(flat):
         return np.stack(
             [np.roll(x.reshape(SHAPE), shift, axis=(1, 2)).ravel() for x, shift in zip(flat, values, strict=True)]
         )
 
-    pixels, labels = images.images[rows].astype(np.float32), images.labels[rows]
+    pixels, labels = IMAGES.images[rows].astype(np.float32), IMAGES.labels[rows]
     expected, not_so = (
         cross_entropy(other.model(x.astype(np.float32), training=True), labels)
-        for x in (rolled((pixels - images.mean) / 255), (rolled(pixels) - images.mean) / 255)
+        for x in (rolled((pixels - IMAGES.mean) / 255), (rolled(pixels) - IMAGES.mean) / 255)
     )
     _, losses = trainer.train(9, 0, 1)
     np.testing.assert_allclose(losses, [expected], rtol=1e-5)
@@ -299,37 +290,35 @@ def test_training_sees_the_mean_subtracted_image_translated():
 
 
 def test_every_image_of_a_batch_has_its_own_shift_anew_in_every_step():
-    images = image_set()
     seen = []
 
     def watched(key, step):
-        found = draw_shifts(5, BATCH)(key, step)
+        found = draw_shifts(3, BATCH)(key, step)
         tf.py_function(lambda *values: seen.append([value.numpy() for value in values]), [key, step, found], [])
         return found
 
-    trainer, _ = trainer_of(images, jit_compile=False, shifts=watched)
+    trainer, _ = trainer_of(IMAGES, jit_compile=False, shifts=watched)
     trainer.train(9, 3, 7, shift_key=77)
     assert [(key, step) for key, step, _ in seen] == [(77, step) for step in range(3, 7)]
     for _, step, shifts in seen:
         np.testing.assert_array_equal(
-            shifts, draw_shifts(5, BATCH)(tf.constant(77, tf.int64), tf.constant(step, tf.int64))
+            shifts, draw_shifts(3, BATCH)(tf.constant(77, tf.int64), tf.constant(step, tf.int64))
         )
-    assert len({shift.tobytes() for _, _, shifts in seen for shift in shifts}) > 12
+    assert len({shift.tobytes() for _, _, shifts in seen for shift in shifts}) > 10
 
 
 def test_no_translation_adds_nothing_and_translation_by_zero_changes_no_bit(monkeypatch):
-    images = image_set()
-    still, _ = trainer_of(images, jit_compile=False, shifts=fixed_shifts([(0, 0)] * BATCH))
+    still, _ = trainer_of(IMAGES, jit_compile=False, shifts=fixed_shifts([(0, 0)] * BATCH))
     results = still.train(5, 0, 8)
     monkeypatch.setattr(training, "translate", pytest.fail)
-    plain, _ = trainer_of(images, jit_compile=False)
+    plain, _ = trainer_of(IMAGES, jit_compile=False)
     np.testing.assert_array_equal(plain.train(5, 0, 8, shift_key=3), results)
     assert_same_bits(plain, still)
 
 
 def test_validation_is_not_translated():
-    images = image_set(count=200, val_count=200)
-    moved, _ = trainer_of(images, jit_compile=False, shifts=draw_shifts(5, BATCH))
+    images = tiny_images(200)
+    moved, _ = trainer_of(images, jit_compile=False, shifts=draw_shifts(3, BATCH))
     moved.train(5, 0, 20, shift_key=3)
     plain, _ = trainer_of(images, jit_compile=False)
     plain.restore(moved.state())
@@ -338,10 +327,9 @@ def test_validation_is_not_translated():
 
 @modes
 def test_translated_rounds_have_the_same_bits_streamed_and_cut_into_calls(jit, monkeypatch):
-    monkeypatch.setattr(training, "STREAMED_BYTES", 4 * BATCH * 108)
-    images = image_set()
-    whole, _ = trainer_of(images, "x", jit_compile=jit, shifts=draw_shifts(5, BATCH))
-    pieces, _ = trainer_of(images, "x", jit_compile=jit, shifts=draw_shifts(5, BATCH), preload=False)
+    monkeypatch.setattr(training, "STREAMED_BYTES", 4 * BATCH * 48)
+    whole, _ = trainer_of(IMAGES, "x", jit_compile=jit, shifts=draw_shifts(3, BATCH))
+    pieces, _ = trainer_of(IMAGES, "x", jit_compile=jit, shifts=draw_shifts(3, BATCH), preload=False)
     errors, losses = whole.train(5, 0, 9, 3)
     parts = []
     for start, stop in ((0, 1), (1, 5), (5, 9)):
@@ -353,9 +341,8 @@ def test_translated_rounds_have_the_same_bits_streamed_and_cut_into_calls(jit, m
 
 
 def test_translated_rounds_under_jit_equal_plain_ones_to_rounding():
-    images = image_set()
     (plain, one), (compiled, other) = (
-        trainer_of(images, jit_compile=jit, shifts=draw_shifts(5, BATCH)) for jit in (False, True)
+        trainer_of(IMAGES, jit_compile=jit, shifts=draw_shifts(3, BATCH)) for jit in (False, True)
     )
     results = [trainer.train(5, 0, 9, 3) for trainer in (plain, compiled)]
     np.testing.assert_array_equal(results[0][0], results[1][0])
