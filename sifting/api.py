@@ -14,18 +14,20 @@ import contextlib
 import io
 import operator
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from sifting import datasets, history, launch
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import InputError, RunDirectoryError
+from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import PRUNE
 from sifting.inputs import read_experiment
 from sifting.plan import plan
-from sifting.rounds import Round
+from sifting.quiet import native_messages_hidden
+from sifting.rounds import Checkpoint, Round, stored_checkpoint
 from sifting.run_directory import RunDirectory, find_runs
 from sifting.signals import Signals
 
@@ -111,11 +113,52 @@ class Run:
         """The images that it was trained on. Raises DataError if they are not there any more."""
         return datasets.load(self.experiment, report)
 
-    def model(self, number: int = -1, step: int | None = None, pixels: bool = False) -> "keras.Model":
-        """The network of a round as a Keras model, see export.build: what OUT.keras holds."""
-        from sifting import export
+    def checkpoint(self, number: int = -1, step: int | None = None) -> tuple[Round, Checkpoint]:
+        """Round `number`, and its checkpoint of that step; None: the last one. Raises DataError if there is none."""
+        result = self[number]
+        try:
+            return result, stored_checkpoint(result, step)
+        except DataError as error:
+            raise DataError(f"{self.directory}: {error}") from None
 
-        return export.build(self, self[number], step, pixels)
+    def model(self, number: int = -1, step: int | None = None, pixels: bool = False) -> "keras.Model":
+        """The network of one checkpoint as a Keras model from inputs (or pixels) to logits: what OUT.keras holds.
+
+        Layer L = 1, 2, ... of the architecture is model.get_layer("layer_L"), a MaskedDense, MaskedConv2D or max-pool.
+        It can be trained on: masks stay, running moments go on.
+
+        Args:
+            number: of the round.
+            step: of the checkpoint; None: the last one stored.
+            pixels: the model takes pixels, 0 to 255, and subtracts the mean itself.
+
+        Raises:
+            DataError: no such checkpoint; pixels: the images are not there.
+            RunDirectoryError: no such round; or no input file, which pixels and convolutions need.
+        """
+        result, checkpoint = self.checkpoint(number, step)
+        settings: dict[str, Any] = {}
+        if self.directory.path("input.in").exists():
+            network = self.experiment.network
+            settings = {"decay": network.batch_norm_beta, "centring": network.centring}
+        first = result.specs[0]  # a dense layer takes the inputs as they come
+        shape = (first.shape[0], 1, 1) if first.is_dense else datasets.facts(self.experiment.data).shape
+        mean = self.images(lambda line: print(line, file=sys.stderr)).mean if pixels else None
+        with native_messages_hidden():
+            import keras
+
+            from sifting.layers import PixelInput
+            from sifting.network import NetworkState, build_model
+        model = build_model(result.specs, shape, **settings)
+        state = NetworkState(model, result.specs)
+        state.set_parameters(checkpoint.parameters)
+        state.set_masks(result.masks)
+        state.set_moments(checkpoint.moments, started=checkpoint.step > 0)
+        if mean is None:
+            return model
+        model = keras.Sequential([keras.Input((len(mean),), dtype="float32"), PixelInput(name="pixels"), *model.layers])
+        model.get_layer("pixels").mean.assign(mean)
+        return model
 
 
 def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object] | None = None) -> Experiment:

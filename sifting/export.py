@@ -21,77 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sifting import datasets
 from sifting.api import Run, open_run
-from sifting.architecture import LayerSpec
 from sifting.command_line import Parser, output_file, run_command
-from sifting.errors import DataError, RunDirectoryError
+from sifting.errors import RunDirectoryError
 from sifting.files import sync
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Mask, Parameters, Round, stored_checkpoint
+from sifting.rounds import Mask, Parameters, Round, stored_checkpoint
 
 if TYPE_CHECKING:
-    import keras
     from scipy import sparse
 
 ACCEPTED = "a name that ends in .keras or .npz, or the name of a new folder, without an ending, for a SavedModel"
-
-
-# --- the network ---------------------------------------------------------------------------------------------------
-
-
-def build(run: Run, result: Round, step: int | None = None, pixels: bool = False) -> "keras.Model":
-    """The network of one checkpoint as a Keras model from inputs (or pixels) to logits; see the module.
-
-    Layer L = 1, 2, ... of the architecture is model.get_layer("layer_L"), a MaskedDense, MaskedConv2D or max-pool.
-    It can be trained on: masks stay, running moments go on.
-
-    Args:
-        result: a round of the run.
-        step: of the checkpoint; None: the last one stored.
-        pixels: the model takes pixels, 0 to 255, and subtracts the mean itself.
-
-    Raises:
-        DataError: no such checkpoint; pixels: the images are not there.
-        RunDirectoryError: the run has no input file, which pixels and convolutions need.
-    """
-    checkpoint = _checkpoint(run, result, step)
-    settings: dict[str, Any] = {}
-    if run.directory.path("input.in").exists():
-        network = run.experiment.network
-        settings = {"decay": network.batch_norm_beta, "centring": network.centring}
-    shape = _image_shape(run, result.specs)
-    mean = run.images(lambda line: print(line, file=sys.stderr)).mean if pixels else None
-    with native_messages_hidden():
-        import keras
-
-        from sifting.layers import PixelInput
-        from sifting.network import NetworkState, build_model
-    model = build_model(result.specs, shape, **settings)
-    state = NetworkState(model, result.specs)
-    state.set_parameters(checkpoint.parameters)
-    state.set_masks(result.masks)
-    state.set_moments(checkpoint.moments, started=checkpoint.step > 0)
-    if mean is None:
-        return model
-    model = keras.Sequential([keras.Input((len(mean),), dtype="float32"), PixelInput(name="pixels"), *model.layers])
-    model.get_layer("pixels").mean.assign(mean)
-    return model
-
-
-def _checkpoint(run: Run, result: Round, step: int | None) -> Checkpoint:
-    """rounds.stored_checkpoint, whose refusal does not know the run."""
-    try:
-        return stored_checkpoint(result, step)
-    except DataError as error:
-        raise DataError(f"{run.directory}: {error}") from None
-
-
-def _image_shape(run: Run, specs: Sequence[LayerSpec]) -> tuple[int, int, int]:
-    """(channels, height, width) of the inputs. A dense first layer takes them as they come."""
-    if specs[0].is_dense:
-        return specs[0].shape[0], 1, 1
-    return datasets.facts(run.experiment.data).shape
 
 
 # --- arrays --------------------------------------------------------------------------------------------------------
@@ -128,26 +67,22 @@ def masked_weights(parameters: Parameters, mask: Mask) -> "sparse.csr_array":
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
-def write_keras(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
-    model = build(run, result, step, pixels)
-    return _replace(path, path.with_name(f"unfinished.{path.name}"), lambda part: model.save(part))
+def write_keras(path: Path, run: Run, number: int, step: int | None, pixels: bool) -> list[Path]:
+    model = run.model(number, step, pixels)
+    return _replace(path, model.save)
 
 
-def write_saved_model(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
+def write_saved_model(path: Path, run: Run, number: int, step: int | None, pixels: bool) -> list[Path]:
     if path.exists():
         raise RunDirectoryError(f"{path}: is there already; accepted for a SavedModel: a name that is not taken")
-    model = build(run, result, step, pixels)
-    return _replace(
-        path,
-        path.with_name(f"unfinished.{path.name}"),
-        lambda part: model.export(part, "tf_saved_model", verbose=False),
-    )
+    model = run.model(number, step, pixels)
+    return _replace(path, lambda part: model.export(part, "tf_saved_model", verbose=False))
 
 
-def write_arrays(path: Path, run: Run, result: Round, step: int | None, pixels: bool) -> list[Path]:
+def write_arrays(path: Path, run: Run, number: int, step: int | None, pixels: bool) -> list[Path]:
     from scipy import sparse
 
-    checkpoint = _checkpoint(run, result, step)
+    result, checkpoint = run.checkpoint(number, step)
     found: dict[str, Any] = {**arrays(result, step)}
     if pixels:
         found["mean"] = run.images(lambda line: print(line, file=sys.stderr)).mean
@@ -161,10 +96,11 @@ def write_arrays(path: Path, run: Run, result: Round, step: int | None, pixels: 
     return [path, *written]
 
 
-def _replace(path: Path, part: Path, write: Callable[[str], object]) -> list[Path]:
-    """Write `part`, then give it its name. Raises RunDirectoryError if that cannot be done."""
+def _replace(path: Path, write: Callable[[str], object]) -> list[Path]:
+    """Write it beside its place, then give it its name. Raises RunDirectoryError if that cannot be done."""
     import tensorflow as tf
 
+    part = path.with_name(f"unfinished.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(str(part))
@@ -208,7 +144,7 @@ def _export_command(options: argparse.Namespace) -> None:
     if output.suffix and output.is_dir():
         raise RunDirectoryError(f"{output}: is a folder; accepted: the name of a file")
     run = open_run(options.run_dir)
-    for path in WRITERS[output.suffix](output, run, run[options.round], options.step, options.pixels):
+    for path in WRITERS[output.suffix](output, run, options.round, options.step, options.pixels):
         print(path)
 
 
