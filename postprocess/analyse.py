@@ -17,13 +17,13 @@ from has changed. Layers are counted from 1, as in the papers; keys of arrays be
 """
 
 import argparse
+import operator
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from rich.console import Console
@@ -31,16 +31,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from postprocess.activations import NORMALISATIONS, layer_inputs, most_activating
 from postprocess.cache import cached, signature
-from postprocess.cavity import cavity_row, pruning_round
-from postprocess.command_line import Parser, run_command
+from postprocess.cavity import cavity_row, later_mean, pruning_round
+from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
 from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, participation_ratio
 from postprocess.locality import anisotropy, displacement_maps, radial_profile, relative_near_share
 from postprocess.masks import image_size, layer_masks
-from postprocess.receptive_field import receptive_fields
-from postprocess.summary import aligned
-from sifting import __version__, datasets
+from postprocess.receptive_field import receptive_fields, width_of_layer
+from sifting import __version__
+from sifting.api import Run, recorded_experiment
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
@@ -80,36 +80,34 @@ class Options:
     round: int | None = None
 
 
-@dataclass
-class Run:
-    """One run, its rounds as they are needed, and its images once they are.
+class Analysis(Run):
+    """A run with what the user has chosen; the last round asked for, and round 0, stay in memory.
 
     Attributes:
-        directory: where the rounds are.
-        experiment: names the images; None: not known.
-        report: called with one line.
+        options, report: what is computed, and what is called with one line.
     """
 
-    directory: RunDirectory
-    experiment: Experiment | None
-    options: Options
-    report: Callable[[str], None]
-    _read: dict[int, Round] = field(default_factory=dict)
+    def __init__(
+        self,
+        directory: RunDirectory,
+        experiment: Experiment | None = None,
+        options: Options | None = None,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(directory, experiment)
+        self.options, self.report = options or Options(), report
+        self._read: dict[int, Round] = {}
 
-    @cached_property
-    def numbers(self) -> list[int]:
-        return self.directory.rounds()
-
-    def round(self, number: int) -> Round:
-        """The last round asked for, and round 0, stay in memory."""
+    def __getitem__(self, number: SupportsIndex) -> Round:
+        number = operator.index(number)
         if number not in self._read:
             self._read = {kept: result for kept, result in self._read.items() if kept == 0}
-            self._read[number] = self.directory.read_round(number)
+            self._read[number] = super().__getitem__(number)
         return self._read[number]
 
     @cached_property
     def first(self) -> Round:
-        return self.round(self.numbers[0])
+        return self[self.numbers[0]]
 
     @cached_property
     def layer(self) -> int:
@@ -132,7 +130,7 @@ class Run:
         """The round of the removal curves and activations."""
         number = self.options.round
         if number is None:
-            return min(self.numbers, key=lambda number: self.round(number).best_validation_error)
+            return min(self.numbers, key=lambda number: self[number].best_validation_error)
         if number not in self.numbers:
             accepted = ", ".join(map(str, self.numbers))
             raise RunDirectoryError(f"{self.directory}: has no round {number}; accepted: one of {accepted}")
@@ -141,7 +139,7 @@ class Run:
     @property
     def frozen(self) -> bool:
         """Whether layers keep trained values when later rounds start."""
-        return self.experiment is not None and getattr(self.experiment.method, "freeze", "") == "mask_and_weights"
+        return self.known is not None and getattr(self.known.method, "freeze", "") == "mask_and_weights"
 
     @cached_property
     def nested(self) -> bool:
@@ -154,18 +152,17 @@ class Run:
     @cached_property
     def pruned_in(self) -> np.ndarray:
         """The round in which each first-layer weight is pruned, see postprocess.cavity.pruning_round."""
-        return pruning_round([self.round(number).masks[0].W for number in self.numbers])
+        return pruning_round([self[number].masks[0].W for number in self.numbers])
 
     @cached_property
     def image_set(self) -> ImageSet:
         with native_messages_hidden():
             import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
-        assert self.experiment is not None  # see why_not
-        return datasets.load(self.experiment, self.report)
+        return self.images(self.report)
 
     def why_not(self, part: "Part") -> str:
         """Why a part cannot be computed; empty if it can."""
-        if part.images and self.experiment is None:
+        if part.images and self.known is None:
             return "the images are not known; --input FILE names them"
         if part.rewind and self.numbers[0] != 0:
             return "there is no round 0, which stores the rewind point"
@@ -183,9 +180,9 @@ class Run:
 # --- parts: arrays of one round, or of the run ---------------------------------------------------------------------
 
 
-def mask_arrays(run: Run, number: int) -> Arrays:
+def mask_arrays(run: Analysis, number: int) -> Arrays:
     """Own and effective connections, S maps, profiles and RF widths of every dense layer."""
-    result = run.round(number)
+    result = run[number]
     arrays: Arrays = {
         "density": density(result.masks, result.specs),
         "connected": connected_fraction(result.masks, result.specs),
@@ -231,14 +228,14 @@ def _looks_at_images(inputs: int) -> bool:
         return False
 
 
-def accuracy_arrays(run: Run, number: int) -> Arrays:
-    found = evaluate(run.round(number), run.image_set)
+def accuracy_arrays(run: Analysis, number: int) -> Arrays:
+    found = evaluate(run[number], run.image_set)
     return {"top1": found.top1, "top5": found.top5}
 
 
-def kurtosis_arrays(run: Run, number: int) -> Arrays:
+def kurtosis_arrays(run: Analysis, number: int) -> Arrays:
     """Of the rewind weights under the masks of the round; within_class is the mean over nodes, one a class."""
-    layer, first, masks = run.layer - 1, run.round(0), run.round(number).masks
+    layer, first, masks = run.layer - 1, run[0], run[number].masks
     found = image_kurtosis(
         first,
         run.image_set,
@@ -259,13 +256,13 @@ def kurtosis_arrays(run: Run, number: int) -> Arrays:
     }
 
 
-def cavity_arrays(run: Run, number: int) -> Arrays:
+def cavity_arrays(run: Analysis, number: int) -> Arrays:
     """One row of postprocess.cavity.CavityTable, and N_W(n) times its mean."""
-    rewind = run.round(0).checkpoints[0]
+    rewind = run[0].checkpoints[0]
     rows = first_of_each_class(run.image_set.labels, run.options.images_per_class or None)
     source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
     inputs = layer_inputs(rewind, source, normalise=run.options.normalise or "stored")
-    mask, W = run.round(number).masks[0].W, rewind.parameters[0].W
+    mask, W = run[number].masks[0].W, rewind.parameters[0].W
     mean, scored, left_out, weights_left = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
     return {
         "mean": mean,
@@ -277,8 +274,8 @@ def cavity_arrays(run: Run, number: int) -> Arrays:
     }
 
 
-def removal_arrays(run: Run) -> Arrays:
-    result = run.round(run.shown)
+def removal_arrays(run: Analysis) -> Arrays:
+    result = run[run.shown]
     connections = input_connections(result.masks[0].W)
     sizes = np.linspace(0, len(connections), REMOVAL_SIZES).astype(int)
     arrays: Arrays = {"round": run.shown, "sizes": sizes}
@@ -288,9 +285,9 @@ def removal_arrays(run: Run) -> Arrays:
     return arrays
 
 
-def activation_arrays(run: Run) -> Arrays:
+def activation_arrays(run: Analysis) -> Arrays:
     """The most connected nodes of each dense hidden layer, their images, and the preactivations there."""
-    result = run.round(run.shown)
+    result = run[run.shown]
     arrays: Arrays = {"round": run.shown}
     for layer, spec in enumerate(result.specs[:-1]):
         if spec.is_dense:
@@ -301,7 +298,7 @@ def activation_arrays(run: Run) -> Arrays:
     return arrays
 
 
-def component_arrays(run: Run) -> Arrays:
+def component_arrays(run: Analysis) -> Arrays:
     from postprocess.components import image_components  # scikit-learn takes a second to import
 
     arrays: Arrays = {}
@@ -351,7 +348,7 @@ PARTS: dict[str, Part] = {
 
 
 def analyse(
-    run: Run, parts: Sequence[str] = tuple(PARTS), console: Console | None = None, required: bool = False
+    run: Analysis, parts: Sequence[str] = tuple(PARTS), console: Console | None = None, required: bool = False
 ) -> dict[str, dict[Any, Any]]:
     """Compute, or find stored, what the run allows.
 
@@ -392,7 +389,24 @@ def analyse(
     return found
 
 
-def _compute(run: Run, name: str, console: Console) -> tuple[dict[int | None, Arrays], int]:
+def stored_part(
+    directory: RunDirectory,
+    part: str,
+    assignments: Sequence[str] = (),
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[Any, Any]:
+    """The arrays of a part of a run, with the default options; computed where they are not stored.
+
+    Raises:
+        RunDirectoryError: the part cannot be computed for the run; the line says why.
+    """
+    run = Analysis(directory, recorded_experiment(directory, assignments), report=report)
+    if reason := run.why_not(PARTS[part]):
+        raise RunDirectoryError(f"{directory}: no {part}: {reason}")
+    return analyse(run, [part])[part]
+
+
+def _compute(run: Analysis, name: str, console: Console) -> tuple[dict[int | None, Arrays], int]:
     """The arrays of a part by round, or under None; and how many of them were stored."""
     part = PARTS[name]
     tasks: Sequence[int | None] = run.numbers if part.each_round else [None]
@@ -414,7 +428,7 @@ def _compute(run: Run, name: str, console: Console) -> tuple[dict[int | None, Ar
     return results, stored
 
 
-def _task(run: Run, name: str, part: Part, number: int | None) -> tuple[Arrays, bool]:
+def _task(run: Analysis, name: str, part: Part, number: int | None) -> tuple[Arrays, bool]:
     numbers = run.numbers if number is None or part.all_rounds else [0, number] if part.rewind else [number]
     depends = {
         "version": [VERSION, __version__],
@@ -426,15 +440,14 @@ def _task(run: Run, name: str, part: Part, number: int | None) -> tuple[Arrays, 
     return cached(file, depends, lambda: part.compute(run) if number is None else part.compute(run, number))
 
 
-def _images_of(run: Run, name: str) -> str:
+def _images_of(run: Analysis, name: str) -> str:
     """The input file as far as a part depends on it; components depend on the images alone."""
-    assert run.experiment is not None  # see why_not
     if name == "components":
         return f"{run.experiment.data}, {run.experiment.network.val_size}"
     return run.experiment.to_text()
 
 
-def _options_of(run: Run, name: str) -> list[Any]:
+def _options_of(run: Analysis, name: str) -> list[Any]:
     """The options that a part depends on."""
     options = run.options
     chosen: dict[str, list[Any]] = {
@@ -449,7 +462,7 @@ def _options_of(run: Run, name: str) -> list[Any]:
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-def format_tables(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
+def format_tables(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
     """Masks and accuracy of every round; then what the images say of its start."""
     tables = [_mask_table(run, found)] if "masks" in found else []
     if "kurtosis" in found:
@@ -457,7 +470,7 @@ def format_tables(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
     return "\n\n".join(tables)
 
 
-def _mask_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
+def _mask_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
     title = f"of layer {run.layer}"
     rows = [
         ["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]
@@ -466,8 +479,7 @@ def _mask_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
     for number, arrays in found.get("masks", {}).items():
         accuracy = found.get("accuracy", {}).get(number, {})
         of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in _OF_LAYER}
-        widths = np.atleast_1d(of_layer["sigma_x"])
-        fitted, converged = np.isfinite(widths), np.atleast_1d(of_layer["converged"]) == 1
+        widths = width_of_layer(*map(np.atleast_1d, (of_layer["sigma_x"], np.nan_to_num(of_layer["converged"]))))
         rows.append(
             [
                 str(number),
@@ -478,9 +490,9 @@ def _mask_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
                 _number(of_layer["L3"]),
                 _number(of_layer["axis_ratio"]),
                 _number(of_layer["preferred_angle"] if of_layer["fourfold"] >= SMALLEST_AMPLITUDE else np.nan, 0),
-                _number(np.median(widths[fitted]) if fitted.any() else np.nan),
-                _number(np.mean(widths[converged]) if converged.any() else np.nan),
-                str(np.count_nonzero(~fitted)) if np.ndim(of_layer["sigma_x"]) else "-",
+                _number(widths.median),
+                _number(widths.mean_converged),
+                str(widths.missing) if np.ndim(of_layer["sigma_x"]) else "-",
             ]
         )
     return (
@@ -491,13 +503,13 @@ def _mask_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
 _OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
 
 
-def _kurtosis_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
+def _kurtosis_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
     cavity = found.get("cavity", {})
     rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
     for number, arrays in found["kurtosis"].items():
         ratios = arrays["participation_ratio"]
         following = cavity[number]["mean"][number + 1] if cavity else np.nan
-        later = _later_mean(cavity[number], number) if cavity else np.nan
+        later = later_mean(cavity[number]["mean"], cavity[number]["scored"], number) if cavity else np.nan
         rows.append(
             [
                 str(number),
@@ -516,15 +528,9 @@ def _kurtosis_table(run: Run, found: Mapping[str, dict[Any, Any]]) -> str:
     )
 
 
-def _described(run: Run) -> str:
-    untrained = run.normalise == "stored" and run.round(0).checkpoints[0].step == 0
+def _described(run: Analysis) -> str:
+    untrained = run.normalise == "stored" and run[0].checkpoints[0].step == 0
     return "stored, which before training is (0, 1)" if untrained else run.normalise
-
-
-def _later_mean(cavity: Arrays, number: int) -> float:
-    """Mean score of the weights that outlive the next pruning."""
-    mean, scored = (cavity[name][number + 2 :] for name in ("mean", "scored"))
-    return float(np.nansum(mean * scored) / scored.sum()) if scored.sum() else np.nan
 
 
 def _percent(value: float, digits: int = 2) -> str:
@@ -569,16 +575,13 @@ def _analyse_command(options: argparse.Namespace) -> None:
     chosen = Options(options.layer, options.normalise, options.images_per_class, options.round)
     for directory in find_runs(options.run_dir):
         print(directory)
-        run = Run(directory, _experiment(directory, options.input, options.set), chosen, print)
+        run = Analysis(directory, _experiment(directory, options.input, options.set), chosen)
         print(format_tables(run, analyse(run, parts, required=options.parts is not None)))
         print(f"arrays     {directory.path('analysis_*.npz')}\n")
 
 
 def _experiment(directory: RunDirectory, files: Sequence[str] | None, assignments: Sequence[str]) -> Experiment | None:
-    own: Path = directory.path("input.in")
-    if files is None and not own.exists():
-        return None
-    return read_experiment(files or [str(own)], assignments)
+    return read_experiment(files, assignments) if files else recorded_experiment(directory, assignments)
 
 
 if __name__ == "__main__":

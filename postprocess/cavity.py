@@ -82,31 +82,14 @@ def mean_by_round(scores: np.ndarray, rounds: np.ndarray, groups: int) -> tuple[
     return np.divide(total, count, out=np.full(groups, np.nan), where=count > 0), count
 
 
-def cavity_table(inputs: Iterable[np.ndarray], W: np.ndarray, masks: Sequence[np.ndarray]) -> CavityTable:
-    """Score the remaining weights at the start of every round, and group them by their fate.
-
-    Args:
-        inputs: blocks of x~ [block, n_in], to be iterated over again and again (sifting.statistics.LayerInputs).
-        W: [n_in, nodes], the rewind weights.
-        masks: of the rounds 0 to N, [n_in, nodes] each.
-
-    Raises:
-        DataError: a weight that was pruned is there again.
-        ValueError: there are no inputs.
-    """
-    rounds = pruning_round(masks)
-    return CavityTable(
-        *map(np.array, zip(*(cavity_row(inputs, W, mask, rounds, len(masks)) for mask in masks), strict=True))
-    )
-
-
 def cavity_row(
     inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray, rounds: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """One row of a CavityTable: mean, scored, left_out, weights_left.
 
     Args:
-        inputs, W: as cavity_table.
+        inputs: blocks of x~ [block, n_in], to be iterated over again and again (sifting.statistics.LayerInputs).
+        W: [n_in, nodes], the rewind weights.
         mask: of the starting round.
         rounds: in which each weight is pruned, of pruning_round for all rounds.
         count: how many rounds.
@@ -114,6 +97,12 @@ def cavity_row(
     mean, scored = mean_by_round(cavity_scores(inputs, W, mask), rounds, count + 1)
     left = np.bincount(rounds[np.asarray(mask) != 0], minlength=count + 1)
     return mean, scored, left - scored, int(left.sum())
+
+
+def later_mean(mean: np.ndarray, scored: np.ndarray, number: int) -> float:
+    """Of row `number` of a CavityTable, its mean and scored: mean score of what outlives the next pruning, or nan."""
+    mean, scored = mean[number + 2 :], scored[number + 2 :]
+    return float(np.nansum(mean * scored) / scored.sum()) if scored.sum() else np.nan
 
 
 def rewind_cavity_table(
@@ -127,7 +116,8 @@ def rewind_cavity_table(
         normalise: "stored", "batch" or "none", see postprocess.activations.
 
     Raises:
-        DataError: the rounds are not 0, 1, 2, ..., or the first layer is a convolution.
+        DataError: the rounds are not 0, 1, 2, ..., the first layer is a convolution, or a weight that was pruned is
+            there again.
         ValueError: normalise is none of the three, or there are no inputs.
     """
     rewind, masks = None, []
@@ -139,4 +129,6 @@ def rewind_cavity_table(
     if rewind is None:
         raise DataError("there is no round to take the rewind point from")
     inputs = layer_inputs(rewind, source, normalise=normalise)
-    return cavity_table(inputs, rewind.parameters[0].W, masks)
+    pruned_in = pruning_round(masks)
+    rows = [cavity_row(inputs, rewind.parameters[0].W, mask, pruned_in, len(masks)) for mask in masks]
+    return CavityTable(*map(np.array, zip(*rows, strict=True)))

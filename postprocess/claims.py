@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from postprocess.analyse import stored_part
+from postprocess.cavity import later_mean
 from postprocess.command_line import Parser, output_file, run_command
 from postprocess.connectivity import binomial_excess, input_connections
 from postprocess.evaluation import removal_curve, removal_order
-from postprocess.figures import base, pb_16, redman
+from postprocess.figures import base, redman
 from postprocess.kurtosis import participation_ratio
-from postprocess.locality import anisotropy, displacement_maps, locality_index
-from postprocess.masks import layer_masks
+from postprocess.locality import anisotropy, colour_ratio, displacement_maps, locality_index
+from postprocess.masks import centre_ratio, dense_masks, effective_mask
 from postprocess.receptive_field import layer_width
 from postprocess.reproduce import ALL, NeededRun, complete, needed_runs
+from postprocess.seeds import good_rounds, pruned_layer, read_seeds
 from sifting.errors import InputError
 from sifting.rounds import Round
 from sifting.run_directory import RunDirectory
@@ -69,7 +72,7 @@ class Claim:
 
 def at(run: RunDirectory, u: float | None = None) -> Round:
     """The round nearest to a density; None: the one with the best validation accuracy."""
-    curve = base.read_curve([run])
+    curve = read_seeds([run])
     return run.read_round(curve.best if u is None else curve.nearest(u))
 
 
@@ -84,12 +87,12 @@ def mean_width(run: RunDirectory, u: float) -> float:
 
 
 def best_accuracy(run: RunDirectory) -> float:
-    return float(np.nanmax(base.read_curve([run]).accuracy))
+    return float(np.nanmax(read_seeds([run]).accuracy))
 
 
 def gain(run: RunDirectory) -> float:
     """The best validation accuracy of all rounds, less that of the dense round."""
-    return float(np.nanmax(base.read_curve([run]).gain))
+    return float(np.nanmax(read_seeds([run]).gain))
 
 
 def accuracy_without(run: RunDirectory, order: str) -> float:
@@ -98,25 +101,6 @@ def accuracy_without(run: RunDirectory, order: str) -> float:
     nodes = removal_order(input_connections(result.masks[0].W), order)
     images = base.load_images(run, base.Options())
     return float(removal_curve(result, images, nodes, [len(nodes) // 2], normalise="batch").relative[0])
-
-
-def colour_ratio(mask: np.ndarray) -> float:
-    """S_sc over S_dc, per pair of channels, at the displacements 1 <= |d| <= 3."""
-    maps = displacement_maps(mask)
-    size = len(maps.same) // 2
-    d = np.hypot(*np.mgrid[-size : size + 1, -size : size + 1])
-    near = (d >= 1) & (d <= 3)
-    return float((maps.same[near].sum() / 3) / (maps.different[near].sum() / 6))
-
-
-def centre_ratio(run: RunDirectory, u: float) -> float:
-    """Connections of an input in the central quarter of the image, over those of one outside."""
-    result = at(run, u)
-    size = base.first_layer_size(result.specs)
-    planes = np.count_nonzero(result.masks[0].W, axis=1).reshape(-1, size, size)
-    inside = np.zeros((size, size), bool)
-    inside[size // 4 : -size // 4, size // 4 : -size // 4] = True
-    return float(planes[:, inside].mean() / planes[:, ~inside].mean())
 
 
 def trend(values: Sequence[float]) -> float:
@@ -131,15 +115,14 @@ def turned_angle(run: RunDirectory) -> float:
 
 def effective_L3(run: RunDirectory, u: float, layer: int) -> float:
     """Locality index of the effective masks of a layer, counted from 1."""
-    masks = base.dense_masks(at(run, u))
-    return locality_index(layer_masks(masks[:layer], "effective")[-1])
+    return locality_index(effective_mask(dense_masks(at(run, u))[:layer]))
 
 
 def last_good_density(run: RunDirectory) -> float:
     """Layer by layer: the largest of the densities at which each pruned layer is last as good as dense; 1: none is."""
-    curve = base.read_curve([run])
-    pruned = pb_16.pruned_layer(curve)
-    chosen = pb_16.good_rounds(curve, pruned)
+    curve = read_seeds([run])
+    pruned = pruned_layer(curve)
+    chosen = good_rounds(curve, pruned)
     return max(
         float(curve.layer_density[curve.rounds.index(chosen[n]), 0, n]) if n in chosen else 1.0
         for n in np.unique(pruned[1:])
@@ -148,7 +131,7 @@ def last_good_density(run: RunDirectory) -> float:
 
 def component_ratio(run: RunDirectory) -> float:
     """Median participation ratio of 64 principal components, over that of 64 independent ones."""
-    (arrays,) = redman.analysed([run], "components", base.Options())
+    arrays = stored_part(run, "components")
     pca, ica = (
         np.median(participation_ratio(arrays[f"{name}_weights"].reshape(len(arrays[f"{name}_weights"]), -1).T))
         for name in ("pca", "ica")
@@ -158,26 +141,20 @@ def component_ratio(run: RunDirectory) -> float:
 
 def kurtosis(run: RunDirectory) -> np.ndarray:
     """Mean over nodes and classes of the kurtosis where each round starts, float64 [rounds] (Redman Fig. 4B)."""
-    (found,) = redman.analysed([run], "kurtosis", base.Options())
+    found = stored_part(run, "kurtosis")
     return np.array([float(found[n]["mean_within_class"]) for n in sorted(found) if n <= 10])
 
 
-def cavity_order(run: RunDirectory) -> float:
-    """Of the rounds n = 0 to 9: in how many the weights that are pruned next score higher than all later ones do."""
-    (found,) = redman.analysed([run], "cavity", base.Options())
-    ahead = []
-    for n in sorted(found)[:10]:
-        mean, scored = found[n]["mean"], found[n]["scored"]
-        later = slice(n + 2, None)
-        if scored[n + 1] and scored[later].sum():
-            ahead.append(mean[n + 1] > np.nansum(mean[later] * scored[later]) / scored[later].sum())
-    return float(np.mean(ahead))
-
-
-def cavity_sign(run: RunDirectory) -> float:
-    """Of the rounds n = 0 to 9: in how many the weights that are pruned next have a positive mean score."""
-    (found,) = redman.analysed([run], "cavity", base.Options())
-    return float(np.mean([found[n]["mean"][n + 1] > 0 for n in sorted(found)[:10] if found[n]["scored"][n + 1]]))
+def cavity_shares(run: RunDirectory) -> tuple[float, float]:
+    """Of the rounds n = 0 to 9: in how many the weights that are pruned next score higher than all later ones do
+    together, where both have scores; in how many their mean score is positive."""
+    found = stored_part(run, "cavity")
+    ahead, positive = [], []
+    for n in [n for n in sorted(found)[:10] if found[n]["scored"][n + 1]]:
+        following, later = found[n]["mean"][n + 1], later_mean(found[n]["mean"], found[n]["scored"], n)
+        positive.append(following > 0)
+        ahead += [following > later] if np.isfinite(later) else []
+    return float(np.mean(ahead)), float(np.mean(positive))
 
 
 # --- the claims
@@ -215,7 +192,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "pb-colour": Claim(
         "P&B 4, Fig. 2", "S_sc is above S_dc", "S_sc / S_dc per pair of channels, 1 <= |d| <= 3, u = 1 %",
-        1.05, {"imp": _IMP}, 4, lambda seed: colour_ratio(at(seed["imp"], 0.01).masks[0].W),
+        1.05, {"imp": _IMP}, 4, lambda seed: colour_ratio(displacement_maps(at(seed["imp"], 0.01).masks[0].W)),
     ),
     "pb-axes": Claim(
         "P&B 4, Fig. 2", "horizontal and vertical displacements are preferred", "axis_ratio of S_sc, u = 1 %",
@@ -241,7 +218,7 @@ CLAIMS: dict[str, Claim] = {
         "best accuracy of IMP less the best of oneshot, SNIP and SynFlow (pruned levels)", 0.0,
         {"imp": _IMP, **_variants("oneshot", "snip", "synflow")}, 1,
         lambda seed: best_accuracy(seed["imp"])
-        - max(float(np.nanmax(base.read_curve([seed[name]]).accuracy[1:])) for name in ("oneshot", "snip", "synflow")),
+        - max(float(np.nanmax(read_seeds([seed[name]]).accuracy[1:])) for name in ("oneshot", "snip", "synflow")),
     ),
     "pb-snip": Claim(
         "P&B B.1, Fig. 14", "SNIP's masks are somewhat local", "L3 of SNIP, u = 1 %",
@@ -306,7 +283,7 @@ CLAIMS: dict[str, Claim] = {
     "pb-centre": Claim(
         "P&B A, Fig. 10", "networks that perform well look at the centre of the image",
         "connections of a central input over those of an outer one, u = 1 %", 1.2, {"imp": _IMP}, 4,
-        lambda seed: centre_ratio(seed["imp"], 0.01),
+        lambda seed: centre_ratio(at(seed["imp"], 0.01).masks[0].W),
     ),
     "pb-64": Claim(
         "P&B C.5, Fig. 21", "masks are local on images of 64 x 64 pixels, too", "L3 of layer 1, u = 0.3 %",
@@ -353,12 +330,12 @@ CLAIMS: dict[str, Claim] = {
     "redman-cavity-sign": Claim(
         "Redman Fig. 5", "weights are pruned when their removal makes the preactivations less Gaussian",
         "share of rounds where the weights pruned next have a positive mean cavity score", 0.8,
-        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_sign(seed["imp"]),
+        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_shares(seed["imp"])[1],
     ),
     "redman-cavity-order": Claim(
         "Redman Fig. 5", "weights are pruned in the order of their cavity scores",
         "share of rounds where the weights pruned next score higher than all that outlive them", 0.8,
-        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_order(seed["imp"]),
+        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_shares(seed["imp"])[0],
     ),
 }  # fmt: skip
 

@@ -1,5 +1,13 @@
 """What the commands share: see sifting.command_line."""
 
+from collections.abc import Iterable, Sequence
+
 from sifting.command_line import Parser as Parser
 from sifting.command_line import output_file as output_file
 from sifting.command_line import run_command as run_command
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> str:
+    """A table of text, one line a row, columns ranged right."""
+    columns = [[text.rjust(max(map(len, texts))) for text in texts] for texts in zip(*rows, strict=True)]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))

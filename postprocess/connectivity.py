@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, gammaln, xlog1py, xlogy
+from scipy.stats import binom
 
 SELECTIONS = ("most", "least", "sample")
 
@@ -172,11 +172,8 @@ def binomial_histogram(edges: np.ndarray, inputs: int, density: float, nodes: in
     Returns:
         float64 [bins], expected numbers of nodes with edges[k] <= C_in < edges[k+1].
     """
-    kept = np.arange(edges[0], edges[-1])
-    possible = np.minimum(kept, inputs)  # the last bin may end above n_0
-    log_choose = gammaln(inputs + 1) - gammaln(possible + 1) - gammaln(inputs - possible + 1)
-    probability = np.exp(log_choose + xlogy(possible, density) + xlog1py(inputs - possible, -density))
-    return nodes * np.add.reduceat(np.where(kept <= inputs, probability, 0.0), edges[:-1] - edges[0])
+    kept = np.arange(edges[0], edges[-1])  # the last bin may end above n_0, where the probability is 0
+    return nodes * np.add.reduceat(binom.pmf(kept, inputs, density), edges[:-1] - edges[0])
 
 
 def binomial_excess(connections: np.ndarray, inputs: int) -> BinomialExcess:
@@ -192,5 +189,5 @@ def binomial_excess(connections: np.ndarray, inputs: int) -> BinomialExcess:
     threshold = min(np.floor(mean + 3 * np.sqrt(variance)), inputs)
     return BinomialExcess(
         float(connections.var() / variance) if variance else float("nan"),
-        float(np.mean(connections > threshold) - bdtrc(threshold, inputs, mean / inputs)),
+        float(np.mean(connections > threshold) - binom.sf(threshold, inputs, mean / inputs)),
     )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from postprocess.activations import LayerBlocks, masked_network, network_moments, stored_checkpoint
 from postprocess.connectivity import most_connected
@@ -48,13 +49,6 @@ def label_ranks(logits: np.ndarray, labels: np.ndarray) -> NDArray[np.intp]:
     np.put_along_axis(before, labels, False, axis=1)
     ranks: NDArray[np.intp] = np.count_nonzero(before, axis=1)
     return ranks
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """exp(y - max y) / sum exp(y - max y), [n, classes], in the type of the logits."""
-    exponentials = np.exp(logits - np.max(logits, axis=1, keepdims=True))
-    probabilities: np.ndarray = exponentials / np.sum(exponentials, axis=1, keepdims=True)
-    return probabilities
 
 
 def accuracy(logits: Iterable[np.ndarray], labels: np.ndarray) -> Accuracy:
@@ -112,7 +106,7 @@ def evaluate(result: Round, image_set: ImageSet, step: int | None = None, normal
 
 def probabilities(result: Round, image_set: ImageSet, step: int | None = None, normalise: str = "stored") -> np.ndarray:
     """Softmax of the logits of all validation images, float32 [n, classes]. Arguments and errors as logit_blocks."""
-    return np.concatenate([softmax(block) for block in logit_blocks(result, image_set, step, normalise)])
+    return np.concatenate([softmax(block, axis=1) for block in logit_blocks(result, image_set, step, normalise)])
 
 
 # --- node removal

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from postprocess.activations import layer_inputs, layer_inputs_of_images
+from postprocess.activations import layer_inputs_of_images
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 from sifting.rounds import Checkpoint, Mask, Round
@@ -71,31 +71,6 @@ def preactivation_kurtosis(inputs: Iterable[np.ndarray], W: np.ndarray, labels: 
     """
     moments = class_moments(inputs, W, labels)
     return Kurtosis(kurtosis(moments.pooled()), kurtosis(moments), moments.count)
-
-
-def layer_kurtosis(
-    checkpoint: Checkpoint,
-    masks: Mapping[int, Mask],
-    source: Iterable[np.ndarray],
-    labels: np.ndarray,
-    layer: int = 0,
-    normalise: str = "stored",
-) -> Kurtosis:
-    """Kurtosis of the preactivations of any dense layer, any checkpoint, any masks, from the layer's own inputs.
-
-    Args:
-        checkpoint: whose weights.
-        masks: by layer. Of a deeper layer, stored moments go with those of the checkpoint's round only, which is the
-            caller's to see here; image_kurtosis refuses others.
-        source: blocks [block, n_in] of the layer's inputs x, before normalisation.
-        labels: int [n], the class of each input, in the order of the blocks.
-        layer, normalise: see activations.layer_inputs.
-
-    Raises:
-        DataError, ValueError: as activations.layer_inputs and preactivation_kurtosis.
-    """
-    inputs = layer_inputs(checkpoint, source, layer, normalise)
-    return preactivation_kurtosis(inputs, checkpoint.parameters[layer].W * masks[layer].W, labels)
 
 
 def image_kurtosis(

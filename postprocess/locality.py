@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from postprocess.connectivity import input_connections, most_connected
 from postprocess.masks import image_size, mask_planes
 
 _NODES_PER_BLOCK = 128  # bounds the memory: 26 MB for 32x32 RGB images
@@ -144,6 +145,30 @@ def locality_index(mask: np.ndarray, radius: int = 3, channels: int = 3) -> floa
 def relative_near_share(same: np.ndarray, radius: int = 3) -> float:
     """near_share of a map S_sc over that of a fully connected node: L3 of the nodes whose map it is."""
     return near_share(same, radius) / near_share(full_map(len(same) // 2), radius)
+
+
+def colour_ratio(maps: DisplacementMaps) -> float:
+    """S_sc over S_dc, per pair of channels of RGB images, at the displacements 1 <= |d| <= 3."""
+    d = _distances(len(maps.same) // 2)
+    near = (d >= 1) & (d <= 3)
+    return float((maps.same[near].sum() / 3) / (maps.different[near].sum() / 6))
+
+
+def local_nodes(mask: np.ndarray, count: int, top: float) -> np.ndarray:
+    """The nodes whose own S_sc has the largest share within 3 pixels, of the most connected ones, int64.
+
+    Nodes without a pair of inputs in one channel are left out; the most connected stand first.
+
+    Args:
+        mask: [3*S*S, nodes]; non-zero means connected.
+        count: at most so many.
+        top: the fraction of the nodes that are looked at, or `count` nodes where that is more.
+    """
+    connections = input_connections(mask)
+    looked_at = most_connected(connections)[: max(count, int(np.ceil(top * len(connections))))]
+    share = np.array([near_share(one) for one in node_maps(mask[:, looked_at])])
+    places = np.argsort(-np.nan_to_num(share, nan=-1), kind="stable")[: min(count, np.isfinite(share).sum())]
+    return looked_at[np.sort(places)]
 
 
 def radial_profile(counts: np.ndarray) -> np.ndarray:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.connectivity import input_connections, output_connections, select_nodes
-from sifting.errors import DataError
+from sifting.errors import DataError, RunDirectoryError
 from sifting.plates import image_plate as image_plate
 from sifting.plates import image_size as image_size
 from sifting.plates import input_images as input_images
+from sifting.rounds import Round
 
 KINDS = ("own", "effective")
 
@@ -36,6 +37,13 @@ class Overlap:
     layer_chance: float
     nodes: np.ndarray
     nodes_chance: np.ndarray
+
+
+def dense_masks(result: Round) -> list[np.ndarray]:
+    """W masks of all hidden layers, in order. Raises RunDirectoryError: one of them is not dense."""
+    if not all(spec.is_dense for spec in result.specs):
+        raise RunDirectoryError(f"round {result.number}: has a convolution; accepted: networks of dense layers")
+    return [result.masks[layer].W for layer in range(len(result.specs) - 1)]
 
 
 def mask_planes(mask: np.ndarray, channels: int = 3) -> np.ndarray:
@@ -128,6 +136,19 @@ def pixel_map(mask: np.ndarray, channels: int = 3) -> np.ndarray:
     connections = output_connections(mask)
     image: NDArray[np.float64] = input_images(connections[:, None] / max(connections.max(), 1), channels)[0]
     return image
+
+
+def centre_ratio(mask: np.ndarray) -> float:
+    """Connections of an input in the central quarter of the image, over those of one outside (P&B Fig. 10).
+
+    Args:
+        mask: [3*S*S, nodes]; non-zero means connected.
+    """
+    size = image_size(len(mask))
+    planes = output_connections(mask).reshape(-1, size, size)
+    inside = np.zeros((size, size), bool)
+    inside[size // 4 : -size // 4, size // 4 : -size // 4] = True
+    return float(planes[:, inside].mean() / planes[:, ~inside].mean())
 
 
 def mask_plate(

@@ -15,7 +15,6 @@ A fully connected node of S = 32 has sigma_x = 14.43 pixels; a mask that keeps p
 s.d. s has sqrt(2) s, before the edges of the image are felt.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -75,17 +74,6 @@ class LayerWidth(NamedTuple):
     missing: int
 
 
-class WidthCurve(NamedTuple):
-    """LayerWidth over the rounds: the same fields, each an array [rounds]."""
-
-    median: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    mean_converged: NDArray[np.float64]
-    fitted: NDArray[np.int64]
-    unconverged: NDArray[np.int64]
-    missing: NDArray[np.int64]
-
-
 def receptive_fields(
     mask: np.ndarray, zero: str = "drop", least_connections: int = 5, channels: int = 3
 ) -> GaussianFit:
@@ -127,41 +115,27 @@ def layer_width(
     """
     selected = most_connected(input_connections(mask))[:nodes]
     fit = receptive_fields(mask[:, selected], zero, least_connections, channels)
-    widths, converged = (fit.sigma_x[chosen] for chosen in (np.isfinite(fit.sigma_x), fit.converged))
+    return width_of_layer(fit.sigma_x, fit.converged)
+
+
+def width_of_layer(sigma_x: np.ndarray, converged: np.ndarray) -> LayerWidth:
+    """RF widths of a layer from those of its nodes, see GaussianFit."""
+    widths, inner = sigma_x[np.isfinite(sigma_x)], sigma_x[converged != 0]
     median, mean, mean_converged = (
         float(average(values)) if values.size else float("nan")
-        for average, values in ((np.median, widths), (np.mean, widths), (np.mean, converged))
+        for average, values in ((np.median, widths), (np.mean, widths), (np.mean, inner))
     )
-    counts = widths.size, widths.size - converged.size, selected.size - widths.size
-    return LayerWidth(median, mean, mean_converged, *counts)
-
-
-def width_curve(
-    masks: Iterable[np.ndarray],
-    nodes: int | None = None,
-    zero: str = "drop",
-    least_connections: int = 5,
-    channels: int = 3,
-) -> WidthCurve:
-    """RF widths over the rounds of a run (Redman Fig. 3C: the median; Fig. 4A: the mean).
-
-    Args:
-        masks: one a round, at least one, [channels*S*S, nodes] each; taken one at a time.
-        nodes, zero, least_connections: see layer_width.
-
-    Returns:
-        The widths of every round.
-
-    Raises:
-        DataError, ValueError: as receptive_fields does.
-    """
-    rounds = [layer_width(mask, nodes, zero, least_connections, channels) for mask in masks]
-    return WidthCurve(*map(np.array, zip(*rounds, strict=True)))
+    return LayerWidth(median, mean, mean_converged, widths.size, widths.size - inner.size, sigma_x.size - widths.size)
 
 
 def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", channels: int = 3) -> float:
     """RF width of a layer in pixels: the median of layer_width over its most connected nodes."""
     return layer_width(mask, nodes, zero, channels=channels).median
+
+
+def unlocalised_width(size: int) -> float:
+    """RF width of a fully connected node, in pixels: 14.43 for images of 32x32."""
+    return rf_width(np.ones((3 * size * size, 1)))
 
 
 def fit_gaussians(maps: np.ndarray, zero: str = "drop") -> GaussianFit:

@@ -8,8 +8,11 @@ need masks alone are computed. Equal runs give equal pages.
 
 import argparse
 import base64
+import functools
 import hashlib
+import html
 import io
+import itertools
 import json
 import math
 import os
@@ -25,18 +28,21 @@ from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure
 from PIL import Image
 
 from postprocess.analyse import VERSION as ANALYSIS_VERSION
 from postprocess.cache import signature
 from postprocess.command_line import Parser, output_file, run_command
 from postprocess.connectivity import input_connections, most_connected
+from postprocess.figures import drawing
 from postprocess.locality import displacement_maps
-from postprocess.masks import image_plate, image_size, input_images
-from postprocess.summary import COLUMNS, RoundNumbers, round_numbers, unlocalised_width
+from postprocess.masks import image_plate, input_images
+from postprocess.receptive_field import unlocalised_width
+from postprocess.seeds import first_layer_size
+from postprocess.summary import COLUMNS, RoundNumbers, round_numbers
 from sifting.architecture import LayerSpec
-from sifting.errors import DataError, RunDirectoryError
+from sifting.errors import RunDirectoryError
 from sifting.rounds import LayerCount, Round, layer_counts
 from sifting.run_directory import RunDirectory, find_runs
 
@@ -109,7 +115,7 @@ def collect(run: RunDirectory) -> Report:
     if not rounds:
         raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
     last = run.read_round(rounds[-1])
-    size = _first_layer_size(last.specs)
+    size = first_layer_size(last.specs)
     nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES].tolist() if size else []
     numbers, layers, plates = [], [], []
     for number in rounds:
@@ -169,14 +175,6 @@ def plate_png(result: Round, nodes: Sequence[int]) -> bytes:
     return stream.getvalue()
 
 
-def _first_layer_size(specs: Sequence[LayerSpec]) -> int | None:
-    """S, if the first layer is dense on square RGB images."""
-    try:
-        return image_size(specs[0].shape[0]) if specs[0].is_dense else None
-    except DataError:
-        return None
-
-
 def _stored_kurtosis(run: RunDirectory, rounds: Sequence[int]) -> tuple[tuple[Kurtosis, ...] | None, int | None, str]:
     """Kurtosis of every round, its layer, and what is missing. Files that do not follow from these rounds are none."""
     found, layers, stale = {}, set(), False
@@ -221,35 +219,32 @@ def _data_files(run: RunDirectory) -> list[Path]:
 
 # --- charts --------------------------------------------------------------------------------------------------------
 
+WIDTH, HEIGHT = 360, 240  # points, which are pixels of the page at its narrowest
+COLOURS = (drawing.BLUE, drawing.ORANGE, drawing.GREEN, "#8a4f7d", "#010101")  # the page gives them others in the dark
+DASHES = ("-", (0, (4, 2)), (0, (1, 2)), (0, (5, 2, 1, 2)), "-")
+STYLES: list[dict[str, Any]] = [{"color": c, "linestyle": dashes} for c, dashes in zip(COLOURS, DASHES, strict=True)]
+_STYLE: dict[Any, Any] = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), drawing.GREY),
+    "axes.formatter.useoffset": False,
+    "font.size": 11.0,
+    "lines.linewidth": 2.0,
+    "lines.markersize": 5.0,
+    "svg.fonttype": "none",  # text stays text, in the font of the page
+}
+_ON_PAGE = {
+    **{colour: f"var(--curve-{number})" for number, colour in enumerate(COLOURS, 1)},
+    drawing.GREY: "var(--quiet)",
+    "#d9dce1": "var(--line)",
+}
 
-class Line(NamedTuple):
-    """One curve: its label, and (x, y, tip) of each point, in units of the drawing; its style is its place."""
 
-    label: str
-    points: list[tuple[float, float, str]]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A small line chart, as coordinates that the template writes as SVG.
-
-    Attributes:
-        title, xlabel, ylabel: words.
-        lines: the curves.
-        xticks, yticks: (position, text).
-        reference: position of a dashed horizontal line, its words and their position, if there is one.
-    """
+class Chart(NamedTuple):
+    """A drawing of curves: its words, the labels of its curves if there are several, and the figure."""
 
     title: str
-    xlabel: str
-    ylabel: str
-    lines: list[Line]
-    xticks: list[tuple[float, str]]
-    yticks: list[tuple[float, str]]
-    reference: tuple[float, str, float] | None
-
-    WIDTH, HEIGHT = 360, 240
-    LEFT, RIGHT, TOP, BOTTOM = 58, 350, 16, 196
+    words: str
+    labels: list[str]
+    figure: Figure
 
 
 def line_chart(
@@ -258,156 +253,102 @@ def line_chart(
     curves: Mapping[str, Sequence[float]],
     xlabel: str,
     ylabel: str,
-    reversed_log_x: bool = False,
     log_y: bool = False,
-    from_zero: bool = False,
     reference: tuple[float, str] | None = None,
+    from_zero: bool = False,
     digits: int = 2,
 ) -> Chart | None:
-    """A chart of curves over x without points that are nan, or not positive on a log axis; None if no point is left.
+    """Curves over the rounds, or over u in percent, without points that a logarithm has no place for; None if no point
+    is left.
 
     Args:
         curves: label -> values, as many as x.
-        reversed_log_x: x on a log axis, the largest on the left.
-        from_zero: the y axis begins at 0.
         reference: value and words of a dashed horizontal line.
+        from_zero: the y axis begins at 0.
         digits: of the values in the tips.
     """
-    points = {
-        label: [
+    density = xlabel != "round"
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")
+    ax = figure.subplots()
+    for (label, values), style in zip(curves.items(), itertools.cycle(STYLES), strict=False):
+        known = [
             (a, b)
             for a, b in zip(x, values, strict=True)
-            if np.isfinite(b) and (b > 0 or not log_y) and (a > 0 or not reversed_log_x)
+            if np.isfinite(b) and (b > 0 or not log_y) and (a > 0 or not density)
         ]
-        for label, values in curves.items()
-    }
-    known = [point for curve in points.values() for point in curve]
-    if not known:
+        ax.plot(*np.reshape(known, (-1, 2)).T, **style, label=label)
+        for a, b in known:
+            tip = f"{label + ', ' if label else ''}{xlabel} {a:.3g}: {b:.{digits}f}"
+            ax.plot(a, b, "o", color=style["color"], gid=f"tip {tip}")
+    if not any(line.get_marker() == "o" for line in ax.lines):
         return None
-    heights = [b for _, b in known] + ([0.0] if from_zero else []) + ([reference[0]] if reference else [])
-    across = [a for a, _ in known] if reversed_log_x else x
-    xs = _Axis(across, Chart.LEFT, Chart.RIGHT, log=reversed_log_x, reverse=reversed_log_x, whole=not reversed_log_x)
-    ys = _Axis(heights, Chart.BOTTOM, Chart.TOP, log=log_y, rounded=True)
-    lines = [
-        Line(
-            label,
-            [(xs(a), ys(b), f"{label + ', ' if label else ''}{xlabel} {a:.3g}: {b:.{digits}f}") for a, b in curve],
-        )
-        for label, curve in points.items()
-    ]
-    dashed = None
     if reference:
-        height, words = ys(reference[0]), reference[1]
-        near = [y - height for line in lines for place, y, _ in line.points if place > (Chart.LEFT + Chart.RIGHT) / 2]
-        above = sum(-18 < gap <= 0 for gap in near) < sum(0 <= gap < 18 for gap in near)
-        dashed = height, words, height - 5 if above else height + 13
-    return Chart(title, xlabel, ylabel, lines, xs.ticks(), ys.ticks(), dashed)
-
-
-class _Axis:
-    """From values to positions between `low` and `high`."""
-
-    def __init__(
-        self,
-        values: Sequence[float],
-        low: float,
-        high: float,
-        log: bool = False,
-        reverse: bool = False,
-        whole: bool = False,
-        rounded: bool = False,
-    ):
-        self._log, self._low, self._high = log, *((high, low) if reverse else (low, high))
-        first, last = min(values), max(values)
-        if log:
-            first, last = (first / 1.25, last * 1.25) if first == last or not rounded else (first, last)
-            self._ticks = _log_ticks(first, last)
-        else:
-            if first == last:
-                first, last = first - 0.5, last + 0.5
-            self._ticks = list(MaxNLocator(5, integer=whole, steps=[1, 2, 2.5, 5, 10]).tick_values(first, last))
-            if rounded:
-                first, last = min(self._ticks), max(self._ticks)
-        self._first, self._last = (math.log(first), math.log(last)) if log else (first, last)
-
-    def __call__(self, value: float) -> float:
-        share = ((math.log(value) if self._log else value) - self._first) / (self._last - self._first)
-        return round(float(self._low + share * (self._high - self._low)), 2)
-
-    def ticks(self) -> list[tuple[float, str]]:
-        low, high = sorted((self._low, self._high))
-        places = [(self(tick), f"{tick:.6g}") for tick in self._ticks]
-        return [(place, text) for place, text in places if low - 0.01 <= place <= high + 0.01]
-
-
-def _log_ticks(first: float, last: float) -> list[float]:
-    """1, 2, 5 in every decade, or powers of ten alone if there are many; the ends if none would be seen."""
-    wide = last / first > 60
-    decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-    ticks = [factor * 10.0**decade for decade in decades for factor in ((1,) if wide else (1, 2, 5))]
-    inside = [tick for tick in ticks if first <= tick <= last]
-    return inside if len(inside) > 1 else [float(f"{value:.3g}") for value in (first, last)]
+        ax.axhline(reference[0], color=drawing.GREY, linestyle="--", linewidth=1, zorder=1.7)  # above the grid
+        low = from_zero or reference[0] < np.mean(ax.get_ylim())
+        ax.annotate(
+            reference[1], (1, reference[0]), (0, 4 if low else -4), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", va="bottom" if low else "top",
+        )  # fmt: skip
+    if density:
+        drawing.density_axis(ax)
+        drawing.log_ticks(ax.xaxis)
+    else:
+        ax.xaxis.set_major_locator(drawing.whole_numbers())
+    if log_y:
+        ax.set_yscale("log")
+        drawing.plain_numbers(ax.yaxis)
+        drawing.log_ticks(ax.yaxis)
+    else:
+        ax.locator_params(axis="y", nbins=6)
+    if from_zero:
+        ax.set_ylim(0, max(ax.get_ylim()[1], 1.2 * (reference or (0,))[0]))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(axis="y", color="#d9dce1", linewidth=0.8)
+    return Chart(title, f"{title}: {ylabel} against {xlabel}", list(curves) if len(curves) > 1 else [], figure)
 
 
 def charts_of(report: Report) -> list[Chart]:
     """Those whose numbers are defined; none of a single round."""
     if len(report.rounds) == 1:
         return []
-    percent = {name: [100 * getattr(row, name) for row in report.numbers] for name in ("density", "accuracy")}
-    plain = {name: [getattr(row, name) for row in report.numbers] for name in ("locality", "rf_width")}
-    prunable = [place for place, layer in enumerate(report.layers[0]) if layer.prunable]
+    numbers = {name: [getattr(row, name) for row in report.numbers] for name in RoundNumbers._fields}
+    percent = {name: [100 * value for value in numbers[name]] for name in ("density", "accuracy")}
+    layers = {
+        f"layer {layer.layer + 1}": [100 * row[place].density for row in report.layers]
+        for place, layer in enumerate(report.layers[0])
+        if layer.prunable
+    }
     u = "weights left, u [%]"
     charts = [
-        line_chart("Accuracy", percent["density"], {"": percent["accuracy"]}, u, "best validation accuracy [%]", True),
-        line_chart(
-            "Density of the layers",
-            report.rounds,
-            {
-                f"layer {report.layers[0][place].layer + 1}": [100 * row[place].density for row in report.layers]
-                for place in prunable
-            },
-            "round",
-            u,
-            log_y=True,
-        ),
+        line_chart("Accuracy", percent["density"], {"": percent["accuracy"]}, u, "best validation accuracy [%]"),
+        line_chart("Density of the layers", report.rounds, layers, "round", u, log_y=True),
     ]
     if report.size:
-        width = unlocalised_width(report.size)
-        charts += [
-            line_chart(
-                "Locality",
-                report.rounds,
-                {"": plain["locality"]},
-                "round",
-                "L3",
-                from_zero=True,
-                reference=(1.0, "no locality: 1"),
-            ),
-            line_chart(
-                "Receptive-field width",
-                report.rounds,
-                {"": plain["rf_width"]},
-                "round",
-                "RF width [pixels]",
-                from_zero=True,
-                reference=(width, f"no locality: {width:.4g}"),
-            ),
-        ]
+        for title, name, ylabel, without in (
+            ("Locality", "locality", "L3", 1.0),
+            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.size)),
+        ):
+            reference = without, f"no locality: {without:.4g}"
+            curve = {"": numbers[name]}
+            charts.append(line_chart(title, report.rounds, curve, "round", ylabel, reference=reference, from_zero=True))
     if report.kurtosis:
-        charts.append(
-            line_chart(
-                f"Kurtosis where a round starts, layer {report.kurtosis_of}",
-                report.rounds,
-                {
-                    "all images": [row.mean for row in report.kurtosis],
-                    "within a class": [row.within_class for row in report.kurtosis],
-                },
-                "round",
-                "kurtosis",
-                reference=(3.0, "Gaussian: 3"),
-            )
-        )
+        kinds = {"all images": "mean", "within a class": "within_class"}
+        curves = {label: [getattr(row, name) for row in report.kurtosis] for label, name in kinds.items()}
+        title = f"Kurtosis where a round starts, layer {report.kurtosis_of}"
+        charts.append(line_chart(title, report.rounds, curves, "round", "kurtosis", reference=(3.0, "Gaussian: 3")))
     return [chart for chart in charts if chart]
+
+
+def svg_of(chart: Chart) -> str:
+    """An svg element: words as text, colours as those of the page, and a tip at every point."""
+    stream = io.StringIO()
+    chart.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<g id="tip ([^"]*)">', r"<g><title>\1</title>", svg)
+    svg = re.sub(r' (width|height)="[0-9.]+pt"', "", svg, count=2)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(chart.words)}" ', 1)
+    return functools.reduce(lambda text, pair: text.replace(pair[0].lower(), pair[1]), _ON_PAGE.items(), svg)
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -521,6 +462,8 @@ def render(report: Report, folder: Path) -> str:
         group, text = (f"{numbered[1]}_N.{numbered[3]}", numbered[2]) if numbered else (path.name, path.name)
         href = quote(os.path.relpath(path, folder).replace(os.sep, "/"))
         links.setdefault(group, []).append({"text": text, "href": href, "bytes": size})
+    with drawing.figure_style(_STYLE):
+        charts = [(chart, svg_of(chart)) for chart in charts_of(report)]
     return environment.get_template("report.html").render(
         report=report,
         script=script,
@@ -531,7 +474,7 @@ def render(report: Report, folder: Path) -> str:
         architecture=" → ".join(map(_layer_words, report.specs)),
         rounds=round_table(report),
         layers=layer_table(report),
-        charts=charts_of(report),
+        charts=charts,
         plates=plates,
         links=[(group, links[group], _bytes(sum(link["bytes"] for link in links[group]))) for group in links],
         first_is_dense=report.specs[0].is_dense,

@@ -6,7 +6,7 @@ maps, histogram and plate show the nodes of all of them together.
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,14 +15,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from postprocess.command_line import Parser, run_command
+from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import input_connections
-from postprocess.figures import base, panels
+from postprocess.figures import base, drawing
 from postprocess.locality import DisplacementMaps, displacement_maps, relative_near_share
-from postprocess.masks import image_size, mask_plate
-from postprocess.receptive_field import rf_width
-from sifting.architecture import LayerSpec
-from sifting.errors import DataError, RunDirectoryError
+from postprocess.masks import mask_plate
+from postprocess.receptive_field import rf_width, unlocalised_width
+from postprocess.seeds import Seeds, best_accuracy, first_layer_size, mean_and_sd, pooled_mask, read_seeds
+from sifting.errors import RunDirectoryError
 from sifting.rounds import Round, connected_fraction, density
 from sifting.run_directory import RunDirectory, find_runs
 
@@ -61,35 +61,34 @@ class Summary:
     """The rounds of one experiment, over its seeds.
 
     Attributes:
-        specs: the architecture.
-        rounds: numbers of the rounds that at least one run has.
+        seeds: u and accuracy of the rounds.
         numbers: for each field of RoundNumbers float64 [rounds, runs]; nan where undefined or where a run has ended.
         maps: S_sc and S_dc of layer 1 in each round, summed over the runs; None where they are not defined.
         connections: C_in of layer 1 in each round, int64 [nodes of all runs that have it]; None for a convolution.
-        shown: the round of `mask`.
+        shown: the round of maps, histogram and plate.
         mask: uint8 [n_0, runs * nodes], 1 where connected: first-layer masks of that round, the nodes of all runs side
             by side; None where the first layer is a convolution.
-        size: S, if the first layer looks at square RGB images; else None.
     """
 
-    specs: tuple[LayerSpec, ...]
-    rounds: tuple[int, ...]
+    seeds: Seeds
     numbers: Mapping[str, NDArray[np.float64]]
     maps: tuple[DisplacementMaps | None, ...]
     connections: tuple[np.ndarray | None, ...]
     shown: int
     mask: NDArray[np.uint8] | None
-    size: int | None
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        return self.seeds.rounds
+
+    @property
+    def size(self) -> int | None:
+        """S, if the first layer looks at square RGB images."""
+        return self.seeds.size
 
     def mean_and_sd(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Over the runs, float64 [rounds] each. The (sample) standard deviation is nan for fewer than two runs."""
-        values = self.numbers[name]
-        known = np.isfinite(values)
-        count = known.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(known, values, 0).sum(axis=1) / np.where(count, count, np.nan)
-            squares = np.where(known, (values - mean[:, None]) ** 2, 0).sum(axis=1)
-            return mean, np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
+        return mean_and_sd(self.numbers[name])
 
 
 def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary:
@@ -105,37 +104,38 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
     """
     _check_seeds(runs)
     stored = [run.rounds() for run in runs]
-    shown = _shown_round(runs, stored, shown)
-    rounds = sorted(set().union(*stored))
-    table = np.full((len(rounds), len(runs), len(RoundNumbers._fields)), np.nan)
-    maps: list[DisplacementMaps | None] = [None] * len(rounds)
-    connections: list[list[np.ndarray]] = [[] for _ in rounds]
+    for run, numbers in zip(runs, stored, strict=True):
+        if numbers and shown is not None and shown not in numbers:
+            raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, numbers))}")
+    if shown is None:
+        shown = max(set(stored[0]).intersection(*stored), default=0)
+    rows: dict[tuple[int, int], RoundNumbers] = {}
+    maps: dict[int, DisplacementMaps] = {}
+    connections: dict[int, list[np.ndarray]] = {}
     masks: list[NDArray[np.uint8]] = []
-    specs: tuple[LayerSpec, ...] = ()
-    for column, run in enumerate(runs):
-        for number in stored[column]:
-            result, row = run.read_round(number), rounds.index(number)
-            specs = specs or result.specs
-            if result.specs != specs:
-                raise RunDirectoryError(f"{run}: has another architecture than {runs[0]}; accepted: seeds of one run")
-            own = _first_layer_maps(result)
-            table[row, column] = round_numbers(result, own)
-            if own is not None:
-                before = maps[row]
-                maps[row] = own if before is None else DisplacementMaps(*map(np.add, before, own))
-            if specs[0].is_dense:
-                connections[row].append(input_connections(result.masks[0].W))
-                if number == shown:
-                    masks.append((result.masks[0].W != 0).astype(np.uint8))
+
+    def look(row: int, column: int, result: Round) -> None:
+        own = displacement_maps(result.masks[0].W) if first_layer_size(result.specs) else None
+        rows[row, column] = round_numbers(result, own)
+        if own is not None:
+            maps[row] = DisplacementMaps(*map(np.add, maps[row], own)) if row in maps else own
+        if result.specs[0].is_dense:
+            connections.setdefault(row, []).append(input_connections(result.masks[0].W))
+            if result.number == shown:
+                masks.append(pooled_mask([result]))
+
+    seeds = read_seeds(runs, look)
+    table = np.full((*seeds.density.shape, len(RoundNumbers._fields)), np.nan)
+    for place, numbers_of_round in rows.items():
+        table[place] = numbers_of_round
+    places = range(len(seeds.rounds))
     return Summary(
-        specs,
-        tuple(rounds),
+        seeds,
         {name: table[:, :, index] for index, name in enumerate(RoundNumbers._fields)},
-        tuple(maps),
-        tuple(np.concatenate(counts) if counts else None for counts in connections),
+        tuple(maps.get(row) for row in places),
+        tuple(np.concatenate(connections[row]) if row in connections else None for row in places),
         shown,
         np.concatenate(masks, axis=1) if masks else None,
-        _first_layer_size(specs),
     )
 
 
@@ -155,15 +155,11 @@ def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
     """The table's line for one round; `maps`: S_sc and S_dc of its first layer, where they are defined."""
     return RoundNumbers(
         density=density(result.masks, result.specs),
-        accuracy=1 - float(result.best_validation_error) if result.validation_errors.size else np.nan,
+        accuracy=best_accuracy(result),
         connected=connected_fraction(result.masks, result.specs),
         locality=np.nan if maps is None else relative_near_share(maps.same),
         rf_width=np.nan if maps is None else rf_width(result.masks[0].W),
     )
-
-
-def _first_layer_maps(result: Round) -> DisplacementMaps | None:
-    return displacement_maps(result.masks[0].W) if _first_layer_size(result.specs) else None
 
 
 def round_table(runs: Sequence[RunDirectory]) -> str:
@@ -184,81 +180,48 @@ def format_table(summary: Summary) -> str:
     return aligned(zip(*cells, strict=True))
 
 
-def aligned(rows: Iterable[Sequence[str]]) -> str:
-    """A table of text, one line a row, columns ranged right."""
-    columns = [[text.rjust(max(map(len, texts))) for text in texts] for texts in zip(*rows, strict=True)]
-    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
-
-
 def draw_summary(summary: Summary, title: str) -> Figure:
     """Accuracy, locality and RF width over the rounds; S_sc, S_dc, C_in and the most connected masks of one round."""
-    figure = panels.new_figure(14, 7.2)
+    figure = drawing.new_figure(7.2, 14)
     figure.suptitle(f"{title}\nMaps, histogram and masks: {describe_round(summary)}", x=0.01, ha="left", fontsize=11)
     grid = figure.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.05))
     accuracy, locality, width = (figure.add_subplot(grid[0, column]) for column in range(3))
     same, different, connections = (figure.add_subplot(grid[1, column]) for column in range(3))
     plate = figure.add_subplot(grid[:, 3])
 
-    u, _ = summary.mean_and_sd("density")
-    panels.accuracy_panel(accuracy, u, *summary.mean_and_sd("accuracy"))
+    drawing.accuracy_panel(accuracy, summary.seeds)
     accuracy.set_title("Accuracy as weights are pruned")
     no_images = "not defined: the first layer\ndoes not look at square RGB images"
     if summary.size and summary.mask is not None:
-        panels.curve_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
-        panels.round_axis(locality, "L3", 1.0)
-        panels.curve_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))
-        panels.round_axis(width, "RF width [pixels]", unlocalised_width(summary.size), note_above=True)
+        drawing.curve_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
+        drawing.round_axis(locality, "L3", 1.0)
+        drawing.curve_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))
+        drawing.round_axis(width, "RF width [pixels]", unlocalised_width(summary.size), note_above=True)
         maps = displacement_maps(summary.mask)
-        panels.displacement_panel(same, maps.same, drop_zero=True)
-        panels.displacement_panel(different, maps.different)
-        panels.plate_panel(plate, mask_plate(summary.mask, count=50, columns=5))
+        drawing.displacement_panel(same, maps.same, drop_zero=True)
+        drawing.displacement_panel(different, maps.different)
+        drawing.plate_panel(plate, mask_plate(summary.mask, count=50, columns=5))
     else:
         for ax in (locality, width, same, different, plate):
-            panels.empty_panel(ax, no_images)
+            drawing.empty_panel(ax, no_images)
     locality.set_title("Locality index L3")
     width.set_title("Receptive-field width")
     same.set_title("$S_{sc}$, pairs of the same colour")
     different.set_title("$S_{dc}$, pairs of different colours")
     plate.set_title("Masks of the most connected nodes")
     if summary.mask is None:
-        panels.empty_panel(connections, "not defined: the first layer is a convolution")
+        drawing.empty_panel(connections, "not defined: the first layer is a convolution")
     else:
         inputs, nodes = summary.mask.shape
         counts = input_connections(summary.mask)
-        panels.connection_panel(connections, counts, inputs, counts.sum() / (inputs * nodes))
+        drawing.connections_panel(connections, counts, inputs, counts.sum() / (inputs * nodes), legend=True)
     connections.set_title("Connections per node")
     return figure
 
 
-def unlocalised_width(size: int) -> float:
-    """RF width of a fully connected node, in pixels: 14.43 for images of 32x32."""
-    return rf_width(np.ones((3 * size * size, 1)))
-
-
 def describe_round(summary: Summary) -> str:
     """Such as 'round 10, u = 2.82 %'."""
-    u, _ = summary.mean_and_sd("density")
-    return f"round {summary.shown}, u = {100 * u[summary.rounds.index(summary.shown)]:.3g} %"
-
-
-def _shown_round(runs: Sequence[RunDirectory], stored: Sequence[Sequence[int]], shown: int | None) -> int:
-    for run, numbers in zip(runs, stored, strict=True):
-        if not numbers:
-            raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
-        if shown is not None and shown not in numbers:
-            raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, numbers))}")
-    common = set(stored[0]).intersection(*stored)
-    if not common:
-        raise RunDirectoryError(f"{', '.join(map(str, runs))}: have no round in common")
-    return max(common) if shown is None else shown
-
-
-def _first_layer_size(specs: Sequence[LayerSpec]) -> int | None:
-    """S, if the first layer is dense on square RGB images."""
-    try:
-        return image_size(specs[0].shape[0]) if specs[0].is_dense else None
-    except DataError:
-        return None
+    return f"round {summary.shown}, u = {base.percent(summary.seeds.u_of(summary.shown))} %"
 
 
 def _cell(mean: float, sd: float, digits: int) -> str:
@@ -288,8 +251,8 @@ def _summarise_command(options: argparse.Namespace) -> None:
     if len(runs) > 1:
         title += f" and {len(runs) - 1} more: mean and s.d. of the runs, nodes of all"
     output = options.output or _named(Path(options.run_dir[0]), runs[0]).path("summary.png")
-    with panels.figure_style():
-        panels.save_figure(draw_summary(summary, title), output)
+    with drawing.figure_style():
+        drawing.save_figure(draw_summary(summary, title), output)
     print(output)
 
 

@@ -46,10 +46,13 @@ class Run:
 
     Attributes:
         directory: the files, see run_directory.
+        known: the experiment as far as it is known: that of the constructor, in place of the recorded one, or that one,
+            or None, as for runs of the TF1 code.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, experiment: Experiment | None = None) -> None:
         self.directory = directory
+        self._experiment = experiment
 
     def __repr__(self) -> str:
         return f"<run {self.directory}: {len(self)} rounds>"
@@ -92,13 +95,18 @@ class Run:
         return self.directory.read_round(number)
 
     @property
+    def known(self) -> Experiment | None:
+        return self._experiment or recorded_experiment(self.directory)
+
+    @property
     def experiment(self) -> Experiment:
-        """The experiment as it was run, seed included. Raises RunDirectoryError if none is recorded, as for runs of
-        the TF1 code."""
-        path = self.directory.path("input.in")
-        if not path.exists():
-            raise RunDirectoryError(f"{path}: is not there; accepted: a run with its input file")
-        return read_experiment([str(path)])
+        """The experiment as it was run, seed included. Raises RunDirectoryError if none is known."""
+        experiment = self.known
+        if experiment is None:
+            raise RunDirectoryError(
+                f"{self.directory.path('input.in')}: is not there; accepted: a run with its input file"
+            )
+        return experiment
 
     @property
     def record(self) -> dict[str, Any]:
@@ -138,8 +146,8 @@ class Run:
         """
         result, checkpoint = self.checkpoint(number, step)
         settings: dict[str, Any] = {}
-        if self.directory.path("input.in").exists():
-            network = self.experiment.network
+        if experiment := self.known:
+            network = experiment.network
             settings = {"decay": network.batch_norm_beta, "centring": network.centring}
         first = result.specs[0]  # a dense layer takes the inputs as they come
         shape = (first.shape[0], 1, 1) if first.is_dense else datasets.facts(self.experiment.data).shape
@@ -159,6 +167,12 @@ class Run:
         model = keras.Sequential([keras.Input((len(mean),), dtype="float32"), PixelInput(name="pixels"), *model.layers])
         model.get_layer("pixels").mean.assign(mean)
         return model
+
+
+def recorded_experiment(directory: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:
+    """What the input file beside a run says, with these "Section.key=value"; None if there is none."""
+    path = directory.path("input.in")
+    return read_experiment([str(path)], assignments) if path.exists() else None
 
 
 def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object] | None = None) -> Experiment:

@@ -17,7 +17,7 @@ from rich.console import Console
 from synthetic import REFERENCE, stored_run
 
 from postprocess import analyse, cache, summary
-from postprocess.analyse import PARTS, Options, Run, format_tables, main
+from postprocess.analyse import PARTS, Analysis, Options, format_tables, main
 from postprocess.cavity import rewind_cavity_table
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections
@@ -25,6 +25,7 @@ from postprocess.evaluation import evaluate
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.masks import effective_mask
+from sifting import datasets
 from sifting.errors import DataError, RunDirectoryError
 from sifting.rounds import connected_fraction, density
 from sifting.statistics import ImageBlocks
@@ -43,7 +44,7 @@ def run(rounds, tmp_path, monkeypatch):
     few = partial(image_components, max_iterations=2)
     monkeypatch.setattr("postprocess.components.image_components", few)
     images = random_images(SHAPE, CLASSES, count=150, val_count=150)
-    monkeypatch.setattr(analyse.datasets, "load", lambda experiment, report: images)
+    monkeypatch.setattr(datasets, "load", lambda experiment, report: images)
     return open_run(stored_run(tmp_path / "run", *rounds))
 
 
@@ -56,7 +57,7 @@ def open_run(directory, freeze="mask", **options):
         method=SimpleNamespace(freeze=freeze),
     )
     lines = []
-    run = Run(directory, experiment, Options(**options), lines.append)
+    run = Analysis(directory, experiment, Options(**options), lines.append)
     run.lines = lines
     return run
 
@@ -97,7 +98,7 @@ def test_stored_arrays_are_used_until_something_changes(run, rounds, monkeypatch
     follows from all rounds."""
     parts = ("masks", "accuracy", "cavity")
     first = analyse.analyse(run, parts)
-    monkeypatch.setattr(analyse.datasets, "load", lambda *_: pytest.fail("images are not needed"))
+    monkeypatch.setattr(datasets, "load", lambda *_: pytest.fail("images are not needed"))
     again = open_run(run.directory)
     second = analyse.analyse(again, parts)
     assert again.lines[0].startswith("masks        3 rounds, 3 of them stored before")
@@ -112,7 +113,7 @@ def test_stored_arrays_are_used_until_something_changes(run, rounds, monkeypatch
     assert analyse.analyse(third, ("masks",))["masks"][2]["best_accuracy"] == 0.75
     assert third.lines[0].startswith("masks        3 rounds, 2 of them stored before")
     fourth = open_run(run.directory)
-    monkeypatch.setattr(analyse.datasets, "load", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=150))
+    monkeypatch.setattr(datasets, "load", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=150))
     analyse.analyse(fourth, ("cavity",))
     assert fourth.lines[0].startswith("cavity       3 rounds, ")
     assert "stored" not in fourth.lines[0]  # each row is grouped by what becomes of the weights in all rounds
@@ -138,7 +139,7 @@ def test_a_failed_computation_leaves_the_old_arrays(tmp_path):
 def test_what_a_run_does_not_allow_is_left_out_and_said(tmp_path, monkeypatch):
     """Without images, without round 0, with a convolution first."""
     directory = stored_run(tmp_path / "run", *shrinking_rounds("f9:f7:x", SHAPE, CLASSES, 3)[1:])
-    run = Run(directory, None, Options(), (lines := []).append)
+    run = Analysis(directory, None, Options(), (lines := []).append)
     assert set(analyse.analyse(run)) == {"masks"}
     assert "accuracy     left out: the images are not known; --input FILE names them" in lines
     run = open_run(directory)
@@ -165,7 +166,7 @@ def test_rounds_that_are_no_prunings_of_one_another_have_no_cavity_table(tmp_pat
 def test_few_validation_images(run, monkeypatch):
     """Two of them: fewer images a node, no components, and everything else."""
     images = random_images(SHAPE, CLASSES, count=150, val_count=2)
-    monkeypatch.setattr(analyse.datasets, "load", lambda experiment, report: images)
+    monkeypatch.setattr(datasets, "load", lambda experiment, report: images)
     found = analyse.analyse(run)
     assert found["activations"]["l1_images"].shape == (9, 2) and "components" not in found
     assert run.lines[-1].startswith("components   left out: 64 components need more than 1 validation images")
@@ -242,7 +243,7 @@ def test_bad_input_is_one_line(in_tmp_path, refusal, rounds):
 
 
 def test_too_few_images_for_a_part_that_is_named(run, monkeypatch):
-    monkeypatch.setattr(analyse.datasets, "load", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=2))
+    monkeypatch.setattr(datasets, "load", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=2))
     with pytest.raises(RunDirectoryError, match="components left out: 64 components need more than 1 validation"):
         analyse.analyse(run, ("components",), required=True)
 

@@ -15,10 +15,11 @@ from synthetic import REFERENCE, input_text
 from postprocess.activations import most_activating
 from postprocess.connectivity import connection_histogram, input_connections, select_nodes
 from postprocess.evaluation import removal_curve, removal_order
-from postprocess.figures import FIGURES, base, comparison, drawing, figure_module, panels
+from postprocess.figures import FIGURES, base, comparison, drawing, figure_module
 from postprocess.figures.__main__ import draw_figure, list_figures, main, runs_by_role
 from postprocess.locality import displacement_maps
 from postprocess.masks import image_plate, layer_masks, pixel_map
+from postprocess.seeds import Seeds, good_rounds, pruned_layer, read_seeds
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import DataError, InputError, RunDirectoryError
@@ -56,7 +57,7 @@ def images(monkeypatch) -> ImageSet:
 def draw(name: str, run: RunDirectory, **options):
     """The figure, its numbers as JSON has them, with `run` in every role."""
     module = figure_module(name)
-    with panels.figure_style():
+    with drawing.figure_style():
         figure, numbers = module.draw({role: [run] for role in module.ROLES}, base.Options(**options))
         figure.draw_without_rendering()  # no layout problem: warnings are errors
     return figure, json.loads(json.dumps(base.plain(numbers), allow_nan=False))
@@ -214,7 +215,7 @@ def test_effective_masks(reference):
     effective = layer_masks([result.masks[layer].W for layer in (0, 1)], "effective")[1]
     nodes = select_nodes(input_connections(effective), count=30)
     assert numbers["plates"][1]["nodes"] == nodes.tolist()
-    expected = image_plate(base.mask_images(effective[:, nodes]), 20)
+    expected = image_plate(drawing.mask_images(effective[:, nodes]), 20)
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), expected)
 
 
@@ -280,11 +281,10 @@ def test_layer_by_layer(reference):
     """Rounds belong to the last layer that is pruned; white dots are the last rounds that are no worse than dense."""
     u = np.array([[1, 1], [0.5, 1], [0.2, 1], [0.5, 0.6], [0.5, 0.3]])[:, None]
     accuracy = np.array([0.5, 0.6, 0.4, 0.5, 0.3])[:, None]
-    curve = base.Curve(tuple(range(5)), tuple(range(5)), u[:, :, 0], accuracy, u, ())
-    module = figure_module("pb-16")
-    layers = module.pruned_layer(curve)
+    curve = Seeds(tuple(range(5)), tuple(range(5)), u[:, :, 0], accuracy, u, ())
+    layers = pruned_layer(curve)
     assert layers.tolist() == [0, 0, 0, 1, 1]
-    assert module.good_rounds(curve, layers) == {0: 1, 1: 3}
+    assert good_rounds(curve, layers) == {0: 1, 1: 3}
 
     figure, numbers = draw("pb-16", reference)  # here all layers are pruned at once: all rounds are of the last one
     line = lines_of(figure.axes[0])["layer 2"]
@@ -343,7 +343,7 @@ def test_table_1_of_other_classes(tmp_path, images, monkeypatch):
 
 
 def test_wide_histograms_have_wider_bins():
-    ax = panels.new_figure(3, 3).add_subplot()
+    ax = drawing.new_figure(3, 3).add_subplot()
     connections = np.arange(0, 500, 5)
     found = drawing.connections_panel(ax, connections, 3072, 0.08)
     assert np.all(np.diff(found["edges"]) == 10) and len(found["nodes"]) == 50
@@ -357,7 +357,7 @@ def test_wide_histograms_have_wider_bins():
 def test_seeds_are_averaged(reference, other):
     """A second run that ends earlier, with another error: mean and s.d. where both are, its rounds the common ones."""
     other.round_path(5).unlink()
-    curve = base.read_curve([reference, other])
+    curve = read_seeds([reference, other])
     assert curve.common == (0, 1, 2, 3, 4) and curve.rounds == (0, 1, 2, 3, 4, 5)
     assert curve.best == 2  # 94 %; round 5 of the one run does not count
     np.testing.assert_allclose(curve.mean[5], 0.9425, rtol=1e-6)
@@ -367,7 +367,7 @@ def test_seeds_are_averaged(reference, other):
 
 def test_several_densities_share_a_round():
     u = np.array([1, 0.04, 0.012])[:, None]
-    curve = base.Curve((0, 1, 2), (0, 1, 2), u, u, u[:, :, None], ())
+    curve = Seeds((0, 1, 2), (0, 1, 2), u, u, u[:, :, None], ())
     shown = base.shown_rounds(curve, (0.04, 0.01, 0.003))
     assert [(place.number, place.wanted) for place in shown] == [(1, 0.04), (2, 0.01)]
     assert shown[1].label == "u = 1.2 %"

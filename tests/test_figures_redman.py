@@ -11,11 +11,12 @@ from synthetic import stored_run, write_input
 from postprocess.cavity import rewind_cavity_table
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections, most_connected
-from postprocess.figures import base, figure_module, panels, redman, redman_2, redman_5
+from postprocess.figures import base, drawing, figure_module, redman, redman_2, redman_5
 from postprocess.figures.__main__ import draw_figure
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
+from postprocess.seeds import mean_and_range
 from sifting.datasets.image_set import ImageSet
 from sifting.run_directory import RunDirectory
 from sifting.statistics import ImageBlocks
@@ -68,7 +69,7 @@ def runs(tmp_path):
 
 
 def drawn(name: str, runs: dict, options: base.Options | None = None):
-    with panels.figure_style():
+    with drawing.figure_style():
         return figure_module(name).draw(runs, options or base.Options())
 
 
@@ -96,27 +97,15 @@ def masks_of(run: RunDirectory) -> list[np.ndarray]:
 
 
 def test_over_seeds():
-    mean, low, high = redman.over_seeds(np.array([[1, 2, 6], [4, np.nan, 2], [np.nan] * 3]))
+    mean, low, high = mean_and_range(np.array([[1, 2, 6], [4, np.nan, 2], [np.nan] * 3]))
     np.testing.assert_array_equal(mean, [3, 3, np.nan])
     np.testing.assert_array_equal(low, [1, 2, np.nan])
     np.testing.assert_array_equal(high, [6, 4, np.nan])
 
 
-def test_width_statistics():
-    """Missing nodes are nowhere, unconverged ones in median and mean alone."""
-    arrays = {"l1_sigma_x": np.array([1.0, 2, 30, np.nan]), "l1_converged": np.array([True, True, False, False])}
-    assert redman.width_statistics(arrays) == {
-        "median": 2,
-        "mean": 11,
-        "converged_mean": 1.5,
-        "converged": 2,
-        "nodes": 4,
-    }
-
-
 def test_sparsity_axis():
     """Ticks stand at u and say 1 - u; the dense network is on the left."""
-    ax = panels.new_figure(3, 3).add_subplot()
+    ax = drawing.new_figure(3, 3).add_subplot()
     ax.plot([100, 2.8], [0, 1])
     redman.sparsity_axis(ax)
     assert ax.get_xlim()[0] > ax.get_xlim()[1]
@@ -275,7 +264,7 @@ def test_the_schematic_is_made_of_real_numbers(runs, image_set):
     sign = 1 if kurtosis[0] >= 3 else -1
     assert found.score == pytest.approx(sign * (kurtosis[1] - kurtosis[0]) / kurtosis[0], rel=1e-3)
 
-    ax = panels.new_figure(3, 3).add_subplot()
+    ax = drawing.new_figure(3, 3).add_subplot()
     redman_5.preactivation_panel(ax, found.with_weight, 20.0)
     shown = ax.patches[0].get_data()
     counts, edges = np.histogram(found.with_weight, 40, (-20, 20))

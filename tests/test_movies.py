@@ -11,7 +11,7 @@ from matplotlib.animation import writers
 from PIL import Image
 
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, movies, panels
+from postprocess.figures import base, drawing, movies
 from postprocess.figures.__main__ import main
 from postprocess.figures.animation import Movie
 from sifting.rounds import density
@@ -29,7 +29,7 @@ def no_ffmpeg(monkeypatch):
 
 def draw(run: RunDirectory, **options) -> tuple[Movie, dict]:
     """The movie, and its numbers as JSON has them."""
-    with panels.figure_style():
+    with drawing.figure_style():
         movie, numbers = movies.draw({"imp": [run]}, base.Options(**options))
         return movie, json.loads(json.dumps(base.plain(numbers), allow_nan=False))
 

@@ -8,7 +8,7 @@ from scipy.optimize import curve_fit
 
 from postprocess.connectivity import input_connections
 from postprocess.locality import node_maps
-from postprocess.receptive_field import fit_gaussians, layer_width, receptive_fields, rf_width, width_curve
+from postprocess.receptive_field import fit_gaussians, layer_width, receptive_fields, rf_width
 
 DATA = Path(__file__).parent / "data"
 
@@ -143,18 +143,13 @@ def test_median_and_mean_of_a_layer_count_what_is_missing():
     assert layer_width(mask, nodes=3) == layer_width(mask[:, :3])
 
 
-def test_curve_over_the_rounds():
-    """From a dense layer to an empty one; the masks may come from a generator."""
+def test_dense_local_and_empty_layers():
     masks = [np.ones((3072, 5)), gaussian_masks(3, 5), np.zeros((3072, 5))]
-    curve = width_curve(mask for mask in masks)
-    np.testing.assert_allclose(curve.median[:2], [14.43, np.sqrt(2) * 3], rtol=0.05)
-    np.testing.assert_allclose(curve.mean, [layer_width(mask).mean for mask in masks])
-    assert np.isnan([curve.median[2], curve.mean[2], curve.mean_converged[2]]).all()
-    np.testing.assert_array_equal(curve.fitted, [5, 5, 0])
-    np.testing.assert_array_equal(curve.missing, [0, 0, 5])
-    few = width_curve(masks[1:2], nodes=3, zero="keep", least_connections=1)
-    assert few == layer_width(masks[1], nodes=3, zero="keep", least_connections=1)
-    assert width_curve(masks[:1], least_connections=3073).missing == 5
+    dense, local, empty = map(layer_width, masks)
+    np.testing.assert_allclose([dense.median, local.median], [14.43, np.sqrt(2) * 3], rtol=0.05)
+    assert np.isnan([empty.median, empty.mean, empty.mean_converged]).all()
+    assert [(width.fitted, width.missing) for width in (dense, local, empty)] == [(5, 0), (5, 0), (0, 5)]
+    assert layer_width(masks[0], least_connections=3073).missing == 5
 
 
 def test_blocks_do_not_matter():

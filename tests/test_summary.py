@@ -9,9 +9,10 @@ import pytest
 from synthetic import REFERENCE, made_round, masked_run, stored_run
 
 from postprocess.connectivity import binomial_histogram, connection_histogram, input_connections
-from postprocess.figures import panels, quickstart
+from postprocess.figures import drawing, quickstart
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.receptive_field import rf_width
+from postprocess.seeds import Seeds
 from postprocess.summary import format_table, main, round_table, summarise
 from sifting import input_files
 from sifting.architecture import LayerSpec
@@ -154,12 +155,14 @@ def test_undefined_numbers_are_dashes(tmp_path, specs, W, line):
 
 
 def axes():
-    return panels.new_figure(3, 3).add_subplot()
+    return drawing.new_figure(3, 3).add_subplot()
 
 
 def test_accuracy_panel_shows_the_arrays():
     ax = axes()
-    panels.accuracy_panel(ax, np.array([1, 0.7, 0.49]), np.array([0.5, 0.6, np.nan]), np.array([0.1, 0.2, 0.1]))
+    u = np.repeat([[1], [0.7], [0.49]], 2, axis=1)
+    accuracy = np.array([[0.5], [0.6], [np.nan]]) + np.array([[0.1], [0.2], [0.1]]) * [-(0.5**0.5), 0.5**0.5]
+    drawing.accuracy_panel(ax, Seeds((0, 1, 2), (0, 1, 2), u, accuracy, u[:, :, None], ()))
     (line,) = ax.lines
     np.testing.assert_allclose(line.get_xydata(), [[100, 50], [70, 60]])
     band = ax.collections[0].get_paths()[0].vertices
@@ -174,7 +177,7 @@ def test_displacement_panel_shows_the_map():
     counts = np.arange(81).reshape(9, 9)
     counts[4, 4] = 1000
     ax = axes()
-    panels.displacement_panel(ax, counts, drop_zero=True)
+    drawing.displacement_panel(ax, counts, drop_zero=True)
     (image,) = ax.images
     shown = image.get_array()
     assert shown.mask.sum() == 1 and shown.mask[3, 3]
@@ -186,7 +189,7 @@ def test_displacement_panel_shows_the_map():
 def test_connection_panel_shows_the_histogram():
     connections = np.array([3, 4, 5, 5, 40])
     ax = axes()
-    panels.connection_panel(ax, connections, 192, 0.05)
+    drawing.connections_panel(ax, connections, 192, 0.05, legend=True)
     edges, nodes = connection_histogram(connections)
     drawn = ax.patches[0].get_data()
     np.testing.assert_array_equal(drawn.values, nodes)
@@ -202,7 +205,7 @@ def test_quickstart_figure(tmp_path):
     """The claim stands above the figure only where the numbers bear it out."""
     runs = [masked_run(tmp_path / "images", True, 0.4), masked_run(tmp_path / "clone", False, 0.5)]
     images, clone = (summarise([run]) for run in runs)
-    with panels.figure_style():
+    with drawing.figure_style():
         figure = quickstart.draw_quickstart(images, clone)
         swapped = quickstart.draw_quickstart(clone, images)
     assert figure.get_suptitle().startswith("Pruning makes local receptive fields emerge")

@@ -13,14 +13,14 @@ from pathlib import Path
 import matplotlib
 
 from postprocess.connectivity import input_connections, most_connected
-from postprocess.figures import panels
+from postprocess.figures import drawing
 from postprocess.masks import mask_plate
 from sifting.rounds import Round, density
 from sifting.run_directory import find_runs
 
 ROUNDS = (0, 2, 4, 6, 8, 10)
 NODES = {"Images": 3, "Gaussian clone": 2}
-COLOURS = (panels.BLUE, panels.ORANGE)
+COLOURS = (drawing.BLUE, drawing.ORANGE)
 TILE, LEFT, TOP, GAP, MARGIN = 1.0, 0.4, 0.5, 0.1, 0.04  # inches
 
 

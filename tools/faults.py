@@ -126,7 +126,7 @@ R10 sifting/history.py | the mean training error begins a step early | history
 R11 sifting/tensorboard.py | the last validation error is the first one | tensorboard
 -result.validation_errors[-1]
 +result.validation_errors[0]
-R12 sifting/export.py | an exported model has no masks | export
+R12 sifting/api.py | an exported model has no masks | export
 -state.set_masks(result.masks)
 +state.set_masks
 
@@ -204,13 +204,13 @@ P12 postprocess/evaluation.py | top-5 are six | evaluation
 P13 postprocess/evaluation.py | the most and the least connected nodes swapped | evaluation
 -[:: 1 if order == "most" else -1]
 +[:: -1 if order == "most" else 1]
-P14 postprocess/summary.py | the standard deviation over seeds is the population's | summary
--np.where(count > 1, count - 1, np.nan)
-+np.where(count > 1, count, np.nan)
-P15 postprocess/summary.py | the last accuracy in place of the best | summary
+P14 postprocess/seeds.py | the standard deviation over seeds is the population's | summary
+-ddof=1
++ddof=0
+P15 postprocess/seeds.py | the last accuracy in place of the best | summary
 -1 - float(result.best_validation_error)
 +1 - float(result.validation_errors[-1])
-P16 postprocess/figures/base.py | the nearest density on a linear scale | figures
+P16 postprocess/seeds.py | the nearest density on a linear scale | figures
 -abs(np.log(self.u_of(number) / u))
 +abs(self.u_of(number) - u)
 P17 postprocess/claims.py | a claim that just reaches its threshold does not hold | claims

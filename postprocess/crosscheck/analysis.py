@@ -28,7 +28,7 @@ from postprocess.crosscheck.imp import ImpRecording, read_recorded_experiment
 from postprocess.crosscheck.recording import Recording, load_recording, verdict
 from postprocess.evaluation import evaluate, probabilities, removal_curve, removal_order
 from postprocess.locality import displacement_maps
-from postprocess.masks import layer_masks, pixel_map
+from postprocess.masks import effective_mask, pixel_map
 from sifting.datasets.image_set import ImageSet
 from sifting.quiet import native_messages_hidden
 from sifting.rounds import Round
@@ -94,7 +94,7 @@ def _effective_mask(recording: Recording, run: ImpRecording, number: int, layer:
         raise recording.refusal(
             f"round {number}, layer {layer}; {run.name} has {len(run.rounds)} rounds and layers 1 to {len(run.layers)}"
         )
-    return layer_masks([run.masks(number)[before].W for before in range(layer)], "effective")[-1]
+    return effective_mask([run.masks(number)[before].W for before in range(layer)])
 
 
 # --- one comparison each

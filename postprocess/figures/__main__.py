@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import FIGURES, all_figures, animation, base, figure_module, panels, title
+from postprocess.figures import FIGURES, all_figures, animation, base, drawing, figure_module, title
 from sifting.errors import InputError
 from sifting.extensions import described
 from sifting.run_directory import RunDirectory, find_runs
@@ -75,12 +75,12 @@ def draw_figure(
     kind = picture_format(movie, output, options.report)
     if output is None:
         output = next((group[0].path(f"{name}.{kind}") for group in runs.values()), Path(f"{name}.{kind}"))
-    with panels.figure_style():
+    with drawing.figure_style():
         picture, numbers = _drawn(name, module.draw(runs, options), animation.Movie if movie else Figure)
         if movie:
             animation.save_movie(picture, output)
         else:
-            panels.save_figure(picture, output)
+            drawing.save_figure(picture, output)
     beside = output.with_suffix(".json")
     described_runs = base.describe_runs(module.ROLES, runs)
     for role, about in described_runs.items():

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from postprocess.command_line import output_file
-from postprocess.figures import panels
+from postprocess.figures import drawing
 from sifting.errors import RunDirectoryError
 
 FORMATS = ("mp4", "gif")  # the better one first
@@ -79,7 +79,7 @@ def _palette() -> Image.Image:
     levels = np.arange(0, 256, 51)
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
     greys = np.repeat(np.arange(0, 256, 8), 3).reshape(-1, 3)
-    lines = [np.rint(255 * np.array(to_rgb(colour))).astype(int) for colour in (panels.BLUE, panels.ORANGE)]
+    lines = [np.rint(255 * np.array(to_rgb(colour))).astype(int) for colour in (drawing.BLUE, drawing.ORANGE)]
     image = Image.new("P", (1, 1))
     image.putpalette(np.concatenate([cube, greys, lines]).ravel().tolist())
     return image

@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from postprocess.command_line import output_file
-from postprocess.masks import image_size, input_images
+from postprocess.seeds import Seeds
 from sifting import datasets, input_files
-from sifting.architecture import LayerSpec
+from sifting.api import recorded_experiment
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import DataError, InputError, RunDirectoryError
+from sifting.errors import InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import anything
 from sifting.inputs import SECTIONS, read_experiment
 from sifting.plan import RESTART_FILES
 from sifting.quiet import native_messages_hidden
-from sifting.rounds import Round, density, layer_counts
 from sifting.run_directory import RunDirectory
 
 INPUTS = input_files.ROOT  # where the names in ROLES are found
@@ -125,7 +123,7 @@ def _versions(name: str) -> list[Settings]:
 
 
 def _own_settings(run: RunDirectory) -> Settings | None:
-    experiment = own_experiment(run)
+    experiment = recorded_experiment(run)
     return None if experiment is None else _compared(experiment)
 
 
@@ -198,19 +196,13 @@ def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
     ]
 
 
-def own_experiment(run: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:
-    """What the run's own input file says; None for a run of the TF1 code."""
-    path = run.path("input.in")
-    return read_experiment([str(path)], assignments) if path.exists() else None
-
-
 def load_images(run: RunDirectory, options: Options) -> ImageSet:
     """The images that the run's own input file names.
 
     Raises:
         InputError: it has none. DataError: they are not there.
     """
-    experiment = own_experiment(run, options.assignments)
+    experiment = recorded_experiment(run, options.assignments)
     if experiment is None:
         name = run.path("input.in").name
         raise InputError(f"{run}: its images are not known, as {name} is missing; accepted: its input file, as {name}")
@@ -219,106 +211,7 @@ def load_images(run: RunDirectory, options: Options) -> ImageSet:
     return datasets.load(experiment, options.report)
 
 
-# --- curves, and the rounds that are shown
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """What the rounds of an experiment say without looking at single weights; nan where a run has ended.
-
-    Attributes:
-        rounds: numbers, those that at least one run has.
-        common: those that all runs have.
-        density: u, counted over all prunable layers, float64 [rounds, runs].
-        accuracy: the best validation accuracy, float64 [rounds, runs].
-        layer_density: u of each prunable layer, float64 [rounds, runs, layers].
-        specs: the architecture.
-    """
-
-    rounds: tuple[int, ...]
-    common: tuple[int, ...]
-    density: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    layer_density: NDArray[np.float64]
-    specs: tuple[LayerSpec, ...]
-
-    @property
-    def u(self) -> NDArray[np.float64]:
-        """Mean over the runs, float64 [rounds]."""
-        u: NDArray[np.float64] = np.nanmean(self.density, axis=1)
-        return u
-
-    @property
-    def mean(self) -> NDArray[np.float64]:
-        """Of the accuracy, over the runs, float64 [rounds]."""
-        return mean_and_sd(self.accuracy)[0]
-
-    @property
-    def sd(self) -> NDArray[np.float64]:
-        """Sample standard deviation of the accuracy over the runs, float64 [rounds]; nan for a single run."""
-        return mean_and_sd(self.accuracy)[1]
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """Accuracy minus that of the same run's dense round, float64 [rounds, runs]."""
-        gain: NDArray[np.float64] = self.accuracy - self.accuracy[:1]
-        return gain
-
-    def u_of(self, number: int) -> float:
-        return float(self.u[self.rounds.index(number)])
-
-    @property
-    def best(self) -> int:
-        """The round with the best mean accuracy, of those that all runs have; the first of equal ones."""
-        return max(self.common, key=lambda number: self.mean[self.rounds.index(number)])
-
-    def nearest(self, u: float) -> int:
-        """The round, of those that all runs have, whose density is nearest to u on a log scale."""
-        return min(self.common, key=lambda number: abs(np.log(self.u_of(number) / u)))
-
-    def numbers(self) -> dict[str, Any]:
-        """For the JSON."""
-        return {"round": self.rounds, "u": self.u, "mean": self.mean, "sd": self.sd, "accuracy": self.accuracy}
-
-
-def mean_and_sd(values: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Over the last axis, leaving nan out; the sample standard deviation is nan for fewer than two values."""
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(known, values, 0).sum(axis=-1) / np.where(count, count, np.nan)
-        squares = np.where(known, (values - mean[..., None]) ** 2, 0).sum(axis=-1)
-        return mean, np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
-
-
-def read_curve(runs: Sequence[RunDirectory]) -> Curve:
-    """Every round of every run, read once.
-
-    Raises:
-        DataError: a damaged round. RunDirectoryError: no rounds, none in common, or runs of different architectures.
-    """
-    stored = [run.rounds() for run in runs]
-    common = sorted(set.intersection(*map(set, stored)))
-    if not common:
-        raise RunDirectoryError(f"{', '.join(map(str, runs))}: have no round in common")
-    rounds = sorted(set().union(*stored))
-    u, accuracy = np.full((2, len(rounds), len(runs)), np.nan)
-    layers: dict[tuple[int, int], list[float]] = {}
-    specs: tuple[LayerSpec, ...] = ()
-    for column, run in enumerate(runs):
-        for number in stored[column]:
-            result, row = run.read_round(number), rounds.index(number)
-            specs = specs or result.specs
-            if result.specs != specs:
-                raise RunDirectoryError(f"{run}: has another architecture than {runs[0]}; accepted: seeds of one run")
-            u[row, column] = density(result.masks, result.specs)
-            if result.validation_errors.size:
-                accuracy[row, column] = 1 - float(result.best_validation_error)
-            layers[row, column] = [c.density for c in layer_counts(result.masks, result.specs) if c.prunable]
-    by_layer = np.full((*u.shape, len(next(iter(layers.values())))), np.nan)
-    for place, values in layers.items():
-        by_layer[place] = values
-    return Curve(tuple(rounds), tuple(common), u, accuracy, by_layer, specs)
+# --- the rounds that are shown
 
 
 class Shown(NamedTuple):
@@ -347,7 +240,7 @@ class Shown(NamedTuple):
         return {"round": self.number, "u": self.u, "paper_u": self.wanted}
 
 
-def shown_round(curve: Curve, options: Options, wanted: float | None = None) -> Shown:
+def shown_round(curve: Seeds, options: Options, wanted: float | None = None) -> Shown:
     """The round that the user names, else the one nearest to the paper's density, else the best one.
 
     Raises:
@@ -361,7 +254,7 @@ def shown_round(curve: Curve, options: Options, wanted: float | None = None) -> 
     return Shown(number, curve.u_of(number), wanted)
 
 
-def shown_rounds(curve: Curve, densities: Sequence[float]) -> list[Shown]:
+def shown_rounds(curve: Seeds, densities: Sequence[float]) -> list[Shown]:
     """The rounds nearest to the paper's densities. A run that ends early has fewer: of several densities that lead to
     the same round, the nearest keeps it."""
     kept: dict[int, tuple[float, Shown]] = {}
@@ -377,46 +270,6 @@ def shown_rounds(curve: Curve, densities: Sequence[float]) -> list[Shown]:
 def percent(fraction: float) -> str:
     """Three digits: 4.04, 0.973, 100."""
     return f"{100 * fraction:.3g}"
-
-
-# --- masks
-
-
-def first_layer_size(specs: Sequence[LayerSpec], run: object = "the run") -> int:
-    """S. Raises RunDirectoryError unless the first layer is dense and looks at square RGB images."""
-    try:
-        if specs[0].is_dense:
-            return image_size(specs[0].shape[0])
-    except DataError:
-        pass
-    raise RunDirectoryError(f"{run}: its first layer does not look at square RGB images")
-
-
-def read_rounds(runs: Sequence[RunDirectory], number: int) -> list[Round]:
-    """The same round of every run."""
-    return [run.read_round(number) for run in runs]
-
-
-def pooled_mask(rounds: Sequence[Round], layer: int = 0) -> np.ndarray:
-    """The nodes of all runs side by side, uint8 [inputs, runs * nodes], 1 where connected; layer from 0."""
-    return np.concatenate([(result.masks[layer].W != 0).astype(np.uint8) for result in rounds], axis=1)
-
-
-def mask_images(mask: np.ndarray) -> np.ndarray:
-    """Binary masks [3*S*S, nodes] as images, float32 [nodes, S, S, 3]."""
-    return input_images((np.asarray(mask) != 0).astype(np.float32))
-
-
-def image_tiles(images: ImageSet, rows: np.ndarray) -> np.ndarray:
-    """Validation images in [0, 1], float64 [n, S, S, 3]."""
-    return input_images(images.val_images[rows].reshape(len(rows), -1).T) / 255
-
-
-def dense_masks(result: Round) -> list[np.ndarray]:
-    """W masks of all hidden layers, in order. Raises RunDirectoryError: one of them is not dense."""
-    if not all(spec.is_dense for spec in result.specs):
-        raise RunDirectoryError(f"round {result.number}: has a convolution; accepted: networks of dense layers")
-    return [result.masks[layer].W for layer in range(len(result.specs) - 1)]
 
 
 # --- the numbers beside the picture

@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
+from postprocess.seeds import Seeds, read_seeds
 from sifting.rounds import Round
 
 MAPS_A_ROW = 5
@@ -40,11 +41,11 @@ def draw_comparison(
         maps: with panel d.
         meaning: of the labels, above the legend.
     """
-    curves = {role: base.read_curve(runs[role]) for role in labels}
+    curves = {role: read_seeds(runs[role]) for role in labels}
     shown = {role: base.shown_round(curve, options) for role, curve in curves.items()}
     blocks = -(-len(labels) // MAPS_A_ROW) if maps else 0
     figure = drawing.new_figure(HEIGHT + 2.6 * blocks)
-    parts: list[FigureBase] = [*panels.sub_figures(figure, heights=(HEIGHT, 2.6 * blocks))] if maps else [figure]
+    parts: list[FigureBase] = [*drawing.sub_figures(figure, heights=(HEIGHT, 2.6 * blocks))] if maps else [figure]
     above = parts[0]
     grid = above.add_gridspec(2, 3, width_ratios=(1.7, 1, 1))
     accuracy = above.add_subplot(grid[:, 0])
@@ -82,7 +83,7 @@ def draw_comparison(
             for ax in axes:
                 ax.set_xlabel("step", fontsize=drawing.SMALL)
     if maps:
-        found["d"] = maps_and_connections(parts[1], runs, shown, labels, lines, "d")
+        found["d"] = maps_and_connections(parts[1], curves, shown, labels, lines, "d")
     return figure, found
 
 
@@ -111,7 +112,7 @@ def window_means(errors: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 def maps_and_connections(
     figure: FigureBase,
-    runs: base.Runs,
+    curves: Mapping[str, Seeds],
     shown: Mapping[str, base.Shown],
     labels: Mapping[str, str],
     lines: Mapping[str, drawing.Line],
@@ -129,7 +130,7 @@ def maps_and_connections(
         same, connections = axes[2 * block, column], axes[2 * block + 1, column]
         for ax in (same, connections):
             ax.set_visible(True)
-        rounds = base.read_rounds(runs[role], shown[role].number)
+        rounds = curves[role].read(shown[role].number)
         found[role] = shown[role].numbers() | drawing.column(rounds, same, connections, colour=lines[role].colour)
         same.set_title(f"{label}\n{shown[role].label}", fontsize=drawing.SMALL, loc="center")
         if column == 0:

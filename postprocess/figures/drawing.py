@@ -1,26 +1,51 @@
-"""Panels that the figures of P&B share, beyond those of panels.py: smaller, and laid out in rows.
+"""Panels that the figures share: each draws arrays onto a matplotlib Axes.
 
-As there, a panel draws arrays onto a matplotlib Axes. Figures are WIDTH inches wide, the text width of the papers, so
-that 8 or 9 points are what is printed. Every map S(d) has its own colours, from 0 to its maximum.
+Figures are matplotlib.figure.Figure objects, without pyplot and its global state. `figure_style()` holds while one is
+drawn and saved. Those of the papers are WIDTH inches wide, the text width there, so that 8 or 9 points are what is
+printed. Every map S(d) has its own colours, from 0 to its maximum.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from postprocess.command_line import output_file
 from postprocess.connectivity import binomial_histogram, connection_histogram, input_connections, select_nodes
-from postprocess.figures import base, panels
 from postprocess.locality import displacement_maps
-from postprocess.masks import image_plate
+from postprocess.masks import image_plate, input_images
+from postprocess.seeds import Seeds, pooled_mask
+from sifting.datasets.image_set import ImageSet
+from sifting.errors import RunDirectoryError
 from sifting.rounds import Round
 
 WIDTH = 7.2  # inches
 SMALL = 8  # points
 MOST_BINS = 60
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+MAP_COLOURS = "magma"
+RESOLUTION = 150  # dots per inch
+_STYLE: dict[Any, Any] = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "svg.hashsalt": "sifting",  # equal figures are equal files
+}
 
 
 class Line(NamedTuple):
@@ -35,25 +60,62 @@ class Line(NamedTuple):
 LINES = tuple(
     Line(*line)
     for line in (
-        (panels.BLUE, "o", "-"),
-        (panels.ORANGE, "^", "-"),
-        (panels.GREEN, "D", "-"),
+        (BLUE, "o", "-"),
+        (ORANGE, "^", "-"),
+        (GREEN, "D", "-"),
         ("#CC79A7", "v", "-"),
         ("#56B4E9", "<", "--"),
         ("#E69F00", ">", "--"),
         ("#000000", "P", "--"),
-        (panels.GREY, "X", ":"),
-        (panels.BLUE, "d", ":"),
-        (panels.ORANGE, "h", ":"),
+        (GREY, "X", ":"),
+        (BLUE, "d", ":"),
+        (ORANGE, "h", ":"),
     )
 )
 
 
-def new_figure(height: float) -> Figure:
-    """A figure of the text width, `height` inches high, with narrow margins."""
-    figure = panels.new_figure(WIDTH, height)
-    panels.set_pads(figure, 0.05, 0.05)
+# --- figures
+
+
+@contextlib.contextmanager
+def figure_style(changes: dict[Any, Any] | None = None) -> Iterator[None]:
+    """Fonts and lines of all figures, whatever the user's matplotlibrc says; `changes` over them."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # all but the backend
+        matplotlib.rcParams.update(_STYLE | (changes or {}))
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of so many inches on the Agg canvas; at the text width its margins are narrow."""
+    figure = Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
+    FigureCanvasAgg(figure)
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    w_pad, h_pad = (0.05, 0.05) if width == WIDTH else (0.12, 0.1)  # inches
+    layout.set(w_pad=w_pad, h_pad=h_pad)
     return figure
+
+
+def sub_figures(figure: Figure, heights: Sequence[float] = (1,), widths: Sequence[float] = (1,)) -> list[SubFigure]:
+    """Parts of a figure, one below or beside the other, of these relative sizes."""
+    parts = figure.subfigures(len(heights), len(widths), squeeze=False, height_ratios=heights, width_ratios=widths)
+    return list(parts.flat)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure atomically, in the format that the file name ends in, without a date; its folder is made.
+
+    Raises:
+        RunDirectoryError: a format that matplotlib does not write, or a file that cannot be written.
+    """
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise RunDirectoryError(f"{path}: unknown format; accepted: a name that ends in .png, .pdf or .svg")
+    kind = path.suffix[1:].lower()
+    date = {"pdf": "CreationDate", "svg": "Date"}.get(kind)
+    with output_file(path) as file:
+        figure.savefig(file, format=kind, metadata={date: None} if date else None)
 
 
 def letter(ax: Axes, name: str, text: str = "") -> None:
@@ -66,8 +128,39 @@ def corner_letter(ax: Axes, name: str) -> None:
     ax.annotate(name, (0, 1), (-26, 4), xycoords="axes fraction", textcoords="offset points", weight="bold", ha="right")
 
 
+# --- curves
+
+
+def curve_panel(
+    ax: Axes,
+    x: np.ndarray | Sequence[float],
+    mean: np.ndarray,
+    sd: np.ndarray,
+    label: str = "",
+    colour: str = BLUE,
+    marker: str = "o",
+) -> None:
+    """One curve with a band of +- one standard deviation; points that are nan are left out.
+
+    Args:
+        x, mean, sd: float [points], in the units of the axes; sd may be nan.
+    """
+    known = np.isfinite(mean)
+    x, mean, sd = (np.asarray(values)[known] for values in (x, mean, sd))
+    ax.plot(x, mean, marker=marker, color=colour, label=label or None)
+    if np.isfinite(sd).any():
+        ax.fill_between(x, mean - sd, mean + sd, where=np.isfinite(sd), color=colour, alpha=0.2, linewidth=0)
+
+
+def accuracy_panel(ax: Axes, seeds: Seeds) -> None:
+    """Best validation accuracy against the density, Fig. 1a of P&B: log axis, dense network on the left."""
+    curve_panel(ax, 100 * seeds.u, 100 * seeds.mean, 100 * seeds.sd)
+    density_axis(ax)
+    log_ticks(ax.xaxis)
+
+
 def curve_with_best(
-    ax: Axes, curve: base.Curve, values: np.ndarray, sd: np.ndarray, line: Line, label: str, best: int | None = None
+    ax: Axes, curve: Seeds, values: np.ndarray, sd: np.ndarray, line: Line, label: str, best: int | None = None
 ) -> None:
     """A curve over u on a reversed log axis, in percent, with a band of one s.d.; `best` is a round, for a square.
 
@@ -94,14 +187,81 @@ def density_axis(ax: Axes, ylabel: str = "best validation accuracy [%]") -> None
     ax.set_xscale("log")
     low, high = sorted(ax.get_xlim())
     ax.set_xlim(high, low)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(lambda value, _: "")
+    plain_numbers(ax.xaxis)
     ax.set(xlabel="weights left, u [%]", ylabel=ylabel)
+
+
+def log_ticks(axis: Axis) -> None:
+    """On a log axis 1, 2 and 5 of each decade, or the powers of ten where there are many."""
+    low, high = axis.get_data_interval()
+    wide = high > 30 * low
+    axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axis.set_minor_locator(LogLocator(subs=range(2, 10)) if wide else NullLocator())
+
+
+def plain_numbers(axis: Axis) -> None:
+    """On a log axis 0.1 instead of a power, and nothing between the ticks."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(lambda value, _: "")
+
+
+def round_axis(ax: Axes, ylabel: str, reference: float, note_above: bool = False) -> None:
+    """Label an axis of rounds, from y = 0 on, with a dashed line at the value without locality."""
+    ax.axhline(reference, color=GREY, linestyle="--", linewidth=1.0, zorder=0)
+    ax.annotate(
+        f"no locality: {reference:.4g}",
+        (0.02, reference),
+        (0, 5 if note_above else -5),
+        textcoords="offset points",
+        xycoords=("axes fraction", "data"),
+        color=GREY,
+        fontsize="small",
+        va="bottom" if note_above else "top",
+    )
+    ax.set_ylim(0, max(ax.get_ylim()[1], 1.2 * reference))
+    ax.xaxis.set_major_locator(whole_numbers())
+    ax.set(xlabel="pruning round", ylabel=ylabel)
+
+
+# --- maps, histograms, plates
+
+
+def displacement_panel(ax: Axes, counts: np.ndarray, drop_zero: bool = False, bar: bool = True) -> None:
+    """A map S(d), Fig. 2b of P&B: colours from 0 to its maximum, dy downwards as in an image.
+
+    Args:
+        counts: int [2S+1, 2S+1], indexed [dy + S, dx + S].
+        drop_zero: d = 0 is left out, and grey (S_sc).
+        bar: draw the colour bar.
+    """
+    size = len(counts) // 2
+    shown = counts[1:-1, 1:-1].astype(np.float64)  # no displacement reaches the outermost rows and columns
+    if drop_zero:
+        shown[size - 1, size - 1] = np.nan
+    colours = matplotlib.colormaps[MAP_COLOURS].with_extremes(bad="#808080")
+    reach = size - 0.5
+    image = ax.imshow(
+        shown,
+        cmap=colours,
+        vmin=0,
+        vmax=max(np.nanmax(shown, initial=0), 1),
+        extent=(-reach, reach, reach, -reach),
+        interpolation="nearest",
+    )
+    ticks = [-(size // 2), 0, size // 2]
+    ax.set(xticks=ticks, yticks=ticks, xlabel="$d_x$ [pixels]", ylabel="$d_y$ [pixels]")
+    ax.spines[:].set_visible(False)
+    if bar:
+        colour_bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, label="pairs")
+        colour_bar.outline.set_visible(False)
+        colour_bar.ax.yaxis.set_major_locator(MaxNLocator(4))
+        assert isinstance(colour_bar.formatter, ScalarFormatter)
+        colour_bar.formatter.set_powerlimits((-3, 4))
 
 
 def map_panel(ax: Axes, counts: np.ndarray, title: str = "", same: bool = True, labels: bool = False) -> None:
     """S_sc (same, without d = 0) or S_dc, colours from 0 to the maximum, no colour bar; ticks but no labels."""
-    panels.displacement_panel(ax, counts, drop_zero=same, bar=False)
+    displacement_panel(ax, counts, drop_zero=same, bar=False)
     reach = len(counts) // 4
     ax.set(xticks=[-reach, reach], yticks=[-reach, reach])
     ax.tick_params(labelsize=7, length=2, pad=1)
@@ -120,45 +280,66 @@ def map_numbers(counts: np.ndarray, same: bool = True) -> dict[str, Any]:
 
 
 def connections_panel(
-    ax: Axes, connections: np.ndarray, inputs: int, density: float, colour: str = panels.BLUE, title: str = ""
+    ax: Axes, connections: np.ndarray, inputs: int, density: float, colour: str = BLUE, legend: bool = False
 ) -> dict[str, Any]:
-    """Histogram of C_in on a log axis with the binomial of random pruning dashed, without a legend.
+    """Histogram of C_in on a log axis, with the binomial of random pruning dashed.
 
-    Bins are 2 connections wide, or the multiple of 2 that leaves at most MOST_BINS of them.
+    Bins are 2 connections wide; without a legend, in small panels, the multiple of 2 that leaves at most MOST_BINS.
+
+    Args:
+        connections: int [nodes].
+        inputs: n_0, inputs of the layer.
+        density: u of the layer.
 
     Returns:
         For the JSON: edges, nodes, and the average n_0 u.
     """
-    width = 2 * max(1, -(-int(np.ptp(connections)) // (2 * MOST_BINS)))
+    width = 2 if legend else 2 * max(1, -(-int(np.ptp(connections)) // (2 * MOST_BINS)))
     edges, nodes = connection_histogram(connections, width)
-    ax.stairs(nodes, edges, fill=True, color=colour, alpha=0.85)
+    ax.stairs(nodes, edges, fill=True, color=colour, alpha=0.85, label="nodes")
     highest = nodes.max()
     if 0 < density < 1:
+        # The binomial over its own range, which a narrow histogram may not cover.
         spread = 4 * np.sqrt(inputs * density * (1 - density))
         low, high = (max(inputs * density + sign * spread, 0) for sign in (-1, 1))
         grid = width * np.arange(int(low) // width, int(high) // width + 2)
         expected = binomial_histogram(grid, inputs, density, len(connections))
-        ax.plot(grid[:-1] + width / 2, expected, "--", color="black", linewidth=1)
+        ax.plot(grid[:-1] + width / 2, expected, "--", color="black", linewidth=1, label="random (binomial)")
         highest = max(highest, expected.max())
-    count_axis(ax, highest)
-    if title:
-        ax.set_title(title, fontsize=SMALL, loc="center")
+        if legend:
+            ax.legend(loc="upper right")
+    count_axis(ax, highest, small=not legend)
+    if legend:
+        ax.set(xlabel="connections of a node, $C_{in}$", ylabel="nodes")
     return {"edges": edges, "nodes": nodes, "n0_u": inputs * density}
 
 
-def count_axis(ax: Axes, highest: float) -> None:
+def count_axis(ax: Axes, highest: float, small: bool = True) -> None:
     """A log axis of numbers of nodes, over C_in."""
     ax.set_yscale("log")
     ax.set_ylim(0.5, 3 * highest)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(lambda value, _: "")
-    ax.tick_params(labelsize=7)
-    ax.locator_params(axis="x", nbins=4)
+    plain_numbers(ax.yaxis)
+    if small:
+        ax.tick_params(labelsize=7)
+        ax.locator_params(axis="x", nbins=4)
+    else:
+        ax.xaxis.set_major_locator(whole_numbers())
 
 
 def plate_panel(ax: Axes, plate: np.ndarray) -> None:
-    """A plate of masks, weights or images (postprocess.masks.image_plate), float [height, width, 3]."""
-    panels.plate_panel(ax, plate)
+    """A plate of masks, float [height, width, 3] (postprocess.masks.mask_plate)."""
+    if not plate.size:
+        return empty_panel(ax, "no node keeps 2 connections")
+    ax.imshow(plate, interpolation="nearest")
+    ax.set_anchor("N")  # below its title
+    ax.set_axis_off()
+    return None
+
+
+def empty_panel(ax: Axes, reason: str) -> None:
+    """Say why there is nothing to see."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, reason, ha="center", va="center", color=GREY, wrap=True, transform=ax.transAxes)
 
 
 def label_rows(ax: Axes, names: Sequence[str], height: int) -> None:
@@ -172,7 +353,7 @@ def column(
     same: Axes | None = None,
     connections: Axes | None = None,
     masks: Axes | None = None,
-    colour: str = panels.BLUE,
+    colour: str = BLUE,
     count: int = 12,
     columns: int = 3,
 ) -> dict[str, Any]:
@@ -186,7 +367,7 @@ def column(
     Returns:
         For the JSON.
     """
-    mask = base.pooled_mask(rounds)
+    mask = pooled_mask(rounds)
     incoming = input_connections(mask)
     found: dict[str, Any] = {"layer_u": incoming.sum() / mask.size}
     if same is not None:
@@ -205,7 +386,7 @@ def most_connected_plate(ax: Axes, mask: np.ndarray, count: int, columns: int) -
     """The most connected masks; returns the nodes and their C_in for the JSON."""
     incoming = input_connections(mask)
     nodes = select_nodes(incoming, count=count)
-    plate_panel(ax, image_plate(base.mask_images(mask[:, nodes]), columns))
+    plate_panel(ax, image_plate(mask_images(mask[:, nodes]), columns))
     return {"nodes": nodes, "C_in": incoming[nodes]}
 
 
@@ -214,3 +395,18 @@ def row_labels(axes: Sequence[Axes | None], labels: Sequence[str]) -> None:
     for ax, label in zip(axes, labels, strict=True):
         if ax is not None:
             ax.set_ylabel(label, fontsize=SMALL)
+
+
+def mask_images(mask: np.ndarray) -> np.ndarray:
+    """Binary masks [3*S*S, nodes] as images, float32 [nodes, S, S, 3]."""
+    return input_images((np.asarray(mask) != 0).astype(np.float32))
+
+
+def image_tiles(images: ImageSet, rows: np.ndarray) -> np.ndarray:
+    """Validation images in [0, 1], float64 [n, S, S, 3]."""
+    return input_images(images.val_images[rows].reshape(len(rows), -1).T) / 255
+
+
+def whole_numbers() -> MaxNLocator:
+    """Ticks of an axis of rounds or connections."""
+    return MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10])

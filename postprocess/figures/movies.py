@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, panels
+from postprocess.figures import base, drawing
 from postprocess.figures.animation import FRAMES_PER_SECOND, Movie
 from postprocess.masks import effective_weights, weighted_images
+from postprocess.seeds import Seeds, read_image_seeds
 from sifting.errors import RunDirectoryError
 from sifting.plates import image_plate
 from sifting.rounds import Round
@@ -60,8 +61,7 @@ class Frame(NamedTuple):
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]:
     run = runs["imp"][0]
-    curve = base.read_curve([run])
-    base.first_layer_size(curve.specs, run)
+    curve = read_image_seeds([run])
     place = base.shown_round(curve, options, DENSITY)
     nodes = select_nodes(input_connections(run.read_round(place.number).masks[0].W), count=NODES)
     if not len(nodes):
@@ -89,12 +89,12 @@ def node_plates(result: Round, nodes: npt.NDArray[np.int64]) -> tuple[npt.NDArra
     mask = result.masks[0].W[:, nodes]
     weights = effective_weights([result.checkpoints[-1].parameters[0].W[:, nodes]], [mask])
     masks, weighted = (
-        image_plate(images, background=BACKGROUND) for images in (base.mask_images(mask), weighted_images(weights))
+        image_plate(images, background=BACKGROUND) for images in (drawing.mask_images(mask), weighted_images(weights))
     )
     return _bytes(masks), _bytes(weighted)
 
 
-def movie(frames: Sequence[Frame], curve: base.Curve, names: tuple[str, str]) -> Movie:
+def movie(frames: Sequence[Frame], curve: Seeds, names: tuple[str, str]) -> Movie:
     """Laid out in pixels, so that a pixel of a plate is one of the figure, or a square of them, and stays sharp.
 
     Args:
@@ -134,10 +134,10 @@ def movie(frames: Sequence[Frame], curve: base.Curve, names: tuple[str, str]) ->
     return Movie(figure, len(frames), show)
 
 
-def progress_panel(ax: Axes, curve: base.Curve) -> Line2D:
+def progress_panel(ax: Axes, curve: Seeds) -> Line2D:
     """The best validation accuracy against u, in percent; returns the marker of the round that is shown."""
-    panels.accuracy_panel(ax, curve.u, curve.mean, curve.sd)
-    (marker,) = ax.plot([], [], "o", color=panels.ORANGE, markersize=8)
+    drawing.accuracy_panel(ax, curve)
+    (marker,) = ax.plot([], [], "o", color=drawing.ORANGE, markersize=8)
     ax.patch.set_visible(False)
     ax.tick_params(labelsize=8)
     ax.set_ylabel("")

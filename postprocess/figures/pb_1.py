@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from postprocess.connectivity import connection_histogram, input_connections
 from postprocess.evaluation import removal_curve, removal_order
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
+from postprocess.seeds import read_image_seeds
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
 NEEDS_IMAGES = True
@@ -23,13 +24,12 @@ SEEDS = 4
 DENSITIES = (0.04, 0.01, 0.003)
 SIZES = 17
 NORMALISE = "batch"
-_COLOURS = (panels.BLUE, panels.ORANGE, panels.GREEN)
+_COLOURS = (drawing.BLUE, drawing.ORANGE, drawing.GREEN)
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imp"]
-    curve = base.read_curve(group)
-    base.first_layer_size(curve.specs, group[0])
+    curve = read_image_seeds(group)
     shown = base.shown_rounds(curve, DENSITIES)
     figure = drawing.new_figure(2.5)
     accuracy, histogram, removal = figure.subplots(1, 3)
@@ -43,7 +43,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         accuracy.plot(
             100 * place.u, 100 * curve.mean[at], "o", markersize=10, markerfacecolor="none", markeredgecolor=colour
         )
-        connections = input_connections(base.pooled_mask(base.read_rounds(group, place.number)))
+        connections = input_connections(curve.mask(place.number))
         edges, nodes = connection_histogram(connections)
         histogram.stairs(nodes, edges, color=colour, linewidth=1.2, label=place.label)
         histogram.plot(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing, pb_5
 from postprocess.masks import pixel_map
+from postprocess.seeds import read_image_seeds
 
 ROLES = pb_5.ROLES
 NEEDS_IMAGES = False
@@ -22,10 +23,9 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(2.3)
     found = {}
     for ax, (role, label) in zip(figure.subplots(1, len(LABELS)), LABELS.items(), strict=True):
-        curve = base.read_curve(runs[role])
-        base.first_layer_size(curve.specs, runs[role][0])
+        curve = read_image_seeds(runs[role])
         place = base.shown_round(curve, options, DENSITY)
-        shown = pixel_map(base.pooled_mask(base.read_rounds(runs[role], place.number)))
+        shown = pixel_map(curve.mask(place.number))
         ax.imshow(shown, interpolation="nearest")
         ax.set_axis_off()
         ax.set_title(f"{label}\n{place.label}", fontsize=drawing.SMALL, loc="center")

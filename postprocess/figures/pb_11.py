@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from postprocess.connectivity import connection_bins, input_connections
 from postprocess.figures import base, drawing, pb_5
 from postprocess.locality import displacement_maps
+from postprocess.seeds import read_image_seeds
 
 ROLES = pb_5.ROLES
 NEEDS_IMAGES = False
@@ -29,10 +30,9 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     axes = figure.subplots(len(ROWS), BINS)
     found = {}
     for row, (role, (label, width)) in zip(axes, ROWS.items(), strict=True):
-        curve = base.read_curve(runs[role])
-        base.first_layer_size(curve.specs, runs[role][0])
+        curve = read_image_seeds(runs[role])
         place = base.shown_round(curve, options, DENSITY)
-        mask = base.pooled_mask(base.read_rounds(runs[role], place.number))
+        mask = curve.mask(place.number)
         bins = []
         for ax, one in zip(row, connection_bins(input_connections(mask), width, BINS), strict=True):
             counts = displacement_maps(mask[:, one.nodes]).same

@@ -10,7 +10,8 @@ there the nodes that most inputs reach. 30 of layers 2 and 3 at 0.3 %, too. All 
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.masks import layer_masks
+from postprocess.masks import dense_masks, layer_masks
+from postprocess.seeds import read_image_seeds
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
 NEEDS_IMAGES = False
@@ -20,8 +21,7 @@ BLOCKS = ((0.01, ((1, 120, 20), (2, 30, 20))), (0.003, ((1, 60, 20), (2, 30, 20)
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["imp"][0]
-    curve = base.read_curve([run])
-    base.first_layer_size(curve.specs, run)
+    curve = read_image_seeds([run])
     hidden = len(curve.specs) - 1
     plates = [
         (base.shown_round(curve, options, u), plate) for u, block in BLOCKS for plate in block if plate[0] <= hidden
@@ -32,7 +32,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for ax, (place, (layer, count, columns)) in zip(
         figure.subplots(len(plates), 1, height_ratios=heights), plates, strict=True
     ):
-        mask = layer_masks(base.dense_masks(run.read_round(place.number)), "effective")[layer - 1]
+        mask = layer_masks(dense_masks(run.read_round(place.number)), "effective")[layer - 1]
         own = drawing.most_connected_plate(ax, mask, count, columns)
         kind = "" if layer == 1 else ", effective masks"
         ax.set_title(f"{place.label}, layer {layer}{kind}", fontsize=drawing.SMALL)

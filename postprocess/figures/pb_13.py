@@ -10,6 +10,7 @@ first run.
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
+from postprocess.seeds import read_image_seeds
 
 ROLES = {
     "fraction_50": "inputs/pb/fraction_50.in",
@@ -31,8 +32,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(6.3)
     found = {}
     for ax, (role, label) in zip(figure.subplots(2, 2).flat, LABELS.items(), strict=True):
-        curve = base.read_curve(runs[role][:1])
-        base.first_layer_size(curve.specs, runs[role][0])
+        curve = read_image_seeds(runs[role][:1])
         place = base.shown_round(curve, options, DENSITY)
         mask = runs[role][0].read_round(place.number).masks[0].W
         found[role] = place.numbers() | drawing.most_connected_plate(ax, mask, MASKS, COLUMNS)

@@ -9,7 +9,8 @@ the binomial, is another one, as the methods choose network-wide.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
+from postprocess.seeds import read_seeds
 
 ROLES = {"snip": "inputs/pb/snip.in", "synflow": "inputs/pb/synflow.in"}
 NEEDS_IMAGES = False
@@ -17,15 +18,15 @@ COLUMNS = (("snip", "SNIP", 0.1), ("snip", "SNIP", 0.01), ("synflow", "SynFlow",
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: base.read_curve(runs[role]) for role in ROLES}
+    curves = {role: read_seeds(runs[role]) for role in ROLES}
     figure = drawing.new_figure(4.4)
     axes = figure.subplots(2, len(COLUMNS), height_ratios=(1.3, 1))
     found = []
     for (role, label, u), (same, connections), colour in zip(
-        COLUMNS, axes.T, (panels.BLUE, panels.BLUE, panels.ORANGE), strict=True
+        COLUMNS, axes.T, (drawing.BLUE, drawing.BLUE, drawing.ORANGE), strict=True
     ):
         place = base.shown_round(curves[role], options, u)
-        own = drawing.column(base.read_rounds(runs[role], place.number), same, connections, colour=colour)
+        own = drawing.column(curves[role].read(place.number), same, connections, colour=colour)
         same.set_title(f"{label}, {place.title}\nlayer 1: {base.percent(own['layer_u'])} %", fontsize=drawing.SMALL)
         found.append({"role": role} | place.numbers() | own)
     drawing.row_labels(axes[:, 0], ("$d_y$ [pixels]", "nodes"))

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from postprocess.activations import most_activating
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, drawing, panels
-from postprocess.masks import effective_weights, hierarchy, image_plate, layer_masks, weighted_images
+from postprocess.figures import base, drawing
+from postprocess.masks import dense_masks, effective_weights, hierarchy, image_plate, layer_masks, weighted_images
+from postprocess.seeds import read_image_seeds
 from sifting.errors import RunDirectoryError
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
@@ -25,11 +26,10 @@ DENSITY, NODES, TREES, FEATURES, IMAGES = 0.003, 10, 3, 12, 3
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["imp"][0]
-    curve = base.read_curve([run])
-    base.first_layer_size(curve.specs, run)
+    curve = read_image_seeds([run])
     place = base.shown_round(curve, options, DENSITY)
     result = run.read_round(place.number)
-    masks = base.dense_masks(result)[:2]
+    masks = dense_masks(result)[:2]
     if len(masks) < 2:
         raise RunDirectoryError(f"{run}: has one hidden layer; accepted: two or more")
     effective = layer_masks(masks, "effective")[1]
@@ -38,7 +38,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     connections = input_connections(masks[0])
 
     figure = drawing.new_figure(5.2)
-    above, below = panels.sub_figures(figure, heights=(2, 3.3))
+    above, below = drawing.sub_figures(figure, heights=(2, 3.3))
     trees = []
     for ax, node in zip(above.subplots(1, TREES, squeeze=False)[0], nodes, strict=False):
         features = hierarchy(masks, int(node))[0]
@@ -48,8 +48,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         trees.append({"node": node, "features": features})
     image_set = base.load_images(run, options)
     rows = most_activating(result, image_set, 1, nodes, IMAGES, normalise="batch").rows
-    images = base.image_tiles(image_set, rows.T.ravel())
-    plate = image_plate(np.concatenate([base.mask_images(effective[:, nodes]), images]), columns=len(nodes))
+    images = drawing.image_tiles(image_set, rows.T.ravel())
+    plate = image_plate(np.concatenate([drawing.mask_images(effective[:, nodes]), images]), columns=len(nodes))
     ax = below.subplots()
     drawing.plate_panel(ax, plate)
     drawing.label_rows(ax, ["layer 2", *(f"image {k}" for k in range(1, IMAGES + 1))], len(plate))

@@ -15,8 +15,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.connectivity import input_connections
-from postprocess.figures import base, drawing, panels
-from postprocess.masks import hierarchy, image_plate, layer_masks
+from postprocess.figures import base, drawing
+from postprocess.masks import dense_masks, hierarchy, image_plate, layer_masks
+from postprocess.seeds import good_rounds, pruned_layer, read_image_seeds
 
 ROLES = {"layer_by_layer": "inputs/pb/layer_by_layer.in"}
 NEEDS_IMAGES = False
@@ -25,8 +26,7 @@ MASKS, COLUMNS = 40, 20
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["layer_by_layer"][0]
-    curve = base.read_curve([run])
-    base.first_layer_size(curve.specs, run)
+    curve = read_image_seeds([run])
     layers = pruned_layer(curve)
     accuracy = curve.accuracy[:, 0]
     chosen = good_rounds(curve, layers)
@@ -34,13 +34,13 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     if options.round is not None:
         number = base.shown_round(curve, options).number
     depth = min(3, len(curve.specs) - 1)
-    masks = base.dense_masks(run.read_round(number))[:depth]
+    masks = dense_masks(run.read_round(number))[:depth]
     node, levels = tree(masks)
     heights = [
         0.3 + drawing.WIDTH / COLUMNS * -(-min(len(level), MASKS) // COLUMNS) for level in levels[::-1]
     ]  # inches
     figure = drawing.new_figure(2.6 + sum(heights))
-    above, below = panels.sub_figures(figure, heights=(2.6, sum(heights)))
+    above, below = drawing.sub_figures(figure, heights=(2.6, sum(heights)))
     ax = above.subplots()
     found: base.Numbers = {"dense": accuracy[0], "layers": []}
     for line, layer in zip(drawing.LINES, sorted(set(layers[1:])), strict=False):
@@ -59,7 +59,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
             )  # fmt: skip
             own["chosen"] = chosen[layer]
         found["layers"].append(own)
-    ax.axhline(100 * accuracy[0], color=panels.GREY, linestyle="--", linewidth=0.8, zorder=0)
+    ax.axhline(100 * accuracy[0], color=drawing.GREY, linestyle="--", linewidth=0.8, zorder=0)
     drawing.density_axis(ax)
     ax.set_xlabel("weights left in the layer, u [%]")
     ax.legend(fontsize=7)
@@ -72,7 +72,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         level = levels[layer - 1]
         kept = input_connections(effective[layer - 1])[level]
         level = level[np.argsort(-kept, kind="stable")]
-        images = base.mask_images(effective[layer - 1][:, level[:MASKS]])
+        images = drawing.mask_images(effective[layer - 1][:, level[:MASKS]])
         # One row of COLUMNS tiles has the same scale in every layer.
         blank = np.ones((max(COLUMNS - len(images), 0), *images.shape[1:]), images.dtype)
         drawing.plate_panel(plate, image_plate(np.concatenate([images, blank]), COLUMNS))
@@ -85,18 +85,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
             plate.set_title(text, fontsize=drawing.SMALL)
         shown.append({"layer": layer, "nodes": level})
     return figure, {"a": found, "b": {"round": number, "node": node, "levels": shown}}
-
-
-def pruned_layer(curve: base.Curve) -> np.ndarray:
-    """Which layer each round pruned, from 0: the last one that is not dense; 0 for the dense round."""
-    pruned = curve.layer_density[:, 0] < 1
-    return np.where(pruned.any(axis=1), pruned.shape[1] - 1 - np.argmax(pruned[:, ::-1], axis=1), 0)
-
-
-def good_rounds(curve: base.Curve, layers: np.ndarray) -> dict[int, int]:
-    """Of each layer, from 0, the last round that pruned it and is no worse than the dense one; layers without: none."""
-    rows = zip(curve.rounds[1:], layers[1:], curve.accuracy[1:, 0], strict=True)
-    return {int(layer): number for number, layer, accuracy in rows if accuracy >= curve.accuracy[0, 0]}
 
 
 def tree(masks: Sequence[np.ndarray]) -> tuple[int, list[np.ndarray]]:

@@ -11,9 +11,10 @@ all runs.
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
 from postprocess.figures.tasks import gain_panel, lines_of, task_columns
 from postprocess.masks import image_plate, input_images
+from postprocess.seeds import read_image_seeds
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 
@@ -26,13 +27,13 @@ DENSITY = 0.007
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: base.read_curve(runs[role]) for role in ROLES}
+    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     lines = lines_of(list(ROLES))
     semantic, random = (base.load_images(runs[role][0], options) for role in ROLES)
     rows = sample_rows(semantic, random)
     figure = drawing.new_figure(6.8)
-    above, below = panels.sub_figures(figure, heights=(3, 3.8))
+    above, below = drawing.sub_figures(figure, heights=(3, 3.8))
     samples, gain = above.subplots(1, 2)
     tiles = input_images(semantic.images[np.maximum(rows.ravel(), 0)].T) / 255
     tiles[rows.ravel() < 0] = 0
@@ -41,7 +42,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     found = {"a": {"images": rows}, "b": gain_panel(gain, curves, LABELS, lines, DENSITY)}
     drawing.letter(gain, "b")
     colours = {role: line.colour for role, line in lines.items()}
-    found["cd"] = task_columns(below, runs, shown, LABELS, {"C_in": "c", "S_sc": "d"}, colours)
+    found["cd"] = task_columns(below, curves, shown, LABELS, {"C_in": "c", "S_sc": "d"}, colours)
     return figure, found
 
 

@@ -9,8 +9,9 @@ Choice. c and d pool the nodes of all runs, e shows 12 masks of the first.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
 from postprocess.figures.tasks import gain_panel, lines_of, task_columns
+from postprocess.seeds import read_image_seeds
 
 ROLES = {
     "semantic": "inputs/pb/classes_semantic.in",
@@ -31,11 +32,11 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: base.read_curve(runs[role]) for role in ROLES}
+    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     lines = lines_of(list(ROLES))
     figure = drawing.new_figure(8.6)
-    above, below = panels.sub_figures(figure, heights=(2.6, 6))
+    above, below = drawing.sub_figures(figure, heights=(2.6, 6))
     gain, best = above.subplots(1, 2)
     found = {"a": gain_panel(gain, curves, LABELS, lines, DENSITY), "b": {}}
     drawing.letter(gain, "a")
@@ -51,5 +52,5 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     best.set(ylabel="best validation accuracy [%]", xlim=(-0.5, len(LABELS) - 0.5))
     drawing.letter(best, "b")
     colours = {role: line.colour for role, line in lines.items()}
-    columns = task_columns(below, runs, shown, LABELS, {"S_sc": "c", "C_in": "d", "masks": "e"}, colours)
+    columns = task_columns(below, curves, shown, LABELS, {"S_sc": "c", "C_in": "d", "masks": "e"}, colours)
     return figure, found | {"cde": columns}

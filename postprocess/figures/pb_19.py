@@ -9,8 +9,9 @@ Choices. b is the mean over the runs of each one's largest gain, with its s.d. c
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
 from postprocess.figures.tasks import gain_panel, lines_of, task_columns
+from postprocess.seeds import mean_and_sd, read_image_seeds
 
 ROLES = {"imp": "inputs/imp_3l1k.in"} | {
     f"fraction_{part}": f"inputs/pb/fraction_{part}.in" for part in ("50", "30", "20", "10", "05", "02")
@@ -24,22 +25,22 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: base.read_curve(runs[role]) for role in ROLES}
+    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     lines = lines_of(list(ROLES))
     figure = drawing.new_figure(5.6)
-    above, below = panels.sub_figures(figure, heights=(2.6, 3.0))
+    above, below = drawing.sub_figures(figure, heights=(2.6, 3.0))
     gain, largest = above.subplots(1, 2, width_ratios=(1.4, 1))
     found = {"a": gain_panel(gain, curves, LABELS, lines, DENSITY)}
     drawing.letter(gain, "a")
-    mean, sd = base.mean_and_sd(_stacked([np.nanmax(curve.gain, axis=0) for curve in curves.values()]))
+    mean, sd = mean_and_sd(_stacked([np.nanmax(curve.gain, axis=0) for curve in curves.values()]))
     parts = list(PARTS.values())
     largest.errorbar(parts, 100 * mean, yerr=100 * np.nan_to_num(sd), color=drawing.LINES[0].colour, marker="o")
     largest.set(xlabel="part of the training set [%]", ylabel="largest gain [%]")
     drawing.letter(largest, "b")
     found["b"] = {"percent": parts, "largest_gain": mean, "sd": sd}
     colours = {role: line.colour for role, line in lines.items()}
-    columns = task_columns(below, runs, shown, LABELS, {"C_in": "c", "S_sc": "d"}, colours)
+    columns = task_columns(below, curves, shown, LABELS, {"C_in": "c", "S_sc": "d"}, colours)
     return figure, found | {"cd": columns}
 
 

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
 from postprocess.locality import displacement_maps
+from postprocess.seeds import read_image_seeds
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
 NEEDS_IMAGES = False
@@ -21,8 +22,7 @@ DENSITIES = (0.04, 0.01, 0.003)
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imp"]
-    curve = base.read_curve(group)
-    base.first_layer_size(curve.specs, group[0])
+    curve = read_image_seeds(group)
     shown = base.shown_rounds(curve, DENSITIES) if options.round is None else [base.shown_round(curve, options)]
     figure = drawing.new_figure(3.6)
     grid = figure.add_gridspec(2, 1 + len(shown), width_ratios=[1.3] + [1] * len(shown))
@@ -31,7 +31,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     drawing.letter(sketch, "a")
     found = []
     for column, place in enumerate(shown, 1):
-        maps = displacement_maps(base.pooled_mask(base.read_rounds(group, place.number)))
+        maps = displacement_maps(curve.mask(place.number))
         same, different = (figure.add_subplot(grid[row, column]) for row in range(2))
         drawing.map_panel(same, maps.same)
         drawing.map_panel(different, maps.different, same=False)
@@ -60,13 +60,13 @@ def draw_sketch(ax: Axes) -> None:
     centres = [(x + 0.5, y + 0.5) for x, y in (first, second)]
     node = (3, -2.4)
     for (x, y), name in zip(centres, ("$i$", "$i'$"), strict=True):
-        ax.plot([x, node[0]], [y, node[1]], color=panels.GREY, linewidth=1, zorder=3)
+        ax.plot([x, node[0]], [y, node[1]], color=drawing.GREY, linewidth=1, zorder=3)
         ax.text(x, y + 0.95, name, ha="center", va="center")
-    ax.add_patch(Circle(node, 0.55, facecolor="#CFE3F1", edgecolor=panels.BLUE, zorder=4))
+    ax.add_patch(Circle(node, 0.55, facecolor="#CFE3F1", edgecolor=drawing.BLUE, zorder=4))
     ax.text(*node, "$j$", ha="center", va="center", zorder=5)
     ax.text(node[0] + 0.9, node[1], "hidden node", va="center", fontsize=drawing.SMALL)
-    ax.add_patch(FancyArrowPatch(*centres, arrowstyle="-|>", mutation_scale=10, color=panels.ORANGE, zorder=4))
-    ax.text(3.4, 3.9, "$\\mathbf{d}_{ii'}$", color=panels.ORANGE)
+    ax.add_patch(FancyArrowPatch(*centres, arrowstyle="-|>", mutation_scale=10, color=drawing.ORANGE, zorder=4))
+    ax.text(3.4, 3.9, "$\\mathbf{d}_{ii'}$", color=drawing.ORANGE)
     ax.text(0, 6.2, "image", va="top", fontsize=drawing.SMALL)
     ax.set(xlim=(-0.2, 6.2), ylim=(7, -3.2), aspect="equal")
     ax.set_axis_off()

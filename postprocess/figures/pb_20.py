@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
 from postprocess.figures.single import map_panels
+from postprocess.seeds import read_image_seeds
 
 ROLES = {"rotated": "inputs/pb/rotated.in"}
 NEEDS_IMAGES = False
@@ -17,10 +18,9 @@ MASKS, COLUMNS = 48, 8
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["rotated"]
-    curve = base.read_curve(group)
-    base.first_layer_size(curve.specs, group[0])
+    curve = read_image_seeds(group)
     place = base.shown_round(curve, options)
-    rounds = base.read_rounds(group, place.number)
+    rounds = curve.read(place.number)
     figure = drawing.new_figure(3.9)
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 3.2))
     same, different = (figure.add_subplot(grid[row, 0]) for row in range(2))

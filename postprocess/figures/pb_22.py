@@ -10,9 +10,10 @@ node's from its minimum to its maximum.
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
 from postprocess.figures.single import curve_panel, map_panels
 from postprocess.masks import effective_weights, image_plate, weighted_images
+from postprocess.seeds import read_image_seeds
 
 ROLES = {"translated": "inputs/pb/translated.in"}
 NEEDS_IMAGES = False
@@ -21,14 +22,13 @@ MASKS, COLUMNS = 200, 20
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["translated"]
-    curve = base.read_curve(group)
-    base.first_layer_size(curve.specs, group[0])
+    curve = read_image_seeds(group)
     place = base.shown_round(curve, options)
-    rounds = base.read_rounds(group, place.number)
+    rounds = curve.read(place.number)
     mask = rounds[0].masks[0].W
     plate_height = 0.4 + drawing.WIDTH / COLUMNS * np.ceil(min(MASKS, mask.shape[1]) / COLUMNS)  # inches
     figure = drawing.new_figure(2.4 + 2 * plate_height)
-    above, middle, below = panels.sub_figures(figure, heights=(2.4, plate_height, plate_height))
+    above, middle, below = drawing.sub_figures(figure, heights=(2.4, plate_height, plate_height))
     accuracy, same = above.subplots(1, 2)
     found = {"a": curve_panel(accuracy, curve, place.number)}
     drawing.letter(accuracy, "a")

@@ -13,10 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.activations import most_activating
-from postprocess.connectivity import input_connections, most_connected, select_nodes
+from postprocess.connectivity import input_connections, select_nodes
 from postprocess.figures import base, drawing
-from postprocess.locality import near_share, node_maps
+from postprocess.locality import local_nodes
 from postprocess.masks import effective_weights, image_plate, weighted_images
+from postprocess.seeds import read_image_seeds
 from sifting.datasets.image_set import ImageSet
 from sifting.rounds import Round
 
@@ -28,18 +29,17 @@ ROWS = ("mask", "weights", *(f"image {k}" for k in range(1, IMAGES + 1)))
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     run = runs["imp"][0]
-    curve = base.read_curve([run])
-    base.first_layer_size(curve.specs, run)
+    curve = read_image_seeds([run])
     place = base.shown_round(curve, options)
     result = run.read_round(place.number)
     mask = result.masks[0].W
     figure = drawing.new_figure(2.6)
     left, right = figure.subplots(1, 2, width_ratios=(6, 9))
     nodes = select_nodes(input_connections(mask), count=MASKS)
-    drawing.plate_panel(left, image_plate(base.mask_images(mask[:, nodes]), columns=6))
+    drawing.plate_panel(left, image_plate(drawing.mask_images(mask[:, nodes]), columns=6))
     drawing.letter(left, "a", place.label)
 
-    chosen = local_nodes(mask)
+    chosen = local_nodes(mask, NODES, TOP)
     tiles, rows = node_columns(result, base.load_images(run, options), chosen)
     plate = image_plate(tiles, columns=len(chosen))
     drawing.plate_panel(right, plate)
@@ -52,15 +52,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     }
 
 
-def local_nodes(mask: np.ndarray) -> np.ndarray:
-    """The nodes of panel b, at most NODES, int64; those without a pair of inputs in one channel are left out."""
-    connections = input_connections(mask)
-    top = most_connected(connections)[: max(NODES, int(np.ceil(TOP * len(connections))))]
-    share = np.array([near_share(one) for one in node_maps(mask[:, top])])
-    places = np.argsort(-np.nan_to_num(share, nan=-1), kind="stable")[: min(NODES, np.isfinite(share).sum())]
-    return top[np.sort(places)]
-
-
 def node_columns(result: Round, images: ImageSet, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Masks, weights and images of nodes of layer 1, [rows * nodes, S, S, 3] in [0, 1], row by row.
 
@@ -69,5 +60,5 @@ def node_columns(result: Round, images: ImageSet, nodes: np.ndarray) -> tuple[np
     mask = result.masks[0].W
     weights = effective_weights([result.checkpoints[-1].parameters[0].W], [mask])
     rows = most_activating(result, images, 0, nodes, IMAGES).rows
-    shown = base.image_tiles(images, rows.T.ravel())
-    return np.concatenate([base.mask_images(mask[:, nodes]), weighted_images(weights[:, nodes]), shown]), rows
+    shown = drawing.image_tiles(images, rows.T.ravel())
+    return np.concatenate([drawing.mask_images(mask[:, nodes]), weighted_images(weights[:, nodes]), shown]), rows

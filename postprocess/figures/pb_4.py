@@ -13,8 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.pb_3 import local_nodes
+from postprocess.figures.pb_3 import NODES, TOP
+from postprocess.locality import local_nodes
 from postprocess.masks import effective_weights, image_plate, weighted_images
+from postprocess.seeds import read_image_seeds
 from sifting.errors import RunDirectoryError
 
 ROLES = {
@@ -38,9 +40,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     seeds = {role: run.read_record().get("seed") for role, run in first.items()}
     if len(set(seeds.values()) - {None}) > 1:
         raise RunDirectoryError(f"runs of other initial weights; accepted: one seed, not {seeds}")
-    curves = {role: base.read_curve([run]) for role, run in first.items()}
-    base.first_layer_size(curves["imp"].specs, first["imp"])
-    nodes = local_nodes(first["imp"].read_round(curves["imp"].nearest(_CHOSEN_AT)).masks[0].W)
+    curves = {role: read_image_seeds([run]) for role, run in first.items()}
+    nodes = local_nodes(first["imp"].read_round(curves["imp"].nearest(_CHOSEN_AT)).masks[0].W, NODES, TOP)
 
     dense = first["imp"].read_round(curves["imp"].common[0])
     weights = effective_weights([dense.checkpoints[-1].parameters[0].W], [dense.masks[0].W])[:, nodes]
@@ -49,8 +50,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     labels = ["dense, weights"]
     for role, label, densities in ROWS:
         for place in base.shown_rounds(curves[role], densities):
-            tiles.append(base.mask_images(first[role].read_round(place.number).masks[0].W[:, nodes]))
-            accuracy = curves[role].mean[curves[role].rounds.index(place.number)]
+            tiles.append(drawing.mask_images(first[role].read_round(place.number).masks[0].W[:, nodes]))
+            accuracy = curves[role].accuracy_of(place.number)
             found.append({"role": role, "shown": "mask", "accuracy": accuracy} | place.numbers())
             labels.append(f"{label}, {place.title}")
     figure = drawing.new_figure(0.35 + 0.56 * len(tiles))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from postprocess.figures import base
 from postprocess.figures.drawing import new_figure
 from postprocess.figures.tasks import task_columns
+from postprocess.seeds import read_image_seeds
 
 ROLES = {
     "imp": "inputs/imp_3l1k.in",
@@ -25,7 +26,7 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: base.read_curve(runs[role]) for role in ROLES}
+    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
     shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
     figure = new_figure(6.2)
-    return figure, task_columns(figure, runs, shown, LABELS, {"S_sc": "a", "C_in": "b", "masks": "c"})
+    return figure, task_columns(figure, curves, shown, LABELS, {"S_sc": "a", "C_in": "b", "masks": "c"})

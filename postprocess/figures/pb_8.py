@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
+from sifting.api import recorded_experiment
 from sifting.methods import IMP as IMP
 from sifting.run_directory import RunDirectory
 
@@ -37,7 +38,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
 
 def settings(role: str, runs: Sequence[RunDirectory]) -> str:
     """Training time, rewind time and p, such as '100000, 1000, 0.3', from the run itself; the role where unknown."""
-    experiment = base.own_experiment(runs[0])
+    experiment = recorded_experiment(runs[0])
     if experiment is None:
         return role.replace("_", " ")
     method = experiment.method

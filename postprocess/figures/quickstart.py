@@ -14,23 +14,25 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import base, panels
+from postprocess.figures import drawing
 from postprocess.locality import displacement_maps
 from postprocess.masks import mask_plate
-from postprocess.summary import Summary, describe_round, summarise, unlocalised_width
+from postprocess.receptive_field import unlocalised_width
+from postprocess.summary import Summary, describe_round, summarise
+from sifting.api import recorded_experiment
 from sifting.errors import RunDirectoryError
 from sifting.run_directory import RunDirectory, find_runs
 
 _LOCAL, _NOT_LOCAL = 1.6, 1.2  # L3 from which on, and up to which, the headline takes sides
 _NODES, _PLATE_COLUMNS = 32, 8
-_COLOURS = (panels.BLUE, panels.ORANGE)
+_COLOURS = (drawing.BLUE, drawing.ORANGE)
 
 
 def draw_quickstart(images: Summary, clone: Summary) -> Figure:
     """Plates above; below them the map of either side and, between the maps, both curves."""
-    figure = panels.new_figure(12, 7.8)
+    figure = drawing.new_figure(7.8, 12)
     figure.suptitle(_headline(_at_shown(images, "locality"), _at_shown(clone, "locality")), fontsize=16, weight="bold")
-    above, below = panels.sub_figures(figure, heights=(1.08, 1))
+    above, below = drawing.sub_figures(figure, heights=(1.08, 1))
     plates = above.subplots(1, 2)
     left, locality, width, right = below.subplots(1, 4, width_ratios=(1, 1.15, 1.15, 1))
 
@@ -41,8 +43,8 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         plate.set_title(title, fontsize=13, color=colour, weight="bold", loc="center")
         mask = summary.mask
         assert mask is not None  # the quickstart has a dense first layer
-        panels.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS))
-        panels.displacement_panel(same, displacement_maps(mask).same, drop_zero=True, bar=False)
+        drawing.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS))
+        drawing.displacement_panel(same, displacement_maps(mask).same, drop_zero=True, bar=False)
         same.set_title("From one input of a node to\nanother: bright is frequent", color=colour)
     above.supxlabel(
         f"What the {_NODES} most connected hidden nodes still see in {describe_round(images)}: "
@@ -62,8 +64,8 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         ),
     ):
         for summary, label, colour, marker in zip((images, clone), names, _COLOURS, "os", strict=True):
-            panels.curve_panel(ax, summary.rounds, *summary.mean_and_sd(name), label, colour, marker)
-        panels.round_axis(ax, ylabel, reference, note_above=name == "rf_width")
+            drawing.curve_panel(ax, summary.rounds, *summary.mean_and_sd(name), label, colour, marker)
+        drawing.round_axis(ax, ylabel, reference, note_above=name == "rf_width")
         ax.set_title(title)
     locality.legend(loc="upper left")
     return figure
@@ -83,7 +85,7 @@ def _at_shown(summary: Summary, name: str) -> float:
 
 def _check_clone(folder: str, runs: Sequence[RunDirectory], role: str, clone: str) -> None:
     """Refuse a run whose input file says that it is of the other side; a run of the TF1 code has none."""
-    for experiment in filter(None, map(base.own_experiment, runs)):
+    for experiment in filter(None, map(recorded_experiment, runs)):
         if experiment.data.clone != clone:
             raise RunDirectoryError(
                 f"{folder}: has [Data] clone = {experiment.data.clone}; accepted as {role}: a run with clone = {clone}"
@@ -111,8 +113,8 @@ def _quickstart_command(options: argparse.Namespace) -> None:
     for folder, summary in zip((options.run_dir, options.clone_run_dir), summaries, strict=True):
         if summary.size is None:
             raise RunDirectoryError(f"{folder}: its first layer does not look at square RGB images")
-    with panels.figure_style():
-        panels.save_figure(draw_quickstart(*summaries), options.output)
+    with drawing.figure_style():
+        drawing.save_figure(draw_quickstart(*summaries), options.output)
     print(options.output)
 
 

@@ -3,19 +3,21 @@
 Arrays come from postprocess.analyse, which stores them beside the runs, so that a figure is drawn again in a moment.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from postprocess import analyse
+from postprocess.analyse import stored_part
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, drawing, panels
-from postprocess.locality import displacement_maps, full_map, near_share
+from postprocess.figures import base, drawing
+from postprocess.locality import displacement_maps, relative_near_share
 from postprocess.masks import mask_plate
-from sifting.errors import RunDirectoryError
+from postprocess.receptive_field import LayerWidth, width_of_layer
+from postprocess.seeds import mean_and_range
 from sifting.run_directory import RunDirectory
 
 AFTER_TEN = 0.7**10  # u after ten prunings of 30 %: s = 97.2 %
@@ -24,73 +26,26 @@ MASKS, MASK_COLUMNS = 30, 6
 # The paper's black, blue and red; markers and dashes also tell them apart.
 LINES = {
     "imp": drawing.Line("#000000", "o", "-"),
-    "oneshot": drawing.Line(panels.BLUE, "s", "--"),
-    "random": drawing.Line(panels.ORANGE, "^", ":"),
-    "imp_clone": drawing.Line(panels.ORANGE, "s", "--"),
+    "oneshot": drawing.Line(drawing.BLUE, "s", "--"),
+    "random": drawing.Line(drawing.ORANGE, "^", ":"),
+    "imp_clone": drawing.Line(drawing.ORANGE, "s", "--"),
 }
 NAMES = {"imp": "IMP", "oneshot": "oneshot", "random": "random", "imp_clone": "IMP on the Gaussian clone"}
 
 
-class OverSeeds(NamedTuple):
-    """Statistics over the runs, float64 [rounds] each; nan where no run has a value."""
-
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
-def over_seeds(values: np.ndarray) -> OverSeeds:
-    """Mean, minimum and maximum over the last axis, leaving nan out.
-
-    Args:
-        values: float64 [rounds, runs].
-    """
-    known = np.isfinite(values)
-    none = ~known.any(axis=-1)
-    low, high = (
-        np.where(none, np.nan, extreme(np.where(known, values, bound), axis=-1))
-        for extreme, bound in ((np.min, np.inf), (np.max, -np.inf))
-    )
-    return OverSeeds(base.mean_and_sd(values)[0], low, high)
-
-
 def analysed(runs: Sequence[RunDirectory], part: str, options: base.Options) -> list[dict[Any, Any]]:
-    """The arrays of a part of postprocess.analyse for each run; computed where they are not stored.
-
-    Raises:
-        RunDirectoryError: the part cannot be computed for a run; the line says why.
-    """
-    found = []
-    for directory in runs:
-        experiment = base.own_experiment(directory, options.assignments)
-        run = analyse.Run(directory, experiment, analyse.Options(), options.report)
-        reason = run.why_not(analyse.PARTS[part])
-        if reason:
-            raise RunDirectoryError(f"{directory}: no {part}: {reason}")
-        found.append(analyse.analyse(run, [part])[part])
-    return found
+    """The arrays of a part of postprocess.analyse for each run; computed where they are not stored."""
+    return [stored_part(run, part, options.assignments, options.report) for run in runs]
 
 
-def by_round(found: Sequence[Mapping[int, Mapping[str, Any]]], name: str, rounds: Iterable[int]) -> np.ndarray:
+def by_round(found: Sequence[Mapping[int, Any]], value: Callable[[Any], float], rounds: Iterable[int]) -> np.ndarray:
     """A number of every round and run, float64 [rounds, runs]; nan where a run has no such round."""
-    return np.array([[float(run[n][name]) if n in run else np.nan for run in found] for n in rounds])
+    return np.array([[float(value(run[n])) if n in run else np.nan for run in found] for n in rounds])
 
 
-def width_statistics(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Of sigma_x in pixels, of the part "masks" of one round: over all nodes that have a width.
-
-    Returns:
-        median, mean; converged_mean, without the nodes whose width lies at a bound; converged and nodes, how many.
-    """
-    widths, converged = arrays["l1_sigma_x"], arrays["l1_converged"] != 0
-    known = widths[np.isfinite(widths)]
-    return {
-        "median": np.median(known) if known.size else np.nan,
-        "mean": np.mean(known) if known.size else np.nan,
-        "converged_mean": np.mean(widths[converged]) if converged.any() else np.nan,
-        "converged": int(np.count_nonzero(converged)),
-        "nodes": len(widths),
-    }
+def width(arrays: analyse.Arrays) -> LayerWidth:
+    """RF widths over all nodes of layer 1, of the part "masks" of one round."""
+    return width_of_layer(arrays["l1_sigma_x"], arrays["l1_converged"])
 
 
 def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line, label: str) -> base.Numbers:
@@ -102,7 +57,7 @@ def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line,
     Returns:
         For the JSON: x, mean, low, high, runs.
     """
-    found = over_seeds(values)
+    found = mean_and_range(values)
     ax.plot(
         x,
         found.mean,
@@ -135,15 +90,14 @@ def masks_panel(ax: Axes, runs: Sequence[RunDirectory], shown: base.Shown, lette
     Returns:
         For the JSON: round, u, s, L3 of the layer, the nodes and their connections.
     """
-    mask = base.pooled_mask(base.read_rounds(runs[:1], shown.number))
+    mask = runs[0].read_round(shown.number).masks[0].W
     nodes = select_nodes(input_connections(mask), "most", MASKS)
-    panels.plate_panel(ax, mask_plate(mask, MASKS, MASK_COLUMNS))
+    drawing.plate_panel(ax, mask_plate(mask, MASKS, MASK_COLUMNS))
     far = f" (paper: {sparsity(shown.wanted)})" if shown.wanted is not None and "paper" in shown.label else ""
     drawing.letter(ax, letter, f"{name}, s = {sparsity(shown.u)}{far}")
-    same = displacement_maps(mask).same
     return shown.numbers() | {
         "s": 1 - shown.u,
-        "L3": near_share(same) / near_share(full_map(len(same) // 2)),
+        "L3": relative_near_share(displacement_maps(mask).same),
         "nodes": nodes,
         "C_in": input_connections(mask)[nodes],
     }

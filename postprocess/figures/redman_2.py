@@ -10,7 +10,7 @@ so that grey is 0 and its largest weight, of either sign, reaches black or full 
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels, redman
+from postprocess.figures import base, drawing, redman
 from postprocess.kurtosis import participation_ratio
 from postprocess.masks import image_plate
 
@@ -24,7 +24,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     numbers = {}
     for ax, letter, name in zip(figure.subplots(1, 2), "AB", ("ica", "pca"), strict=True):
         weights = arrays[f"{name}_weights"]
-        panels.plate_panel(ax, image_plate(component_images(weights), 8))
+        drawing.plate_panel(ax, image_plate(component_images(weights), 8))
         kurtosis = arrays[f"{name}_kurtosis"]
         converged = "" if arrays[f"{name}_converged"] else ", not converged"
         drawing.letter(ax, letter, f"{name.upper()}{converged}, median kurtosis {np.median(kurtosis):.2f}")

@@ -11,9 +11,10 @@ text does not settle; dashed: a fully connected node.
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels, redman
+from postprocess.figures import base, drawing, redman
 from postprocess.masks import image_plate, input_images
-from postprocess.summary import unlocalised_width
+from postprocess.receptive_field import unlocalised_width
+from postprocess.seeds import mean_and_range, read_image_seeds
 from sifting.datasets.image_set import ImageSet
 
 ROLES = {"imp": "inputs/redman/imp.in", "imp_clone": "inputs/redman/imp_clone.in"}
@@ -23,16 +24,15 @@ EXAMPLES, EXAMPLE_COLUMNS = 8, 4
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: base.read_curve(group) for role, group in runs.items()}
-    size = [base.first_layer_size(curve.specs, runs[role][0]) for role, curve in curves.items()][0]
+    curves = {role: read_image_seeds(group) for role, group in runs.items()}
     figure = drawing.new_figure(2.9)
-    left, middle, right = panels.sub_figures(figure, widths=(1, 1.12, 1.3))
+    left, middle, right = drawing.sub_figures(figure, widths=(1, 1.12, 1.3))
     numbers: base.Numbers = {"A": {}}
     for ax, (role, group) in zip(left.subplots(2, 1), runs.items(), strict=True):
         images = base.load_images(group[0], options)
         rows = example_rows(images)
         shown = input_images(images.images[rows].T / 255)
-        panels.plate_panel(ax, image_plate(shown, EXAMPLE_COLUMNS))
+        drawing.plate_panel(ax, image_plate(shown, EXAMPLE_COLUMNS))
         if role == "imp":
             drawing.letter(ax, "A", "images")
         else:
@@ -45,10 +45,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for role, group in runs.items():
         line, rounds = redman.LINES[role], np.array(curves[role].rounds)
         found = redman.analysed(group, "masks", options)
-        medians = redman.by_round(
-            [{n: redman.width_statistics(arrays) for n, arrays in run.items()} for run in found], "median", rounds
-        )
-        over = redman.over_seeds(medians)
+        medians = redman.by_round(found, lambda arrays: redman.width(arrays).median, rounds)
+        over = mean_and_range(medians)
         ax.errorbar(
             rounds,
             over.mean,
@@ -62,7 +60,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
             label="images" if role == "imp" else "Gaussian clone",
         )
         numbers["C"][role] = {"round": rounds, **over._asdict(), "runs": medians}
-    panels.round_axis(ax, "median RF width [pixels]", unlocalised_width(size), note_above=True)
+    drawing.round_axis(ax, "median RF width [pixels]", unlocalised_width(curves["imp"].size or 0), note_above=True)
     ax.legend(loc="lower left", fontsize=drawing.SMALL)
     drawing.letter(ax, "C")
     return figure, numbers

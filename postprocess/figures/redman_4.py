@@ -10,10 +10,13 @@ would move the mean by pixels. B: for every node over at most 100 training image
 then over classes; dashed: 3, of a Gaussian.
 """
 
+from operator import attrgetter, itemgetter
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels, redman
+from postprocess.figures import base, drawing, redman
+from postprocess.seeds import read_image_seeds
 
 ROLES = {
     "imp": "inputs/redman/imp.in",
@@ -29,20 +32,20 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     width_axes, kurtosis_axes = figure.subplots(1, 2)
     numbers: base.Numbers = {"A": {}, "B": {}}
     for role, group in runs.items():
-        curve = base.read_curve(group)
-        base.first_layer_size(curve.specs, group[0])
+        curve = read_image_seeds(group)
         masks, kurtosis = (redman.analysed(group, part, options) for part in ("masks", "kurtosis"))
-        widths = [{n: redman.width_statistics(arrays) for n, arrays in run.items()} for run in masks]
-        for letter, ax, found, name in (
-            ("A", width_axes, widths, "converged_mean"),
-            ("B", kurtosis_axes, kurtosis, "mean_within_class"),
+        for letter, ax, found, value in (
+            ("A", width_axes, masks, lambda arrays: redman.width(arrays).mean_converged),
+            ("B", kurtosis_axes, kurtosis, itemgetter("mean_within_class")),
         ):
-            values = redman.by_round(found, name, curve.rounds)
+            values = redman.by_round(found, value, curve.rounds)
             drawn = redman.range_curve(ax, 100 * curve.u, values, redman.LINES[role], redman.NAMES[role])
             numbers[letter][role] = {"round": np.array(curve.rounds), "s": 1 - curve.u} | drawn
+        widths = [{n: redman.width(arrays) for n, arrays in run.items()} for run in masks]
         numbers["A"][role] |= {
-            key: redman.by_round(widths, name, curve.rounds)
-            for key, name in (("with_unconverged", "mean"), ("converged", "converged"), ("nodes", "nodes"))
+            "with_unconverged": redman.by_round(widths, attrgetter("mean"), curve.rounds),
+            "converged": redman.by_round(widths, lambda width: width.fitted - width.unconverged, curve.rounds),
+            "nodes": redman.by_round(widths, lambda width: width.fitted + width.missing, curve.rounds),
         }
     for letter, ax, ylabel in (
         ("A", width_axes, "mean RF width [pixels]"),
@@ -51,6 +54,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         redman.sparsity_axis(ax)
         ax.set_ylabel(ylabel)
         drawing.letter(ax, letter)
-    kurtosis_axes.axhline(3, color=panels.GREY, linestyle="--", linewidth=0.8, zorder=0)
+    kurtosis_axes.axhline(3, color=drawing.GREY, linestyle="--", linewidth=0.8, zorder=0)
     width_axes.legend(fontsize=drawing.SMALL)
     return figure, numbers

@@ -22,9 +22,10 @@ from matplotlib.ticker import MaxNLocator
 
 from postprocess.activations import layer_inputs
 from postprocess.connectivity import input_connections, most_connected
-from postprocess.figures import base, drawing, panels, redman
+from postprocess.figures import base, drawing, redman
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
 from postprocess.masks import image_size, input_images
+from postprocess.seeds import read_image_seeds
 from sifting.errors import RunDirectoryError
 from sifting.rounds import Round
 from sifting.run_directory import RunDirectory
@@ -59,8 +60,7 @@ class Schematic(NamedTuple):
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     group = runs["imp"]
-    curve = base.read_curve(group)
-    base.first_layer_size(curve.specs, group[0])
+    curve = read_image_seeds(group)
     tables = redman.analysed(group, "cavity", options)
     rounds = np.array(curve.common)
     if len(rounds) < 2:
@@ -68,7 +68,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     mean, scaled = (scores(tables, rounds, name) for name in ("mean", "scaled"))
 
     figure = drawing.new_figure(3.1)
-    left, middle, right = panels.sub_figures(figure, widths=(1.15, 1, 1.35))
+    left, middle, right = drawing.sub_figures(figure, widths=(1.15, 1, 1.35))
     shown = curve.common[-1] if options.round is None else base.shown_round(curve, options).number
     found = schematic(group[0], shown, options)
     schematic_panels(left, found)
@@ -88,7 +88,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         line = drawing.Line(colour, "o", "-")
         curves.append({"n": n} | redman.range_curve(ax, pruned_in[n:], scaled[n, n:], line, str(n)))
     if HIGHLIGHTED in pruned_in:
-        ax.axvline(HIGHLIGHTED, color=panels.GREY, linestyle="--", linewidth=1, zorder=0)
+        ax.axvline(HIGHLIGHTED, color=drawing.GREY, linestyle="--", linewidth=1, zorder=0)
     ax.set(xlabel="pruned in round", ylabel="$N_W(n)$ × mean cavity score")
     ax.legend(title="after n prunings", ncols=2, fontsize=7, title_fontsize=7, handlelength=1, columnspacing=0.8)
     drawing.letter(ax, "C")
@@ -173,7 +173,7 @@ def schematic_panels(figure: SubFigure, found: Schematic) -> None:
 def preactivation_panel(ax: Axes, values: np.ndarray, bound: float) -> None:
     """Their density as a histogram, and the Gaussian with their s.d. as a line, from -bound to bound."""
     density, edges = np.histogram(values, BINS, (-bound, bound), density=True)
-    ax.stairs(density, edges, fill=True, color=panels.BLUE, alpha=0.7)
+    ax.stairs(density, edges, fill=True, color=drawing.BLUE, alpha=0.7)
     at = np.linspace(-bound, bound, 200)
     deviation = values.std()
     ax.plot(
@@ -191,4 +191,4 @@ def round_colours(count: int) -> list[str]:
 
 
 def zero_line(ax: Axes) -> None:
-    ax.axhline(0, color=panels.GREY, linewidth=0.8, zorder=0)
+    ax.axhline(0, color=drawing.GREY, linewidth=0.8, zorder=0)

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 
 from postprocess.figures import base, drawing
 from postprocess.locality import displacement_maps
+from postprocess.seeds import Seeds, pooled_mask
 from sifting.rounds import Round
 
 
-def curve_panel(ax: Axes, curve: base.Curve, best: int) -> base.Numbers:
+def curve_panel(ax: Axes, curve: Seeds, best: int) -> base.Numbers:
     """Best validation accuracy against u, the shown round marked by a square."""
     drawing.curve_with_best(ax, curve, curve.mean, curve.sd, drawing.LINES[0], "IMP", best)
     drawing.density_axis(ax)
@@ -21,7 +22,7 @@ def curve_panel(ax: Axes, curve: base.Curve, best: int) -> base.Numbers:
 
 def map_panels(axes: Mapping[str, Axes], rounds: Sequence[Round]) -> base.Numbers:
     """S_sc, S_dc or both, by name."""
-    maps = displacement_maps(base.pooled_mask(rounds))
+    maps = displacement_maps(pooled_mask(rounds))
     found = {}
     for name, ax in axes.items():
         same = name == "S_sc"

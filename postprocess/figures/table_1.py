@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
 from sifting import datasets
+from sifting.api import recorded_experiment
 from sifting.datasets.reclass import class_map
 from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import RunDirectoryError
@@ -30,7 +31,7 @@ _ROW, _NUMBER, _LETTER, _COLUMN, _MARGIN = 0.2, 0.3, 0.07, 1.05, 0.15  # inches:
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict[str, Any]]:
     run = runs["semantic"][0]
     images = base.load_images(run, options)
-    experiment = base.own_experiment(run, options.assignments)
+    experiment = recorded_experiment(run, options.assignments)
     if experiment is None or experiment.data.reclass.rule != "semantic":
         raise RunDirectoryError(
             f"{run}: does not learn semantic classes; table-1 needs for semantic: "
@@ -70,7 +71,7 @@ def table(numbers: Mapping[str, Any], data_set: str) -> Figure:
 
     names = _NUMBER + _LETTER * max(map(len, numbers["names"]))
     width, height = names + _COLUMN * len(columns) + 2 * _MARGIN, _ROW * (len(rows) + 1) + 2 * _MARGIN
-    figure = panels.new_figure(width, height)
+    figure = drawing.new_figure(height, width)
     figure.set_layout_engine("none")
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # in inches, downwards
     ax.set_axis_off()

@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
-from postprocess.figures import base, drawing, panels
+from postprocess.figures import base, drawing
+from postprocess.seeds import Seeds, mean_and_sd
 
 _HEIGHTS = {"S_sc": 1.3, "C_in": 1.0, "masks": 1.7}
 _LABELS = {"S_sc": "$d_y$ [pixels]", "C_in": "nodes", "masks": ""}
@@ -18,7 +19,7 @@ _LABELS = {"S_sc": "$d_y$ [pixels]", "C_in": "nodes", "masks": ""}
 
 def task_columns(
     figure: FigureBase,
-    runs: base.Runs,
+    curves: Mapping[str, Seeds],
     shown: Mapping[str, base.Shown],
     labels: Mapping[str, str],
     rows: Mapping[str, str],
@@ -37,9 +38,8 @@ def task_columns(
     found = {}
     for column, (role, label) in enumerate(labels.items()):
         own = dict(zip(rows, axes[:, column], strict=True))
-        rounds = base.read_rounds(runs[role], shown[role].number)
-        base.first_layer_size(rounds[0].specs, runs[role][0])
-        colour = (colours or {}).get(role, panels.BLUE)
+        rounds = curves[role].read(shown[role].number)
+        colour = (colours or {}).get(role, drawing.BLUE)
         found[role] = shown[role].numbers() | drawing.column(
             rounds, own.get("S_sc"), own.get("C_in"), own.get("masks"), colour
         )
@@ -55,7 +55,7 @@ def task_columns(
 
 def gain_panel(
     ax: Axes,
-    curves: Mapping[str, base.Curve],
+    curves: Mapping[str, Seeds],
     labels: Mapping[str, str],
     lines: Mapping[str, drawing.Line],
     dashed: float | None = None,
@@ -63,11 +63,11 @@ def gain_panel(
     """The gain over u, in percent, with a dashed line at one u; returns the gains for the JSON."""
     found = {}
     for role, label in labels.items():
-        gain, sd = base.mean_and_sd(curves[role].gain)
+        gain, sd = mean_and_sd(curves[role].gain)
         drawing.curve_with_best(ax, curves[role], gain, sd, lines[role], label)
         found[role] = {"round": curves[role].rounds, "u": curves[role].u, "gain": gain, "sd": sd}
     drawing.density_axis(ax, "gain in accuracy [%]")
-    ax.axhline(0, color=panels.GREY, linewidth=0.8, zorder=0)
+    ax.axhline(0, color=drawing.GREY, linewidth=0.8, zorder=0)
     if dashed is not None:
         ax.axvline(100 * dashed, color="black", linestyle="--", linewidth=0.8, zorder=0)
     ax.legend(fontsize=7)
