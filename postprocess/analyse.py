@@ -37,8 +37,9 @@ from postprocess.connectivity import binomial_excess, input_connections, layer_c
 from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, participation_ratio
 from postprocess.locality import anisotropy, displacement_maps, radial_profile, relative_near_share
-from postprocess.masks import image_size, layer_masks
+from postprocess.masks import layer_masks
 from postprocess.receptive_field import receptive_fields, width_of_layer
+from postprocess.seeds import best_accuracy, first_layer_size
 from sifting import __version__
 from sifting.api import Run, recorded_experiment
 from sifting.datasets.image_set import ImageSet
@@ -186,13 +187,13 @@ def mask_arrays(run: Analysis, number: int) -> Arrays:
     arrays: Arrays = {
         "density": density(result.masks, result.specs),
         "connected": connected_fraction(result.masks, result.specs),
-        "best_accuracy": 1 - float(result.best_validation_error),
+        "best_accuracy": best_accuracy(result),
     }
     masks = [result.masks[layer].W for layer, spec in enumerate(result.specs) if spec.is_dense]
     first = next(layer for layer, spec in enumerate(result.specs, 1) if spec.is_dense)
     for layer, own in enumerate(layer_connections(layer_masks(masks, "own")), first):
         arrays |= {f"l{layer}_C_in": own.incoming, f"l{layer}_C_out": own.outgoing}
-    if first > 1 or not _looks_at_images(len(masks[0])):
+    if first > 1 or (first_layer_size(result.specs) or 0) <= 6:  # anisotropy looks at distances up to 6 pixels
         return arrays
     for layer, mask in enumerate(layer_masks(masks[:-1] or masks, "effective"), 1):
         maps, fits = displacement_maps(mask), receptive_fields(mask)
@@ -205,27 +206,14 @@ def mask_arrays(run: Analysis, number: int) -> Arrays:
             "radial_profile": radial_profile(maps.same),
             "L3": relative_near_share(maps.same),
             "angular_profile": direction.profile,
-            "axis_ratio": direction.axis_ratio,
-            "preferred_angle": direction.preferred_angle,
-            "fourfold": direction.fourfold,
-            "orientation": direction.orientation,
-            "twofold": direction.twofold,
             "excess_variance": excess.variance_ratio,
             "excess_tail": excess.tail,
-            "sigma_x": fits.sigma_x,
-            "sigma_y": fits.sigma_y,
-            "r_squared": fits.r_squared,
-            "converged": fits.converged,
         }
+        names = ("axis_ratio", "preferred_angle", "fourfold", "orientation", "twofold")
+        found |= {name: getattr(direction, name) for name in names}
+        found |= {name: getattr(fits, name) for name in ("sigma_x", "sigma_y", "r_squared", "converged")}
         arrays |= {f"l{layer}_{name}": values for name, values in found.items()}
     return arrays
-
-
-def _looks_at_images(inputs: int) -> bool:
-    try:
-        return image_size(inputs) > 6  # anisotropy looks at distances up to 6 pixels
-    except DataError:
-        return False
 
 
 def accuracy_arrays(run: Analysis, number: int) -> Arrays:
@@ -318,6 +306,8 @@ class Part:
         compute: of (run, round number) if each round has its own arrays, else of the run.
         each_round: which of the two.
         all_rounds: whether the arrays of a round follow from all rounds.
+        any_round: whether they follow from the images alone.
+        options: of the run, that they follow from.
         images, rewind, dense, nested: whether it needs the images, round 0 and all that follow, a dense first layer,
             masks that only shrink.
         steps: what it does, for the user who waits.
@@ -326,6 +316,8 @@ class Part:
     compute: Callable[..., Arrays]
     each_round: bool = False
     all_rounds: bool = False
+    any_round: bool = False
+    options: Callable[[Analysis], list[Any]] = lambda run: []
     images: bool = True
     rewind: bool = False
     dense: bool = False
@@ -336,11 +328,24 @@ class Part:
 PARTS: dict[str, Part] = {
     "masks": Part(mask_arrays, each_round=True, images=False),
     "accuracy": Part(accuracy_arrays, each_round=True),
-    "kurtosis": Part(kurtosis_arrays, each_round=True, rewind=True),
-    "cavity": Part(cavity_arrays, each_round=True, all_rounds=True, rewind=True, dense=True, nested=True),
-    "removal": Part(removal_arrays, dense=True),
-    "activations": Part(activation_arrays),
-    "components": Part(component_arrays, steps="PCA, then ICA"),
+    "kurtosis": Part(
+        kurtosis_arrays,
+        each_round=True,
+        rewind=True,
+        options=lambda run: [run.layer, run.normalise, run.options.images_per_class],
+    ),
+    "cavity": Part(
+        cavity_arrays,
+        each_round=True,
+        all_rounds=True,
+        rewind=True,
+        dense=True,
+        nested=True,
+        options=lambda run: [run.options.normalise, run.options.images_per_class],
+    ),
+    "removal": Part(removal_arrays, dense=True, options=lambda run: [run.options.round]),
+    "activations": Part(activation_arrays, options=lambda run: [run.options.round]),
+    "components": Part(component_arrays, any_round=True, steps="PCA, then ICA"),
 }
 
 
@@ -430,33 +435,18 @@ def _compute(run: Analysis, name: str, console: Console) -> tuple[dict[int | Non
 
 def _task(run: Analysis, name: str, part: Part, number: int | None) -> tuple[Arrays, bool]:
     numbers = run.numbers if number is None or part.all_rounds else [0, number] if part.rewind else [number]
+    images = ""
+    if part.images:
+        experiment = run.experiment
+        images = f"{experiment.data}, {experiment.network.val_size}" if part.any_round else experiment.to_text()
     depends = {
         "version": [VERSION, __version__],
-        "rounds": [signature(run.directory.round_path(n)) for n in numbers] if name != "components" else [],
-        "options": _options_of(run, name),
-        "images": _images_of(run, name) if part.images else "",
+        "rounds": [] if part.any_round else [signature(run.directory.round_path(n)) for n in numbers],
+        "options": part.options(run),
+        "images": images,
     }
     file = run.directory.path(f"analysis_{name}.npz" if number is None else f"analysis_{name}_{number}.npz")
     return cached(file, depends, lambda: part.compute(run) if number is None else part.compute(run, number))
-
-
-def _images_of(run: Analysis, name: str) -> str:
-    """The input file as far as a part depends on it; components depend on the images alone."""
-    if name == "components":
-        return f"{run.experiment.data}, {run.experiment.network.val_size}"
-    return run.experiment.to_text()
-
-
-def _options_of(run: Analysis, name: str) -> list[Any]:
-    """The options that a part depends on."""
-    options = run.options
-    chosen: dict[str, list[Any]] = {
-        "kurtosis": [run.layer, run.normalise, options.images_per_class],
-        "cavity": [options.normalise, options.images_per_class],
-        "removal": [options.round],
-        "activations": [options.round],
-    }
-    return chosen.get(name, [])
 
 
 # --- the table -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtrc
 from scipy.stats import binom
 
 SELECTIONS = ("most", "least", "sample")
@@ -189,5 +190,5 @@ def binomial_excess(connections: np.ndarray, inputs: int) -> BinomialExcess:
     threshold = min(np.floor(mean + 3 * np.sqrt(variance)), inputs)
     return BinomialExcess(
         float(connections.var() / variance) if variance else float("nan"),
-        float(np.mean(connections > threshold) - binom.sf(threshold, inputs, mean / inputs)),
+        float(np.mean(connections > threshold) - bdtrc(threshold, inputs, mean / inputs)),
     )

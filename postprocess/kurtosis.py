@@ -7,6 +7,7 @@ postprocess.activations.
 Functions of blocks take inputs that can be iterated over again and again; functions of rounds take images.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -168,8 +169,7 @@ def participation_ratio(W: np.ndarray) -> NDArray[np.float64]:
 
 def _mean(values: np.ndarray) -> NDArray[np.float64]:
     """Mean over the last axis of what is not nan; nan, without a warning, if all is."""
-    known = np.isfinite(values)
-    count = np.sum(known, axis=-1)
-    total = np.sum(np.where(known, values, 0.0), axis=-1)
-    mean: NDArray[np.float64] = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean: NDArray[np.float64] = np.nanmean(values, axis=-1)
     return mean

@@ -39,8 +39,9 @@ from postprocess.figures import drawing
 from postprocess.locality import displacement_maps
 from postprocess.masks import image_plate, input_images
 from postprocess.receptive_field import unlocalised_width
-from postprocess.seeds import first_layer_size
+from postprocess.seeds import Seeds, first_layer_size, read_seeds
 from postprocess.summary import COLUMNS, RoundNumbers, round_numbers
+from sifting.api import Run
 from sifting.architecture import LayerSpec
 from sifting.errors import RunDirectoryError
 from sifting.rounds import LayerCount, Round, layer_counts
@@ -72,10 +73,9 @@ class Report:
     Attributes:
         name: of the run.
         command_name: how a shell command names the run.
-        specs: the architecture.
+        seeds: the run alone: numbers of the rounds, the architecture, S.
         settings: section -> [(key, value)] of the resolved input file; None if there is none.
         record: run.json; empty if there is none.
-        rounds: numbers of the stored rounds.
         numbers: one a round.
         layers: one tuple a round, of the layers with weights.
         kurtosis: one a round; None if nothing that fits the rounds is stored.
@@ -83,16 +83,14 @@ class Report:
         no_kurtosis: why there is none, or for which rounds; empty if all is there.
         plates: a PNG a round, the same nodes in the same places; empty if the first layer has no masks to look at.
         plate_nodes: the nodes of the plates, row by row.
-        size: S, if the first layer is dense on square RGB images.
         files: (path, bytes) of what the run directory holds, in the order of the page.
     """
 
     name: str
     command_name: str
-    specs: tuple[LayerSpec, ...]
+    seeds: Seeds
     settings: Mapping[str, list[tuple[str, str]]] | None
     record: Mapping[str, Any]
-    rounds: tuple[int, ...]
     numbers: tuple[RoundNumbers, ...]
     layers: tuple[tuple[LayerCount, ...], ...]
     kurtosis: tuple[Kurtosis, ...] | None
@@ -100,7 +98,6 @@ class Report:
     no_kurtosis: str
     plates: tuple[bytes, ...]
     plate_nodes: tuple[int, ...]
-    size: int | None
     files: tuple[tuple[Path, int], ...]
 
 
@@ -111,29 +108,25 @@ def collect(run: RunDirectory) -> Report:
         DataError: a pickle that is damaged.
         RunDirectoryError: no rounds, or a damaged record.
     """
-    rounds = run.rounds()
-    if not rounds:
-        raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
-    last = run.read_round(rounds[-1])
+    last = Run(run)[-1]
     size = first_layer_size(last.specs)
     nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES].tolist() if size else []
     numbers, layers, plates = [], [], []
-    for number in rounds:
-        result = last if number == rounds[-1] else run.read_round(number)
-        if result.specs != last.specs:
-            raise RunDirectoryError(f"{run}: round {number} has another architecture than round {last.number}")
+
+    def look(row: int, column: int, result: Round) -> None:
         numbers.append(round_numbers(result, displacement_maps(result.masks[0].W) if size else None))
         layers.append(layer_counts(result.masks, result.specs))
         if size:
             plates.append(plate_png(result, nodes))
-    kurtosis, layer, reason = _stored_kurtosis(run, rounds)
+
+    seeds = read_seeds([run], look)
+    kurtosis, layer, reason = _stored_kurtosis(run, seeds.rounds)
     return Report(
         str(run),
         shlex.quote(str(run)),
-        last.specs,
+        seeds,
         read_settings(run.path("input.in")),
         run.read_record(),
-        tuple(rounds),
         tuple(numbers),
         tuple(layers),
         kurtosis,
@@ -141,7 +134,6 @@ def collect(run: RunDirectory) -> Report:
         reason,
         tuple(plates),
         tuple(nodes),
-        size,
         tuple((path, path.stat().st_size) for path in _data_files(run)),
     )
 
@@ -309,7 +301,8 @@ def line_chart(
 
 def charts_of(report: Report) -> list[Chart]:
     """Those whose numbers are defined; none of a single round."""
-    if len(report.rounds) == 1:
+    rounds = report.seeds.rounds
+    if len(rounds) == 1:
         return []
     numbers = {name: [getattr(row, name) for row in report.numbers] for name in RoundNumbers._fields}
     percent = {name: [100 * value for value in numbers[name]] for name in ("density", "accuracy")}
@@ -321,21 +314,21 @@ def charts_of(report: Report) -> list[Chart]:
     u = "weights left, u [%]"
     charts = [
         line_chart("Accuracy", percent["density"], {"": percent["accuracy"]}, u, "best validation accuracy [%]"),
-        line_chart("Density of the layers", report.rounds, layers, "round", u, log_y=True),
+        line_chart("Density of the layers", rounds, layers, "round", u, log_y=True),
     ]
-    if report.size:
+    if report.seeds.size:
         for title, name, ylabel, without in (
             ("Locality", "locality", "L3", 1.0),
-            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.size)),
+            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.seeds.size)),
         ):
             reference = without, f"no locality: {without:.4g}"
             curve = {"": numbers[name]}
-            charts.append(line_chart(title, report.rounds, curve, "round", ylabel, reference=reference, from_zero=True))
+            charts.append(line_chart(title, rounds, curve, "round", ylabel, reference=reference, from_zero=True))
     if report.kurtosis:
         kinds = {"all images": "mean", "within a class": "within_class"}
         curves = {label: [getattr(row, name) for row in report.kurtosis] for label, name in kinds.items()}
         title = f"Kurtosis where a round starts, layer {report.kurtosis_of}"
-        charts.append(line_chart(title, report.rounds, curves, "round", "kurtosis", reference=(3.0, "Gaussian: 3")))
+        charts.append(line_chart(title, rounds, curves, "round", "kurtosis", reference=(3.0, "Gaussian: 3")))
     return [chart for chart in charts if chart]
 
 
@@ -361,7 +354,7 @@ class Table(NamedTuple):
 
 def round_table(report: Report) -> Table:
     """One row a round; columns that are defined in no round are left out."""
-    columns = [("round", list(map(str, report.rounds)))]
+    columns = [("round", list(map(str, report.seeds.rounds)))]
     for name, column in COLUMNS.items():
         values = [column.factor * getattr(row, name) for row in report.numbers]
         if np.isfinite(values).any():
@@ -370,7 +363,7 @@ def round_table(report: Report) -> Table:
         columns.append(("kurtosis", [_number(row.mean, 3) for row in report.kurtosis]))
         columns.append(("kurtosis within a class", [_number(row.within_class, 3) for row in report.kurtosis]))
     timings = report.record.get("rounds", {})
-    seconds = [_seconds(timings.get(str(number))) for number in report.rounds]
+    seconds = [_seconds(timings.get(str(number))) for number in report.seeds.rounds]
     if np.isfinite(seconds).any():
         columns.append(("seconds", [_number(value, 1) for value in seconds]))
     return _table(columns)
@@ -378,9 +371,9 @@ def round_table(report: Report) -> Table:
 
 def layer_table(report: Report) -> Table:
     """Density of every layer with weights, one row a round, in percent."""
-    columns = [("round", list(map(str, report.rounds)))]
+    columns = [("round", list(map(str, report.seeds.rounds)))]
     for place, layer in enumerate(report.layers[0]):
-        spec = report.specs[layer.layer]
+        spec = report.seeds.specs[layer.layer]
         title = f"layer {layer.layer + 1}: {' × '.join(map(str, spec.weight_shape))}"
         if not layer.prunable:
             title += ", not pruned"
@@ -410,17 +403,17 @@ def highlights(report: Report) -> list[tuple[str, str, str]]:
     """The numbers on top of the page: (name, value, what it is of)."""
     accuracies = [row.accuracy for row in report.numbers]
     last = report.numbers[-1]
-    found = [("rounds", str(len(report.rounds)), f"{report.rounds[0]} to {report.rounds[-1]}")]
+    found = [("rounds", str(len(report.seeds.rounds)), f"{report.seeds.rounds[0]} to {report.seeds.rounds[-1]}")]
     if np.isfinite(accuracies).any():
         best = int(np.nanargmax(accuracies))
-        where = f"round {report.rounds[best]}, u = {100 * report.numbers[best].density:.3g} %"
+        where = f"round {report.seeds.rounds[best]}, u = {100 * report.numbers[best].density:.3g} %"
         found.append(("best validation accuracy", f"{100 * accuracies[best]:.2f} %", where))
-    found.append(("weights left", f"{100 * last.density:.3g} %", f"round {report.rounds[-1]}"))
+    found.append(("weights left", f"{100 * last.density:.3g} %", f"round {report.seeds.rounds[-1]}"))
     if math.isfinite(last.locality):
-        found.append(("L3", f"{last.locality:.2f}", f"round {report.rounds[-1]}; 1: no locality"))
-    if report.size and math.isfinite(last.rf_width):
-        without = f"{unlocalised_width(report.size):.1f}: no locality"
-        found.append(("RF width", f"{last.rf_width:.2f} px", f"round {report.rounds[-1]}; {without}"))
+        found.append(("L3", f"{last.locality:.2f}", f"round {report.seeds.rounds[-1]}; 1: no locality"))
+    if report.seeds.size and math.isfinite(last.rf_width):
+        without = f"{unlocalised_width(report.seeds.size):.1f}: no locality"
+        found.append(("RF width", f"{last.rf_width:.2f} px", f"round {report.seeds.rounds[-1]}; {without}"))
     return found
 
 
@@ -454,7 +447,7 @@ def render(report: Report, folder: Path) -> str:
             "caption": f"round {number}, u = {100 * row.density:.3g} %",
             "uri": f"data:image/png;base64,{base64.b64encode(png).decode()}",
         }
-        for number, row, png in zip(report.rounds, report.numbers, report.plates, strict=False)
+        for number, row, png in zip(report.seeds.rounds, report.numbers, report.plates, strict=False)
     ]
     links: dict[str, list[dict[str, Any]]] = {}
     for path, size in report.files:
@@ -471,13 +464,13 @@ def render(report: Report, folder: Path) -> str:
         script_hash=_hash(script),
         highlights=highlights(report),
         facts=facts_of(report.record),
-        architecture=" → ".join(map(_layer_words, report.specs)),
+        architecture=" → ".join(map(_layer_words, report.seeds.specs)),
         rounds=round_table(report),
         layers=layer_table(report),
         charts=charts,
         plates=plates,
         links=[(group, links[group], _bytes(sum(link["bytes"] for link in links[group]))) for group in links],
-        first_is_dense=report.specs[0].is_dense,
+        first_is_dense=report.seeds.specs[0].is_dense,
         no_settings=NO_SETTINGS,
         no_versions=NO_VERSIONS,
     )

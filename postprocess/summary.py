@@ -193,13 +193,13 @@ def draw_summary(summary: Summary, title: str) -> Figure:
     accuracy.set_title("Accuracy as weights are pruned")
     no_images = "not defined: the first layer\ndoes not look at square RGB images"
     if summary.size and summary.mask is not None:
-        drawing.curve_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
+        drawing.mean_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
         drawing.round_axis(locality, "L3", 1.0)
-        drawing.curve_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))
+        drawing.mean_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))
         drawing.round_axis(width, "RF width [pixels]", unlocalised_width(summary.size), note_above=True)
         maps = displacement_maps(summary.mask)
-        drawing.displacement_panel(same, maps.same, drop_zero=True)
-        drawing.displacement_panel(different, maps.different)
+        drawing.map_panel(same, maps.same, large=True, bar=True)
+        drawing.map_panel(different, maps.different, same=False, large=True, bar=True)
         drawing.plate_panel(plate, mask_plate(summary.mask, count=50, columns=5))
     else:
         for ax in (locality, width, same, different, plate):

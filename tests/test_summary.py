@@ -177,7 +177,7 @@ def test_displacement_panel_shows_the_map():
     counts = np.arange(81).reshape(9, 9)
     counts[4, 4] = 1000
     ax = axes()
-    drawing.displacement_panel(ax, counts, drop_zero=True)
+    drawing.map_panel(ax, counts, large=True, bar=True)
     (image,) = ax.images
     shown = image.get_array()
     assert shown.mask.sum() == 1 and shown.mask[3, 3]

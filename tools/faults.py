@@ -217,7 +217,7 @@ P17 postprocess/claims.py | a claim that just reaches its threshold does not hol
 -np.mean(effects) >= self.threshold
 +np.mean(effects) > self.threshold
 P18 postprocess/analyse.py | stored arrays do not depend on the options | analyse
--"options": _options_of(run, name)
+-"options": part.options(run)
 +"options": []
 """
 

@@ -55,6 +55,11 @@ class Line(NamedTuple):
     marker: str
     style: str
 
+    @property
+    def look(self) -> dict[str, Any]:
+        """As keywords of Axes.plot."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.style}
+
 
 # Colours of Okabe and Ito without yellow, which is faint on white.
 LINES = tuple(
@@ -132,29 +137,29 @@ def corner_letter(ax: Axes, name: str) -> None:
 
 
 def curve_panel(
-    ax: Axes,
-    x: np.ndarray | Sequence[float],
-    mean: np.ndarray,
-    sd: np.ndarray,
-    label: str = "",
-    colour: str = BLUE,
-    marker: str = "o",
+    ax: Axes, x: np.ndarray | Sequence[float], mean: np.ndarray, low: np.ndarray, high: np.ndarray, **look: Any
 ) -> None:
-    """One curve with a band of +- one standard deviation; points that are nan are left out.
+    """One curve with a band around it; points that are nan are left out.
 
     Args:
-        x, mean, sd: float [points], in the units of the axes; sd may be nan.
+        x, mean, low, high: float [points], in the units of the axes; low and high, of the band, may be nan.
+        look: of the curve, as of Axes.plot.
     """
     known = np.isfinite(mean)
-    x, mean, sd = (np.asarray(values)[known] for values in (x, mean, sd))
-    ax.plot(x, mean, marker=marker, color=colour, label=label or None)
-    if np.isfinite(sd).any():
-        ax.fill_between(x, mean - sd, mean + sd, where=np.isfinite(sd), color=colour, alpha=0.2, linewidth=0)
+    x, mean, low, high = (np.asarray(values)[known] for values in (x, mean, low, high))
+    (line,) = ax.plot(x, mean, **({"marker": "o", "color": BLUE} | look))
+    if np.isfinite(low).any():
+        ax.fill_between(x, low, high, where=np.isfinite(low), color=line.get_color(), alpha=0.2, linewidth=0)
+
+
+def mean_panel(ax: Axes, x: np.ndarray | Sequence[float], mean: np.ndarray, sd: np.ndarray, **look: Any) -> None:
+    """The same with a band of one standard deviation."""
+    curve_panel(ax, x, mean, mean - sd, mean + sd, **look)
 
 
 def accuracy_panel(ax: Axes, seeds: Seeds) -> None:
     """Best validation accuracy against the density, Fig. 1a of P&B: log axis, dense network on the left."""
-    curve_panel(ax, 100 * seeds.u, 100 * seeds.mean, 100 * seeds.sd)
+    mean_panel(ax, 100 * seeds.u, 100 * seeds.mean, 100 * seeds.sd)
     density_axis(ax)
     log_ticks(ax.xaxis)
 
@@ -168,13 +173,7 @@ def curve_with_best(
         values, sd: float [rounds], fractions.
     """
     u, values, sd = 100 * curve.u, 100 * values, 100 * sd
-    (drawn,) = ax.plot(
-        u, values, color=line.colour, marker=line.marker, linestyle=line.style, markersize=3, linewidth=1.2, label=label
-    )
-    drawn.set_gid(label)
-    if np.isfinite(sd).any():
-        known = np.isfinite(sd)
-        ax.fill_between(u, values - sd, values + sd, where=known, color=line.colour, alpha=0.2, linewidth=0)
+    mean_panel(ax, u, values, sd, **line.look, markersize=3, linewidth=1.2, label=label, gid=label)
     if best is not None:
         at = curve.rounds.index(best)
         ax.plot(
@@ -226,49 +225,49 @@ def round_axis(ax: Axes, ylabel: str, reference: float, note_above: bool = False
 # --- maps, histograms, plates
 
 
-def displacement_panel(ax: Axes, counts: np.ndarray, drop_zero: bool = False, bar: bool = True) -> None:
+def map_panel(
+    ax: Axes,
+    counts: np.ndarray,
+    title: str = "",
+    same: bool = True,
+    labels: bool = False,
+    large: bool = False,
+    bar: bool = False,
+) -> None:
     """A map S(d), Fig. 2b of P&B: colours from 0 to its maximum, dy downwards as in an image.
 
     Args:
         counts: int [2S+1, 2S+1], indexed [dy + S, dx + S].
-        drop_zero: d = 0 is left out, and grey (S_sc).
+        same: it is S_sc: d = 0 is left out, and grey.
+        labels: of the axes; large panels always have them.
         bar: draw the colour bar.
     """
-    size = len(counts) // 2
-    shown = counts[1:-1, 1:-1].astype(np.float64)  # no displacement reaches the outermost rows and columns
-    if drop_zero:
-        shown[size - 1, size - 1] = np.nan
-    colours = matplotlib.colormaps[MAP_COLOURS].with_extremes(bad="#808080")
-    reach = size - 0.5
+    shown = map_numbers(counts, same)["map"]
+    reach = len(shown) / 2
     image = ax.imshow(
         shown,
-        cmap=colours,
+        cmap=matplotlib.colormaps[MAP_COLOURS].with_extremes(bad="#808080"),
         vmin=0,
         vmax=max(np.nanmax(shown, initial=0), 1),
         extent=(-reach, reach, reach, -reach),
         interpolation="nearest",
     )
-    ticks = [-(size // 2), 0, size // 2]
-    ax.set(xticks=ticks, yticks=ticks, xlabel="$d_x$ [pixels]", ylabel="$d_y$ [pixels]")
+    half = len(counts) // 4
+    ticks = [-half, 0, half] if large else [-half, half]
+    ax.set(xticks=ticks, yticks=ticks)
+    if labels or large:
+        ax.set(xlabel="$d_x$ [pixels]", ylabel="$d_y$ [pixels]")
+    if not large:
+        ax.tick_params(labelsize=7, length=2, pad=1)
     ax.spines[:].set_visible(False)
+    if title:
+        ax.set_title(title, fontsize=SMALL, loc="center")
     if bar:
         colour_bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, label="pairs")
         colour_bar.outline.set_visible(False)
         colour_bar.ax.yaxis.set_major_locator(MaxNLocator(4))
         assert isinstance(colour_bar.formatter, ScalarFormatter)
         colour_bar.formatter.set_powerlimits((-3, 4))
-
-
-def map_panel(ax: Axes, counts: np.ndarray, title: str = "", same: bool = True, labels: bool = False) -> None:
-    """S_sc (same, without d = 0) or S_dc, colours from 0 to the maximum, no colour bar; ticks but no labels."""
-    displacement_panel(ax, counts, drop_zero=same, bar=False)
-    reach = len(counts) // 4
-    ax.set(xticks=[-reach, reach], yticks=[-reach, reach])
-    ax.tick_params(labelsize=7, length=2, pad=1)
-    if not labels:
-        ax.set(xlabel="", ylabel="")
-    if title:
-        ax.set_title(title, fontsize=SMALL, loc="center")
 
 
 def map_numbers(counts: np.ndarray, same: bool = True) -> dict[str, Any]:

@@ -12,9 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.tasks import gain_panel, lines_of, task_columns
+from postprocess.figures.tasks import gain_panel, read_tasks, task_columns
 from postprocess.masks import image_plate, input_images
-from postprocess.seeds import read_image_seeds
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 
@@ -27,9 +26,7 @@ DENSITY = 0.007
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
-    shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
-    lines = lines_of(list(ROLES))
+    curves, shown, lines = read_tasks(runs, options, ROLES, DENSITY)
     semantic, random = (base.load_images(runs[role][0], options) for role in ROLES)
     rows = sample_rows(semantic, random)
     figure = drawing.new_figure(6.8)

@@ -10,8 +10,7 @@ Choice. c and d pool the nodes of all runs, e shows 12 masks of the first.
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.tasks import gain_panel, lines_of, task_columns
-from postprocess.seeds import read_image_seeds
+from postprocess.figures.tasks import gain_panel, read_tasks, task_columns
 
 ROLES = {
     "semantic": "inputs/pb/classes_semantic.in",
@@ -32,9 +31,7 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
-    shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
-    lines = lines_of(list(ROLES))
+    curves, shown, lines = read_tasks(runs, options, ROLES, DENSITY)
     figure = drawing.new_figure(8.6)
     above, below = drawing.sub_figures(figure, heights=(2.6, 6))
     gain, best = above.subplots(1, 2)

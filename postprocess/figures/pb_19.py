@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.tasks import gain_panel, lines_of, task_columns
-from postprocess.seeds import mean_and_sd, read_image_seeds
+from postprocess.figures.tasks import gain_panel, read_tasks, task_columns
+from postprocess.seeds import mean_and_sd
 
 ROLES = {"imp": "inputs/imp_3l1k.in"} | {
     f"fraction_{part}": f"inputs/pb/fraction_{part}.in" for part in ("50", "30", "20", "10", "05", "02")
@@ -25,9 +25,7 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
-    shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
-    lines = lines_of(list(ROLES))
+    curves, shown, lines = read_tasks(runs, options, ROLES, DENSITY)
     figure = drawing.new_figure(5.6)
     above, below = drawing.sub_figures(figure, heights=(2.6, 3.0))
     gain, largest = above.subplots(1, 2, width_ratios=(1.4, 1))

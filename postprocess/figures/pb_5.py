@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.drawing import new_figure
-from postprocess.figures.tasks import task_columns
-from postprocess.seeds import read_image_seeds
+from postprocess.figures.tasks import read_tasks, task_columns
 
 ROLES = {
     "imp": "inputs/imp_3l1k.in",
@@ -26,7 +25,6 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: read_image_seeds(runs[role]) for role in ROLES}
-    shown = {role: base.shown_round(curve, options, DENSITY) for role, curve in curves.items()}
+    curves, shown, _ = read_tasks(runs, options, ROLES, DENSITY)
     figure = new_figure(6.2)
     return figure, task_columns(figure, curves, shown, LABELS, {"S_sc": "a", "C_in": "b", "masks": "c"})

@@ -44,7 +44,7 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         mask = summary.mask
         assert mask is not None  # the quickstart has a dense first layer
         drawing.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS))
-        drawing.displacement_panel(same, displacement_maps(mask).same, drop_zero=True, bar=False)
+        drawing.map_panel(same, displacement_maps(mask).same, large=True)
         same.set_title("From one input of a node to\nanother: bright is frequent", color=colour)
     above.supxlabel(
         f"What the {_NODES} most connected hidden nodes still see in {describe_round(images)}: "
@@ -64,7 +64,7 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         ),
     ):
         for summary, label, colour, marker in zip((images, clone), names, _COLOURS, "os", strict=True):
-            drawing.curve_panel(ax, summary.rounds, *summary.mean_and_sd(name), label, colour, marker)
+            drawing.mean_panel(ax, summary.rounds, *summary.mean_and_sd(name), label=label, color=colour, marker=marker)
         drawing.round_axis(ax, ylabel, reference, note_above=name == "rf_width")
         ax.set_title(title)
     locality.legend(loc="upper left")

@@ -58,17 +58,7 @@ def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line,
         For the JSON: x, mean, low, high, runs.
     """
     found = mean_and_range(values)
-    ax.plot(
-        x,
-        found.mean,
-        color=line.colour,
-        marker=line.marker,
-        linestyle=line.style,
-        markersize=3.5,
-        linewidth=1.3,
-        label=label,
-    )
-    ax.fill_between(x, found.low, found.high, color=line.colour, alpha=0.2, linewidth=0)
+    drawing.curve_panel(ax, x, *found, **line.look, markersize=3.5, linewidth=1.3, label=label)
     return {"x": x, **found._asdict(), "runs": values}
 
 

@@ -51,9 +51,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
             rounds,
             over.mean,
             np.maximum((over.mean - over.low, over.high - over.mean), 0),  # rounding
-            color=line.colour,
-            marker=line.marker,
-            linestyle=line.style,
+            **line.look,
             markersize=3.5,
             linewidth=1.2,
             capsize=2,

@@ -4,17 +4,26 @@ The gain is the best validation accuracy of a round minus that of round 0 of the
 Maps and histograms pool the nodes of all runs, masks are of the first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
 from postprocess.figures import base, drawing
-from postprocess.seeds import Seeds, mean_and_sd
+from postprocess.seeds import Seeds, mean_and_sd, read_image_seeds
 
 _HEIGHTS = {"S_sc": 1.3, "C_in": 1.0, "masks": 1.7}
 _LABELS = {"S_sc": "$d_y$ [pixels]", "C_in": "nodes", "masks": ""}
+
+
+def read_tasks(
+    runs: base.Runs, options: base.Options, roles: Iterable[str], density: float
+) -> tuple[dict[str, Seeds], dict[str, base.Shown], dict[str, drawing.Line]]:
+    """Of each role: its rounds, the one that is shown, and its line."""
+    curves = {role: read_image_seeds(runs[role]) for role in roles}
+    shown = {role: base.shown_round(curve, options, density) for role, curve in curves.items()}
+    return curves, shown, dict(zip(curves, drawing.LINES, strict=False))
 
 
 def task_columns(
@@ -72,7 +81,3 @@ def gain_panel(
         ax.axvline(100 * dashed, color="black", linestyle="--", linewidth=0.8, zorder=0)
     ax.legend(fontsize=7)
     return found
-
-
-def lines_of(roles: Sequence[str]) -> dict[str, drawing.Line]:
-    return dict(zip(roles, drawing.LINES, strict=False))
