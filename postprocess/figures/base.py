@@ -1,7 +1,7 @@
-"""What the figures share besides panels: the runs of a figure, their curves, the rounds it shows, and its JSON.
+"""What the figures share besides panels: which runs fit a figure, the rounds it shows, and its JSON.
 
-A figure gives each of its roles one or several runs; several are seeds of one experiment. Curves are means over them,
-maps and histograms pool the nodes of all of them, plates and images show the first.
+A figure gives each of its roles one or several runs; several are seeds of one experiment (postprocess.seeds). Curves
+are means over them, maps and histograms pool the nodes of all of them, plates and images show the first.
 """
 
 import dataclasses

@@ -233,7 +233,7 @@ def map_panel(
     labels: bool = False,
     large: bool = False,
     bar: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """A map S(d), Fig. 2b of P&B: colours from 0 to its maximum, dy downwards as in an image.
 
     Args:
@@ -241,8 +241,13 @@ def map_panel(
         same: it is S_sc: d = 0 is left out, and grey.
         labels: of the axes; large panels always have them.
         bar: draw the colour bar.
+
+    Returns:
+        For the JSON: the map as it is drawn, without the outermost rows and columns, S_sc without d = 0; its maximum.
     """
-    shown = map_numbers(counts, same)["map"]
+    shown = counts[1:-1, 1:-1].astype(float)  # no displacement reaches the outermost ones
+    if same:
+        shown[len(shown) // 2, len(shown) // 2] = np.nan
     reach = len(shown) / 2
     image = ax.imshow(
         shown,
@@ -268,13 +273,6 @@ def map_panel(
         colour_bar.ax.yaxis.set_major_locator(MaxNLocator(4))
         assert isinstance(colour_bar.formatter, ScalarFormatter)
         colour_bar.formatter.set_powerlimits((-3, 4))
-
-
-def map_numbers(counts: np.ndarray, same: bool = True) -> dict[str, Any]:
-    """For the JSON: the map as it is drawn, without the outermost rows and columns, S_sc without d = 0; its maximum."""
-    shown = counts[1:-1, 1:-1].astype(float)
-    if same:
-        shown[len(shown) // 2, len(shown) // 2] = np.nan
     return {"map": shown, "maximum": np.nanmax(shown)}
 
 
@@ -370,9 +368,7 @@ def column(
     incoming = input_connections(mask)
     found: dict[str, Any] = {"layer_u": incoming.sum() / mask.size}
     if same is not None:
-        counts = displacement_maps(mask).same
-        map_panel(same, counts)
-        found["S_sc"] = map_numbers(counts)
+        found["S_sc"] = map_panel(same, displacement_maps(mask).same)
     if connections is not None:
         found["C_in"] = connections_panel(connections, incoming, len(mask), incoming.sum() / mask.size, colour)
         connections.set_xlabel("$C_{in}$", fontsize=SMALL, labelpad=1)

@@ -35,18 +35,16 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         mask = curve.mask(place.number)
         bins = []
         for ax, one in zip(row, connection_bins(input_connections(mask), width, BINS), strict=True):
-            counts = displacement_maps(mask[:, one.nodes]).same
-            ax.set(xticks=[], yticks=[])
+            own: base.Numbers = {"first": one.first, "last": one.last, "nodes": len(one.nodes)}
             if len(one.nodes):
-                drawing.map_panel(ax, counts)
-                ax.set(xticks=[], yticks=[])
+                own["S_sc"] = drawing.map_panel(ax, displacement_maps(mask[:, one.nodes]).same)
             else:
                 ax.set_box_aspect(1)
                 ax.spines[:].set_visible(False)
+            ax.set(xticks=[], yticks=[])
             last = "" if one.last is None else one.last
             ax.set_xlabel(f"{one.first}\u2013{last} ({len(one.nodes)})", fontsize=7, labelpad=2)
-            own = {"first": one.first, "last": one.last, "nodes": len(one.nodes)}
-            bins.append(own | ({"S_sc": drawing.map_numbers(counts)} if len(one.nodes) else {}))
+            bins.append(own)
         row[0].set_ylabel(f"{label}\n{place.title}", fontsize=7)
         found[role] = place.numbers() | {"bins": bins}
     return figure, found

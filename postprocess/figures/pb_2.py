@@ -33,18 +33,17 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for column, place in enumerate(shown, 1):
         maps = displacement_maps(curve.mask(place.number))
         same, different = (figure.add_subplot(grid[row, column]) for row in range(2))
-        drawing.map_panel(same, maps.same)
-        drawing.map_panel(different, maps.different, same=False)
+        shown_maps = {
+            "S_sc": drawing.map_panel(same, maps.same),
+            "S_dc": drawing.map_panel(different, maps.different, same=False),
+        }
         same.set_title(place.title, fontsize=9)
         if column == 1:
             drawing.letter(same, "b", place.title)
             same.set_ylabel("$S_{sc}$:  $d_y$")
             different.set_ylabel("$S_{dc}$:  $d_y$")
         different.set_xlabel("$d_x$ [pixels]")
-        found.append(
-            place.numbers()
-            | {"S_sc": drawing.map_numbers(maps.same), "S_dc": drawing.map_numbers(maps.different, same=False)}
-        )
+        found.append(place.numbers() | shown_maps)
     return figure, {"b": found}
 
 

@@ -25,9 +25,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     found = []
     for ax, u in zip(axes.flat, DENSITIES, strict=True):
         mask = random_mask(u)
-        counts = displacement_maps(mask).same
-        drawing.map_panel(ax, counts, f"{base.percent(u)} % ({mask.sum()})")
-        found.append({"u": u, "connections": mask.sum(), "S_sc": drawing.map_numbers(counts)})
+        drawn = drawing.map_panel(ax, displacement_maps(mask).same, f"{base.percent(u)} % ({mask.sum()})")
+        found.append({"u": u, "connections": mask.sum(), "S_sc": drawn})
     drawing.row_labels(axes[:, 0], ["$d_y$ [pixels]"] * 2)
     for ax in axes[1]:
         ax.set_xlabel("$d_x$ [pixels]", fontsize=drawing.SMALL)

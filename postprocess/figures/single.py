@@ -27,6 +27,5 @@ def map_panels(axes: Mapping[str, Axes], rounds: Sequence[Round]) -> base.Number
     for name, ax in axes.items():
         same = name == "S_sc"
         counts = maps.same if same else maps.different
-        drawing.map_panel(ax, counts, "$S_{sc}$" if same else "$S_{dc}$", same, labels=True)
-        found[name] = drawing.map_numbers(counts, same)
+        found[name] = drawing.map_panel(ax, counts, "$S_{sc}$" if same else "$S_{dc}$", same, labels=True)
     return found
