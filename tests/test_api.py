@@ -141,15 +141,12 @@ def test_another_experiment_is_refused_and_overwritten_if_asked(finished, tmp_pa
     assert len(run) == 1 and run.experiment.network.seed == 2
 
 
-def test_what_does_not_fit_its_images_is_refused_before_they_are_loaded(tmp_path, monkeypatch):
+def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr("sifting.datasets.load", lambda *_: pytest.fail("loaded"))
     experiment = sifting.load_experiment(write_input(tmp_path, PLAIN), changes={"Network.val_size": 50})
     with pytest.raises(InputError, match="at most 40, the number of validation images"):
         sifting.run_experiment(experiment)
     assert not (tmp_path / "run").exists()
-
-
-def test_what_is_no_experiment():
     with pytest.raises(TypeError, match=r"run_experiment\('inputs/quickstart.in'\): accepted: what load_experiment"):
         sifting.run_experiment("inputs/quickstart.in")
 

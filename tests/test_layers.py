@@ -137,14 +137,6 @@ def test_forward_of_two_images_and_two_features_by_hand():
     np.testing.assert_allclose(output, [[0.0, 0.0], [2.5, 6.0]], rtol=1e-6)
 
 
-def test_without_activation_negative_outputs_stay():
-    layer = dense(6, 3, activation=None)
-    x = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
-    output = layer(x, training=True).numpy()
-    assert np.any(output < 0)
-    np.testing.assert_allclose(output, reference_forward(layer, x), rtol=1e-5, atol=1e-5)
-
-
 def test_inputs_are_flattened_row_major():
     x = np.random.default_rng(0).normal(size=(5, 2, 3, 4)).astype(np.float32)
     np.testing.assert_array_equal(dense(24, 3)(x, training=True), dense(24, 3)(x.reshape(5, 24), training=True))
@@ -187,13 +179,6 @@ def test_weight_of_a_new_batch_is_rounded_as_the_references():
     np.testing.assert_array_equal(layer.running_mean, np.float32([1e-4]))
 
 
-def test_variance_is_the_populations():
-    layer = MaskedDense(1)
-    layer.build((None, 1))
-    layer(tf.constant([[1.0], [2.0], [3.0]]), training=True)
-    np.testing.assert_allclose(layer.running_variance, [2 / 3], rtol=1e-6)
-
-
 def test_inference_normalises_with_running_moments_and_leaves_them_alone():
     layer = MaskedDense(1, activation=None)
     layer.build((None, 2))
@@ -212,7 +197,7 @@ def test_inference_normalises_with_running_moments_and_leaves_them_alone():
 
 @pytest.mark.parametrize(
     ("batch", "centring"),
-    [(2, "reference"), (8, "reference"), (101, "reference"), (5, "exact")],
+    [(2, "reference"), (8, "reference"), (101, "reference"), (5, "exact"), (30, "exact")],
 )
 def test_compiled_layer_equals_plain_layer_to_rounding(batch, centring):
     """Forward, moments and gradients, also where the four partial sums are unequal."""
@@ -304,13 +289,6 @@ def test_exact_centring_silences_a_node_that_only_its_bias_holds_up():
     hidden = first(noisy_constant(99), training=True)
     assert np.all(hidden.numpy()[:, 0] == np.float32(0.1))
     assert np.all(second(hidden, training=True).numpy() == 0)
-
-
-def test_exact_centring_changes_nothing_else():
-    x = np.random.default_rng(2).normal(5, 1, (50, 6)).astype(np.float32)
-    reference, exact = (dense(6, 4, activation=None, centring=centring) for centring in ("reference", "exact"))
-    np.testing.assert_allclose(exact(x, training=True), reference(x, training=True), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(exact(x), reference(x), rtol=1e-4, atol=1e-4)
 
 
 # --- convolutions

@@ -4,6 +4,7 @@ import pickle
 import signal
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,29 +123,28 @@ def only(values, layer):
 
 
 @every_run
-def test_rounds_and_the_steps_that_they_store(finished, case, arch):
-    rounds = rounds_of(finished(case, arch)[0])
-    assert [result.number for result in rounds] == list(range(5 if case == "LayerByLayer" else 3))
+def test_every_round_starts_from_the_rewind_point_under_its_masks(finished, case, arch):
+    """Bit for bit; but what [LayerByLayer] has frozen, see below. Optimizer and moments are fresh. What a driver does
+    in between, such as scores, changes not a bit of weights, masks, running moments or optimizer."""
+    directory, session = finished(case, arch)
+    rounds = rounds_of(directory)
+    assert (
+        [result.number for result in rounds] == list(range(5 if case == "LayerByLayer" else 3)) == sorted(session.idle)
+    )
     first = 3 if case in REWOUND else 0
     assert [[c.step for c in result.checkpoints] for result in rounds] == [[first, 12], *[[12]] * (len(rounds) - 1)]
-
-
-@every_run
-def test_every_round_starts_from_the_rewind_point_under_its_masks(finished, case, arch):
-    """Bit for bit; but what [LayerByLayer] has frozen, see below. Optimizer and moments are fresh."""
-    directory, session = finished(case, arch)
-    rewind = directory.read_round(0).checkpoints[0].parameters
-    for result in rounds_of(directory):
+    for result in rounds:
         parameters, masks, moments, optimizer = session.begins[result.number]
-        start = initial_parameters(session.specs, 1) if result.number == 0 else rewind
+        start = rounds[0].checkpoints[0].parameters if result.number else initial_parameters(session.specs, 1)
         frozen = [0] if case == "LayerByLayer" and result.number > 2 else []
         assert_same(but(parameters, *frozen), but(start, *frozen))
         assert_same(masks, result.masks)
-        for values in moments.values():
-            assert np.all(values.mean == 0) and np.all(values.variance == 1)
+        assert all(np.all(values.mean == 0) and np.all(values.variance == 1) for values in moments.values())
         for value, fresh in zip(optimizer, session.begins[0][3], strict=True):
             np.testing.assert_array_equal(value, fresh)
         assert optimizer[0] == 0 and all(np.all(value == 0) for value in optimizer[2:])  # step count, and momenta
+        left, found = session.idle[result.number]
+        assert left.keys() == found.keys() and all(np.array_equal(left[name], found[name]) for name in left)
 
 
 @every_run
@@ -208,17 +208,6 @@ def test_findata_log_and_record_cover_all_rounds(finished, case, arch):
             expected.append(dict(zip(("layer", "kept", "total", "connected", "nodes"), row, strict=True)))
         entry = record[str(result.number)]
         assert entry["layers"] == expected and entry["seconds"] > 0 and entry["steps_per_second"] > 0
-
-
-@every_run
-def test_what_a_driver_does_between_rounds_leaves_network_and_optimizer_alone(finished, case, arch):
-    """Scores are computed on copies: not a bit of weights, masks, running moments or optimizer changes meanwhile."""
-    directory, session = finished(case, arch)
-    assert sorted(session.idle) == directory.rounds()
-    for left, found in session.idle.values():
-        assert left.keys() == found.keys()
-        for name in left:
-            np.testing.assert_array_equal(left[name], found[name])
 
 
 @pytest.mark.parametrize("arch", ["dense", "convolutional"])
@@ -441,23 +430,16 @@ def test_random_masks_like_those_of_another_run(finished, tmp_path):
 def test_copied_densities_give_every_count():
     """Whatever a layer of 288 weights keeps. As floats, some densities would give one weight more."""
     specs = (LayerSpec("f", (48, 6), True), LayerSpec("x", (6, 4), False))
-    scores = {0: Mask(np.random.default_rng(0).random((48, 6)))}
+    scores, full = {0: Mask(np.random.default_rng(0).random((48, 6)))}, made_round(0, specs).masks
 
-    class Other:
-        """A run whose round n keeps n weights of the first layer."""
+    def keeping(number):
+        return full | {0: Mask((np.arange(288) < number).astype(np.float32).reshape(48, 6), np.ones(6, np.float32))}
 
-        @staticmethod
-        def rounds():
-            return list(range(289))
-
-        @staticmethod
-        def read_round(number):
-            mask = Mask((np.arange(288) < number).astype(np.float32).reshape(48, 6), np.ones(6, np.float32))
-            return replace(made_round(0, specs), masks=made_round(0, specs).masks | {0: mask})
-
-    levels = levels_of_run(Other, specs)
+    other = SimpleNamespace(
+        rounds=lambda: range(289), read_round=lambda n: replace(made_round(n, specs), masks=keeping(n))
+    )
+    levels = levels_of_run(other, specs)
     assert sorted(levels) == list(range(1, 289))
-    full = made_round(0, specs).masks
     for kept, sparsities in levels.items():
         assert sparsities == [Fraction(288 - kept, 288)]
         assert layerwise(scores, full, sparsities)[0].W.sum() == kept
