@@ -314,9 +314,9 @@ def test_an_unknown_name_is_an_attribute_error():
 @pytest.mark.parametrize(
     "order",
     [
-        "import sifting, keras",
-        "import keras, sifting",
-        "import sifting; import tensorflow as tf; tf.keras.layers; import keras",
+        pytest.param("import sifting, keras", marks=pytest.mark.slow),
+        pytest.param("import keras, sifting", marks=pytest.mark.slow),
+        pytest.param("import sifting; import tensorflow as tf; tf.keras.layers; import keras", marks=pytest.mark.slow),
         "import sifting, importlib.util; importlib.util.find_spec('keras'); import keras",
     ],
 )
