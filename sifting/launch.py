@@ -6,6 +6,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sifting import __version__, dry_run
+from sifting.datasets import cache
 from sifting.plan import Plan, warnings
 from sifting.quiet import native_messages_hidden
 from sifting.run_directory import RunDirectory
@@ -77,5 +78,6 @@ def _record(plan: Plan, source: str) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "images": source,
+        "image_format": cache.FORMAT,
         "finished": False,  # until the method has ended
     }

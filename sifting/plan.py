@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sifting import datasets
 from sifting.architecture import LayerSpec, build_specs
+from sifting.datasets import cache
 from sifting.errors import DataError, RunDirectoryError, SiftingError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
@@ -157,7 +159,8 @@ def _settle(
         differences = _differences(recorded, experiment)
     if not differences:
         directory.read_progress(network.steps)  # what is damaged is refused here, before TensorFlow is imported
-        directory.read_record()
+        differences = _other_draws(recorded, experiment, directory.read_record())
+    if not differences:
         return experiment, False
     last = max(directory.rounds(), default=-1)
     if network.restart and last < first:
@@ -201,3 +204,18 @@ def _differences(recorded: Experiment, experiment: Experiment) -> list[str]:
                 texts = ["unset" if value is None else entry.metadata["kind"].format(value) for value in (old, new)]
                 differences.append(f"[{section}] {entry.name} = {texts[0]} there, {texts[1]} here")
     return differences
+
+
+def _other_draws(recorded: Experiment, experiment: Experiment, record: Mapping[str, Any]) -> list[str]:
+    """Whether images that are made from a seed are other ones than those the run began with.
+
+    Args:
+        record: run.json. Empty: nobody knows.
+    """
+    data = experiment.data
+    drawn = data.dataset == "EdgeCollage32" or data.clone != "none"
+    # What is finished, and asked for no more, is not trained again.
+    done = record.get("finished") and (recorded.network, recorded.method) == (experiment.network, experiment.method)
+    if not record or done or not drawn or record.get("image_format") == cache.FORMAT:
+        return []
+    return ["an earlier version of sifting drew other images from the same seed"]

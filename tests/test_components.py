@@ -11,6 +11,7 @@ from postprocess.components import Components, image_components, independent_com
 from sifting.datasets import edge_collage
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
+from sifting.random_streams import Split
 
 
 def largest_is_positive(weights: np.ndarray) -> bool:
@@ -138,7 +139,7 @@ def local_share(components: Components) -> float:
 
 def test_on_images_with_edges_ica_is_local_and_pca_is_not():
     """Redman et al., Fig. 2, on the embedded images, grey and with every second pixel left out."""
-    blocks = [images for images, _ in edge_collage.blocks("orientation", 4000, 0, edge_collage.VALIDATION)]
+    blocks = [images for images, _ in edge_collage.blocks("orientation", 4000, 0, Split.VALIDATION)]
     planes = np.concatenate(blocks).reshape(-1, 3, 32, 32)[:, :, ::2, ::2]
     images = planes.mean(axis=1).astype(np.uint8).reshape(-1, 256)
     mean, labels = images.mean(axis=0, dtype=np.float32), np.zeros(len(images), np.int32)

@@ -9,6 +9,7 @@ from sifting import datasets, inputs
 from sifting.datasets import edge_collage, gaussian_clone
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
+from sifting.random_streams import Split
 
 
 def correlated(count, pixels, seed):
@@ -150,7 +151,7 @@ def test_channels_are_independent_of_each_other(tmp_path):
 def test_clone_of_a_collage_keeps_its_moments_and_loses_its_kurtosis(tmp_path):
     """One class of 16x16 pixels, the first four cells. A pixel has nearly two values, so its excess kurtosis is near -2
     in the images; in the clone that of pixels and of random projections is near 0, rounding and clipping included."""
-    blocks = edge_collage.blocks("orientation", 4000, 0, edge_collage.TRAINING)
+    blocks = edge_collage.blocks("orientation", 4000, 0, Split.TRAINING)
     images = np.concatenate([piece for piece, _ in blocks]).reshape(-1, 3, 32, 32)[:, :, :16, :16].reshape(4000, -1)
     labels, mean = np.zeros(4000, dtype=np.int32), np.zeros(768, dtype=np.float32)
     clone, _ = write(ImageSet(images, labels, images[:10], labels[:10], mean, (3, 16, 16), 1, "cells"), tmp_path)

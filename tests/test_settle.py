@@ -11,6 +11,7 @@ import pytest
 from synthetic import made_round, write_input
 
 import sifting
+from sifting.datasets import cache
 from sifting.errors import DataError, InputError, RunDirectoryError, SiftingError
 from sifting.inputs import SECTIONS, read_experiment
 from sifting.rounds import Round, RoundInProgress
@@ -196,6 +197,22 @@ def test_another_experiment_is_refused_by_the_keys_that_differ(directory, experi
         assert f"holds another experiment ([{section}] {key} = {recorded} there, {new} here" in line
         assert all(way in line for way in ("save_dir", "prefix", "--overwrite", "restart"))
         directory.remove_rounds(0)
+
+
+def test_a_run_does_not_go_on_on_other_images_of_the_same_seed(directory, experiment, refusal, start):
+    """EdgeCollage32 and clones have been drawn in another way since; other images are what they were."""
+    begin(directory, experiment(), 2)
+    for record in ({"finished": False}, {"finished": False, "image_format": 2}):
+        directory.write_record(record)
+        line = refusal(experiment())
+        assert "(an earlier version of sifting drew other images from the same seed); accepted: another [IO]" in line
+        assert "--overwrite" in line and str(directory) in line
+    for record in ({}, {"finished": False, "image_format": cache.FORMAT}, {"finished": True}):
+        directory.write_record(record)
+        start(experiment())
+    directory.write_record({"finished": True})
+    assert "drew other images" in refusal(experiment("IMP.stop_ratio=0.01"))
+    start(experiment(), overwrite=True)
 
 
 def test_all_differences_are_named(directory, experiment, refusal):

@@ -24,7 +24,7 @@ from sifting.datasets.source import Report
 from sifting.errors import DataError
 from sifting.files import sync
 
-FORMAT = 2  # to be raised whenever the same identity would give other files
+FORMAT = 3  # to be raised whenever the same identity would give other files
 
 ARRAYS = ("images", "labels", "val_images", "val_labels", "mean")
 MAPPED = ("images", "val_images")

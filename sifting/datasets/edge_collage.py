@@ -28,6 +28,7 @@ from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
+from sifting.random_streams import Split, Stream, generator
 
 FAMILIES = 10
 MEMBERS = 10  # of a family, if there are 100 classes
@@ -46,7 +47,6 @@ FLIPPED = 0.1  # probability that a channel's sign is flipped
 
 LAYOUT_SEED = 7
 MEMBERS_SEED = (7, 1)
-TRAINING, VALIDATION = 0, 1
 BLOCK = 500  # images that share a random generator
 
 DrawBlock = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -269,14 +269,12 @@ SAMPLERS: dict[str, Callable[[int, int], DrawBlock]] = {
 
 
 def blocks(
-    collage_class: str, count: int, seed: int, stream: int, size: int = SIZE, classes: int = FAMILIES
+    collage_class: str, count: int, seed: int, split: Split, size: int = SIZE, classes: int = FAMILIES
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`count` images in pieces. Each piece has its own generator, Philox with
-    SeedSequence(seed, spawn_key=(stream, number of the piece)): the first images do not depend on `count`.
+    """`count` images in pieces. Each piece has a draw of its own: the first images do not depend on `count`.
 
     Args:
         collage_class: a key of SAMPLERS.
-        stream: TRAINING or VALIDATION.
         size: S, 32 or 64.
         classes: 10 or 100.
 
@@ -285,8 +283,7 @@ def blocks(
     """
     draw = SAMPLERS[collage_class]((size // CELL) ** 2, classes)
     for number, start in enumerate(range(0, count, BLOCK)):
-        sequence = np.random.SeedSequence(seed, spawn_key=(stream, number))
-        images, labels = draw(np.random.Generator(np.random.Philox(sequence)))
+        images, labels = draw(generator(seed, Stream.COLLAGE, split, number))
         yield images[: count - start], labels[: count - start].astype(np.int32)
 
 
@@ -316,12 +313,12 @@ class EdgeCollage:
 
         def make(folder: Path) -> cache.Description:
             report(f"Making {data.collage_images} + {data.collage_val_images} images of EdgeCollage32, {kind}")
-            for prefix, count, stream in (
-                ("", data.collage_images, TRAINING),
-                ("val_", data.collage_val_images, VALIDATION),
+            for prefix, count, split in (
+                ("", data.collage_images, Split.TRAINING),
+                ("val_", data.collage_val_images, Split.VALIDATION),
             ):
                 pieces = blocks(
-                    data.collage_class, count, data.collage_seed, stream, data.collage_size, data.collage_classes
+                    data.collage_class, count, data.collage_seed, split, data.collage_size, data.collage_classes
                 )
                 cache.write_split(folder, prefix, CHANNELS * data.collage_size**2, pieces)
             np.save(folder / "mean.npy", cache.mean_image(folder / "images.npy"))

@@ -22,8 +22,7 @@ from sifting.datasets.source import Facts, Report, Source
 from sifting.errors import DataError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
-
-TRAINING, VALIDATION = 0, 1
+from sifting.random_streams import Split, Stream, generator
 
 
 def fit(images: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -70,11 +69,6 @@ def clipped(images: np.ndarray) -> int:
     return int(np.count_nonzero((images < -0.5) | (images > 255.5)))
 
 
-def generator(seed: int, split: int, label: int, channel: int) -> np.random.Generator:
-    """The random numbers of one class and channel. split: TRAINING or VALIDATION."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(split, label, channel))))
-
-
 def fitted_images(
     labels: np.ndarray, classes: int, images: int, images_per_class: int | None = None
 ) -> list[np.ndarray]:
@@ -114,8 +108,12 @@ def write_clone(original: ImageSet, fitted: Sequence[np.ndarray], ridge: float, 
             "the clone is fitted; accepted: at least 2 (a larger [Data] clone_images, or clone_images_per_class)"
         )
     clones = [
-        (TRAINING, original.labels, cache.create_rows(folder / "images.npy", *original.images.shape)),
-        (VALIDATION, original.val_labels, cache.create_rows(folder / "val_images.npy", *original.val_images.shape)),
+        (Split.TRAINING, original.labels, cache.create_rows(folder / "images.npy", *original.images.shape)),
+        (
+            Split.VALIDATION,
+            original.val_labels,
+            cache.create_rows(folder / "val_images.npy", *original.val_images.shape),
+        ),
     ]
     channels = original.shape[0]
     outside = 0
@@ -124,7 +122,7 @@ def write_clone(original: ImageSet, fitted: Sequence[np.ndarray], ridge: float, 
         for split, labels, clone in clones:
             places = np.flatnonzero(labels == label)
             for channel, pixels in enumerate(np.split(clone, channels, axis=1)):
-                rng = generator(seed, split, label, channel)
+                rng = generator(seed, Stream.CLONE, split, label, channel)
                 samples = sample(*gaussians[channel], len(places), rng, ridge)
                 outside += clipped(samples)
                 pixels[places] = to_uint8(samples)
