@@ -197,8 +197,7 @@ def prepared(tmp_path_factory, cifar):
     """A TFDS data folder, made by the real builders of TFDS from tiny archives in place of their downloads.
 
     Returns:
-        The folder, and the dict of each archive: train and val of ImageNet32, train of its two parts and val of
-        ImageNet64.
+        The folder, and the dict of each archive of ImageNet32, train and val.
     """
     _, library = tfds.import_libraries()
     library.disable_progress_bar()
@@ -206,9 +205,6 @@ def prepared(tmp_path_factory, cifar):
     contents = {
         "Imagenet32_train": official_batch(60, seed=1, labels=[1, 1000, *range(2, 60)]),
         "Imagenet32_val": official_batch(5, seed=2, labels=[5, 4, 3, 2, 1]),
-        "Imagenet64_train_part1": official_batch(2, seed=3, size=64),
-        "Imagenet64_train_part2": official_batch(2, 3, seed=4, size=64),
-        "Imagenet64_val": official_batch(2, 5, seed=5, size=64),
     }
     for name, content in contents.items():
         npz = io.BytesIO()
@@ -232,7 +228,7 @@ def prepared(tmp_path_factory, cifar):
         mock.patch.object(manager, "download_and_extract", lambda self, url: source),
         contextlib.redirect_stdout(None),
     ):
-        for name in ("imagenet_resized/32x32", "imagenet_resized/64x64", "cifar10"):
+        for name in ("imagenet_resized/32x32", "cifar10"):
             library.builder(name, data_dir=data_dir).download_and_prepare()
     return data_dir, contents
 
@@ -267,14 +263,6 @@ def test_imagenet32_of_tfds_has_the_images_and_classes_of_the_official_files(pre
     assert [name.split()[0] for name in images.class_names] == names and images.class_names[0] == "n02119789 kit_fox"
 
 
-def test_imagenet64_of_tfds(prepared, load):
-    data_dir, contents = prepared
-    images = load("ImageNet64", f"tfds:{data_dir}")
-    data = np.concatenate([contents[f"Imagenet64_train_part{part}"]["data"] for part in (1, 2)])
-    assert sorted_images(images.images, images.labels) == sorted_images(data, range(4))
-    assert images.shape == (3, 64, 64)
-
-
 def test_cifar10_of_tfds_in_its_default_folder(prepared, cifar, load, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared[0]))
     images, official = load("CIFAR10", "tfds"), load("CIFAR10", cifar[0], "Network.val_size=3")
@@ -291,7 +279,8 @@ def test_a_prepared_set_is_read_once_in_the_order_of_its_records(prepared, load,
 
 
 @pytest.mark.parametrize(
-    ("dataset", "name"), [("ImageNet32", "imagenet_resized/32x32"), ("CIFAR10", "cifar10"), ("ImageNet64", "imagenet_")]
+    ("dataset", "name"),
+    [("ImageNet32", "imagenet_resized/32x32"), ("CIFAR10", "cifar10"), ("ImageNet64", "imagenet_resized/64x64")],
 )
 def test_missing_prepared_set_says_how_to_prepare_it(refuse, tmp_path, dataset, name, offline):
     line = refuse(dataset, f"tfds:{tmp_path / 'data'}")
