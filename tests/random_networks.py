@@ -118,3 +118,15 @@ def direct_cavity(x: np.ndarray, W: np.ndarray, j: int, i: int) -> float:
     without[j] = 0
     difference = direct_kurtosis(x @ without) - whole
     return (difference if whole >= 3 else -difference) / whole
+
+
+def keras_logits(result: Round, checkpoint: Checkpoint, x: np.ndarray, shape: tuple[int, int, int], masks=None):
+    """What training's model says in validation mode of all inputs at once; by default under the masks of the round."""
+    from sifting.network import NetworkState, build_model  # imports TensorFlow
+
+    model = build_model(result.specs, shape)
+    state = NetworkState(model, result.specs)
+    state.set_parameters(checkpoint.parameters)
+    state.set_masks(result.masks if masks is None else masks)
+    state.set_moments(checkpoint.moments, started=True)
+    return model(x, training=False).numpy()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_networks import network_inputs, random_images, random_round, with_checkpoint
+from random_networks import keras_logits, network_inputs, random_images, random_round, with_checkpoint
 from scipy.special import softmax
 
 from postprocess.connectivity import input_connections
@@ -24,7 +24,6 @@ from postprocess.evaluation import (
 from sifting.architecture import build_specs, parse_arch
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.network import NetworkState, build_model
 from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
 from sifting.run_directory import RunDirectory
 
@@ -116,15 +115,9 @@ NETWORKS = {"f7:f6:x": (3, 4, 4), "c3,4:p2,1:f5:x": (2, 8, 8)}
 CLASSES = 8
 
 
-def keras_logits(result: Round, masks, image_set: ImageSet, step: int) -> np.ndarray:
-    """Validation mode, all images at once."""
-    model = build_model(result.specs, image_set.shape)
-    state, checkpoint = NetworkState(model, result.specs), result.checkpoint_at(step)
-    state.set_parameters(checkpoint.parameters)
-    state.set_masks(masks)
-    state.set_moments(checkpoint.moments, started=True)
-    x = (image_set.val_images.astype(np.float32) - image_set.mean) * np.float32(1 / 255)
-    return model(x, training=False).numpy()
+def validation_logits(result: Round, image_set: ImageSet, step: int, masks=None) -> np.ndarray:
+    x = network_inputs(image_set.val_images, image_set.mean).astype(np.float32)
+    return keras_logits(result, result.checkpoint_at(step), x, image_set.shape, masks)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
@@ -132,7 +125,7 @@ def keras_logits(result: Round, masks, image_set: ImageSet, step: int) -> np.nda
 def test_equals_the_keras_model(arch, step):
     image_set = random_images(NETWORKS[arch], CLASSES)
     result = random_round(arch, NETWORKS[arch], CLASSES)
-    logits = keras_logits(result, result.masks, image_set, step)
+    logits = validation_logits(result, image_set, step)
     found = np.concatenate(list(logit_blocks(result, image_set, step)))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, logits, rtol=0, atol=1e-6 * np.max(np.abs(logits)))
@@ -154,13 +147,13 @@ def test_removal_with_surviving_biases_equals_the_keras_model():
         for b in (np.ones(7, np.float32), np.zeros(7, np.float32))
     )
     image_set = random_images((3, 4, 4), CLASSES, val_count=400)
-    labels = np.argmax(keras_logits(kept, kept.masks, image_set, 5), axis=1)
+    labels = np.argmax(validation_logits(kept, image_set, 5), axis=1)
     image_set = dataclasses.replace(image_set, val_labels=labels)
     order, sizes = np.array([4, 0, 6, 2, 1, 5, 3]), [0, 2, 4, 6]
     found = removal_curve(kept, image_set, order, sizes, step=5)
     for index, size in enumerate(sizes):
         masks = kept.masks | {0: without_nodes(kept.masks[0], order[:size])}
-        right = np.argsort(-keras_logits(kept, masks, image_set, 5), axis=1) == image_set.val_labels[:, None]
+        right = np.argsort(-validation_logits(kept, image_set, 5, masks), axis=1) == image_set.val_labels[:, None]
         assert (found.top1[index], found.top5[index]) == (right[:, 0].mean(), right[:, :5].any(axis=1).mean())
     assert found.full.top1 == 1 and len(set(found.top1)) == len(sizes)
     without_biases = removal_curve(gone, image_set, order, sizes, step=5)

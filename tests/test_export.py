@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_networks import keras_logits
 from scipy import sparse
 from tiny_runs import image_set, run
 
 from postprocess.evaluation import logit_blocks
 from sifting import export
 from sifting.api import Run, open_run
-from sifting.network import NetworkState, build_model
 from sifting.rounds import Mask, Parameters
 from sifting.run_directory import RunDirectory
 
@@ -45,13 +45,7 @@ def the_handful(monkeypatch):
 
 
 def logits_of(result, checkpoint) -> np.ndarray:
-    """What training's model says in validation mode."""
-    model = build_model(result.specs, IMAGES.shape)
-    state = NetworkState(model, result.specs)
-    state.set_parameters(checkpoint.parameters)
-    state.set_masks(result.masks)
-    state.set_moments(checkpoint.moments, started=True)
-    return model(INPUTS, training=False).numpy()
+    return keras_logits(result, checkpoint, INPUTS, IMAGES.shape)
 
 
 def export_to(path: Path, run: Run, *arguments: str) -> Path:
