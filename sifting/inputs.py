@@ -144,7 +144,7 @@ def _resolve(values: _Values, sections: Mapping[str, str], files: str) -> Experi
         {name: source for name, (_, source) in values.items()},
     )
     scaled = _apply_scale(experiment, Scale(**parsed["Scale"]))
-    return _check(_settle_defaults(scaled))
+    return _check(_fill_in_defaults(scaled))
 
 
 def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
@@ -199,7 +199,7 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
     return experiment
 
 
-def _settle_defaults(experiment: Experiment) -> Experiment:
+def _fill_in_defaults(experiment: Experiment) -> Experiment:
     """Fill in the defaults that depend on other keys."""
     network = experiment.network
     folder, prefix = Path(experiment.io.save_dir).expanduser(), experiment.io.prefix
@@ -214,7 +214,7 @@ def _settle_defaults(experiment: Experiment) -> Experiment:
     if experiment.data.collage_classes is None:
         classes = 100 if experiment.data.reclass.rule in RECLASS_NAMES else 10
         experiment = experiment.replace("Data", collage_classes=classes)
-    return experiment.replace(experiment.method_name, **experiment.method.settled(experiment))
+    return experiment.replace(experiment.method_name, **experiment.method.defaults(experiment))
 
 
 def _check(experiment: Experiment) -> Experiment:

@@ -146,7 +146,7 @@ class Method(ABC):
     def default_prune(self, layers: int) -> tuple[bool, ...]:
         return (True,) * layers
 
-    def settled(self, experiment: "Experiment") -> dict[str, Any]:
+    def defaults(self, experiment: "Experiment") -> dict[str, Any]:
         """Values of keys whose defaults depend on other sections, and paths without "~"."""
         values: dict[str, Any] = {name: os.path.expanduser(path) for name, path in self.other_runs().items()}
         if self.prune is None:

@@ -43,9 +43,9 @@ class PrunedAt(Method):
     def trained_step(self, steps: int) -> int:
         return self.prune_step
 
-    def settled(self, experiment: Experiment) -> dict[str, Any]:
+    def defaults(self, experiment: Experiment) -> dict[str, Any]:
         step = experiment.network.steps if self.prune_step is None else self.prune_step
-        return {**super().settled(experiment), "prune_step": step}
+        return {**super().defaults(experiment), "prune_step": step}
 
 
 # --- where pruning begins ------------------------------------------------------------------------------------------

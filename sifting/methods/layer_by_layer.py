@@ -75,8 +75,8 @@ class LayerByLayer(IterativeMagnitude):
     def likely_rounds(self, inputs: Sequence[int]) -> int:
         return min(self.max_iterations, 1 + sum(map(self.until_disconnected, inputs)))
 
-    def settled(self, experiment: Experiment) -> dict[str, Any]:
-        values = super().settled(experiment)
+    def defaults(self, experiment: Experiment) -> dict[str, Any]:
+        values = super().defaults(experiment)
         if self.layers is None:
             values["layers"] = max(1, len(experiment.replace(self.name, **values).prunable))
         return values
