@@ -1,18 +1,12 @@
 """How pruning finds structure in neural networks: a TensorFlow 2 / Keras 3 port of SiftingFeatures.
 
-Importing this package settles the Keras backend (tensorflow), without importing Keras; and once Keras is imported,
-before or after, it knows the package's layers, so that keras.models.load_model loads exported networks. For notebooks:
-load_experiment, run_experiment, open_run, see sifting.api.
+Importing this package settles the Keras backend (tensorflow), without importing Keras. For notebooks: load_experiment,
+run_experiment, open_run, see sifting.api. `import sifting.layers` lets keras.models.load_model load exported networks.
 """
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
 import sys
-from collections.abc import Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,39 +43,4 @@ def _settle_backend() -> None:
     raise ImportError(line)
 
 
-class _WhenKerasIsImported(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Waits for `import keras`, lets the usual finders do it, and has sifting.layers register its layers then."""
-
-    _aside = False  # while the other finders are asked
-    _loader: importlib.abc.Loader
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != "keras" or self._aside:
-            return None
-        self._aside = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._aside = False
-        if spec is not None and spec.loader is not None:
-            self._loader, spec.loader = spec.loader, self
-        return spec
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        sys.meta_path.remove(self)  # only now: find_spec is also called by those who just ask where Keras is
-        assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        importlib.import_module("sifting.layers")
-
-
 _settle_backend()
-if "keras" in sys.modules:
-    importlib.import_module("sifting.layers")
-else:
-    sys.meta_path.insert(0, _WhenKerasIsImported())

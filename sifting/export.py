@@ -1,6 +1,6 @@
 """A trained network for other programs: `python -m sifting.export RUN_DIR --round N OUT`.
 
-    OUT.keras   a Keras model with its masks; `import sifting` lets keras.models.load_model load it
+    OUT.keras   a Keras model with its masks; `import sifting.layers` lets keras.models.load_model load it
     OUT.npz     the arrays, and beside it OUT_layer_L.npz, the masked weights of layer L = 1, 2, ... as scipy.sparse CSR
     OUT         (no ending) a TensorFlow SavedModel; needs no sifting
 

@@ -28,7 +28,7 @@ _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than th
 _SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
 _DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classes of the images, and do not train.")
-_DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine, and why no GPU.")
+_DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?")
