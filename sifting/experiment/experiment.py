@@ -109,6 +109,9 @@ class Method(ABC):
         """The step of a round whose weights are scored for the masks of the next one."""
         return steps
 
+    def trained_step_in_words(self, steps: int) -> str:
+        return f"[Network] steps = {steps}"
+
     @property
     def dense_round(self) -> bool:
         """Whether round 0, the dense training, is part of the run."""
@@ -155,15 +158,11 @@ class Method(ABC):
 
     def check(self, experiment: "Experiment") -> None:
         """Raises InputError: values that do not fit each other, or other sections."""
-        steps, trained, layers = experiment.network.steps, self.trained_step(experiment.network.steps), self.prune
-        if trained > steps:
-            raise experiment.error(self.name, "prune_step", f"at most [Network] steps = {steps}")
-        if self.rewind_step >= trained:
-            last = f"[Network] steps = {steps}"
-            if hasattr(self, "prune_step"):
-                last = f"{trained} (prune_step, by default steps)"
-            raise experiment.error(self.name, "weights_step", f"a whole number >= 0 and < {last}")
-        if len(layers) > len(experiment.network.arch):
+        steps = experiment.network.steps
+        if self.rewind_step >= self.trained_step(steps):
+            accepted = f"a whole number >= 0 and < {self.trained_step_in_words(steps)}"
+            raise experiment.error(self.name, "weights_step", accepted)
+        if len(self.prune) > len(experiment.network.arch):
             accepted = f"at most {len(experiment.network.arch)} flags, one for each layer of arch"
             raise experiment.error(self.name, "prune", accepted)
         if not experiment.prunable:

@@ -43,6 +43,14 @@ class PrunedAt(Method):
     def trained_step(self, steps: int) -> int:
         return self.prune_step
 
+    def trained_step_in_words(self, steps: int) -> str:
+        return f"{self.prune_step} (prune_step, by default steps)"
+
+    def check(self, experiment: Experiment) -> None:
+        if self.prune_step > experiment.network.steps:
+            raise experiment.error(self.name, "prune_step", f"at most [Network] steps = {experiment.network.steps}")
+        super().check(experiment)
+
     def defaults(self, experiment: Experiment) -> dict[str, Any]:
         step = experiment.network.steps if self.prune_step is None else self.prune_step
         return {**super().defaults(experiment), "prune_step": step}
