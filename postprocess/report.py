@@ -29,6 +29,7 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from postprocess.analyse import VERSION as ANALYSIS_VERSION
@@ -36,11 +37,10 @@ from postprocess.cache import signature
 from postprocess.command_line import Parser, output_file, run_command
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import drawing
-from postprocess.locality import displacement_maps
 from postprocess.masks import image_plate, input_images
 from postprocess.receptive_field import unlocalised_width
-from postprocess.seeds import Seeds, first_layer_size, read_seeds
-from postprocess.summary import COLUMNS, RoundNumbers, round_numbers
+from postprocess.seeds import first_layer_size
+from postprocess.summary import COLUMNS, Summary, summarise
 from sifting.api import Run
 from sifting.architecture import LayerSpec
 from sifting.errors import RunDirectoryError
@@ -73,10 +73,9 @@ class Report:
     Attributes:
         name: of the run.
         command_name: how a shell command names the run.
-        seeds: the run alone: numbers of the rounds, the architecture, S.
+        summary: of the run alone.
         settings: section -> [(key, value)] of the resolved input file; None if there is none.
         record: run.json; empty if there is none.
-        numbers: one a round.
         layers: one tuple a round, of the layers with weights.
         kurtosis: one a round; None if nothing that fits the rounds is stored.
         kurtosis_of: the layer, from 1, whose kurtosis it is.
@@ -88,10 +87,9 @@ class Report:
 
     name: str
     command_name: str
-    seeds: Seeds
+    summary: Summary
     settings: Mapping[str, list[tuple[str, str]]] | None
     record: Mapping[str, Any]
-    numbers: tuple[RoundNumbers, ...]
     layers: tuple[tuple[LayerCount, ...], ...]
     kurtosis: tuple[Kurtosis, ...] | None
     kurtosis_of: int | None
@@ -99,6 +97,14 @@ class Report:
     plates: tuple[bytes, ...]
     plate_nodes: tuple[int, ...]
     files: tuple[tuple[Path, int], ...]
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        return self.summary.rounds
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """One of summary.COLUMNS, float64 [rounds]."""
+        return self.summary.numbers[name][:, 0]
 
 
 def collect(run: RunDirectory) -> Report:
@@ -111,23 +117,21 @@ def collect(run: RunDirectory) -> Report:
     last = Run(run)[-1]
     size = first_layer_size(last.specs)
     nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES].tolist() if size else []
-    numbers, layers, plates = [], [], []
+    layers, plates = [], []
 
-    def look(row: int, column: int, result: Round) -> None:
-        numbers.append(round_numbers(result, displacement_maps(result.masks[0].W) if size else None))
+    def look(result: Round) -> None:
         layers.append(layer_counts(result.masks, result.specs))
         if size:
             plates.append(plate_png(result, nodes))
 
-    seeds = read_seeds([run], look)
-    kurtosis, layer, reason = _stored_kurtosis(run, seeds.rounds)
+    summary = summarise([run], look=look)
+    kurtosis, layer, reason = _stored_kurtosis(run, summary.rounds)
     return Report(
         str(run),
         shlex.quote(str(run)),
-        seeds,
+        summary,
         read_settings(run.path("input.in")),
         run.read_record(),
-        tuple(numbers),
         tuple(layers),
         kurtosis,
         layer,
@@ -241,8 +245,8 @@ class Chart(NamedTuple):
 
 def line_chart(
     title: str,
-    x: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
+    x: Sequence[float] | NDArray[np.float64],
+    curves: Mapping[str, Sequence[float] | NDArray[np.float64]],
     xlabel: str,
     ylabel: str,
     log_y: bool = False,
@@ -301,11 +305,9 @@ def line_chart(
 
 def charts_of(report: Report) -> list[Chart]:
     """Those whose numbers are defined; none of a single round."""
-    rounds = report.seeds.rounds
+    rounds = report.rounds
     if len(rounds) == 1:
         return []
-    numbers = {name: [getattr(row, name) for row in report.numbers] for name in RoundNumbers._fields}
-    percent = {name: [100 * value for value in numbers[name]] for name in ("density", "accuracy")}
     layers = {
         f"layer {layer.layer + 1}": [100 * row[place].density for row in report.layers]
         for place, layer in enumerate(report.layers[0])
@@ -313,16 +315,22 @@ def charts_of(report: Report) -> list[Chart]:
     }
     u = "weights left, u [%]"
     charts = [
-        line_chart("Accuracy", percent["density"], {"": percent["accuracy"]}, u, "best validation accuracy [%]"),
+        line_chart(
+            "Accuracy",
+            100 * report.numbers("density"),
+            {"": 100 * report.numbers("accuracy")},
+            u,
+            "best validation accuracy [%]",
+        ),
         line_chart("Density of the layers", rounds, layers, "round", u, log_y=True),
     ]
-    if report.seeds.size:
+    if report.summary.size:
         for title, name, ylabel, without in (
             ("Locality", "locality", "L3", 1.0),
-            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.seeds.size)),
+            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.summary.size)),
         ):
             reference = without, f"no locality: {without:.4g}"
-            curve = {"": numbers[name]}
+            curve = {"": report.numbers(name)}
             charts.append(line_chart(title, rounds, curve, "round", ylabel, reference=reference, from_zero=True))
     if report.kurtosis:
         kinds = {"all images": "mean", "within a class": "within_class"}
@@ -354,16 +362,16 @@ class Table(NamedTuple):
 
 def round_table(report: Report) -> Table:
     """One row a round; columns that are defined in no round are left out."""
-    columns = [("round", list(map(str, report.seeds.rounds)))]
+    columns = [("round", list(map(str, report.rounds)))]
     for name, column in COLUMNS.items():
-        values = [column.factor * getattr(row, name) for row in report.numbers]
+        values = column.factor * report.numbers(name)
         if np.isfinite(values).any():
             columns.append((column.title, [_number(value, column.digits) for value in values]))
     if report.kurtosis:
         columns.append(("kurtosis", [_number(row.mean, 3) for row in report.kurtosis]))
         columns.append(("kurtosis within a class", [_number(row.within_class, 3) for row in report.kurtosis]))
     timings = report.record.get("rounds", {})
-    seconds = [_seconds(timings.get(str(number))) for number in report.seeds.rounds]
+    seconds = [_seconds(timings.get(str(number))) for number in report.rounds]
     if np.isfinite(seconds).any():
         columns.append(("seconds", [_number(value, 1) for value in seconds]))
     return _table(columns)
@@ -371,9 +379,9 @@ def round_table(report: Report) -> Table:
 
 def layer_table(report: Report) -> Table:
     """Density of every layer with weights, one row a round, in percent."""
-    columns = [("round", list(map(str, report.seeds.rounds)))]
+    columns = [("round", list(map(str, report.rounds)))]
     for place, layer in enumerate(report.layers[0]):
-        spec = report.seeds.specs[layer.layer]
+        spec = report.summary.seeds.specs[layer.layer]
         title = f"layer {layer.layer + 1}: {' × '.join(map(str, spec.weight_shape))}"
         if not layer.prunable:
             title += ", not pruned"
@@ -401,19 +409,19 @@ def _number(value: float, digits: int) -> str:
 
 def highlights(report: Report) -> list[tuple[str, str, str]]:
     """The numbers on top of the page: (name, value, what it is of)."""
-    accuracies = [row.accuracy for row in report.numbers]
-    last = report.numbers[-1]
-    found = [("rounds", str(len(report.seeds.rounds)), f"{report.seeds.rounds[0]} to {report.seeds.rounds[-1]}")]
+    accuracies, u, locality, width = map(report.numbers, ("accuracy", "density", "locality", "rf_width"))
+    last = f"round {report.rounds[-1]}"
+    found = [("rounds", str(len(report.rounds)), f"{report.rounds[0]} to {report.rounds[-1]}")]
     if np.isfinite(accuracies).any():
         best = int(np.nanargmax(accuracies))
-        where = f"round {report.seeds.rounds[best]}, u = {100 * report.numbers[best].density:.3g} %"
+        where = f"round {report.rounds[best]}, u = {100 * u[best]:.3g} %"
         found.append(("best validation accuracy", f"{100 * accuracies[best]:.2f} %", where))
-    found.append(("weights left", f"{100 * last.density:.3g} %", f"round {report.seeds.rounds[-1]}"))
-    if math.isfinite(last.locality):
-        found.append(("L3", f"{last.locality:.2f}", f"round {report.seeds.rounds[-1]}; 1: no locality"))
-    if report.seeds.size and math.isfinite(last.rf_width):
-        without = f"{unlocalised_width(report.seeds.size):.1f}: no locality"
-        found.append(("RF width", f"{last.rf_width:.2f} px", f"round {report.seeds.rounds[-1]}; {without}"))
+    found.append(("weights left", f"{100 * u[-1]:.3g} %", last))
+    if math.isfinite(locality[-1]):
+        found.append(("L3", f"{locality[-1]:.2f}", f"{last}; 1: no locality"))
+    if report.summary.size and math.isfinite(width[-1]):
+        without = f"{unlocalised_width(report.summary.size):.1f}: no locality"
+        found.append(("RF width", f"{width[-1]:.2f} px", f"{last}; {without}"))
     return found
 
 
@@ -444,10 +452,10 @@ def render(report: Report, folder: Path) -> str:
     plates = [
         {
             "round": number,
-            "caption": f"round {number}, u = {100 * row.density:.3g} %",
+            "caption": f"round {number}, u = {100 * u:.3g} %",
             "uri": f"data:image/png;base64,{base64.b64encode(png).decode()}",
         }
-        for number, row, png in zip(report.seeds.rounds, report.numbers, report.plates, strict=False)
+        for number, u, png in zip(report.rounds, report.numbers("density"), report.plates, strict=False)
     ]
     links: dict[str, list[dict[str, Any]]] = {}
     for path, size in report.files:
@@ -464,13 +472,13 @@ def render(report: Report, folder: Path) -> str:
         script_hash=_hash(script),
         highlights=highlights(report),
         facts=facts_of(report.record),
-        architecture=" → ".join(map(_layer_words, report.seeds.specs)),
+        architecture=" → ".join(map(_layer_words, report.summary.seeds.specs)),
         rounds=round_table(report),
         layers=layer_table(report),
         charts=charts,
         plates=plates,
         links=[(group, links[group], _bytes(sum(link["bytes"] for link in links[group]))) for group in links],
-        first_is_dense=report.seeds.specs[0].is_dense,
+        first_is_dense=report.summary.seeds.specs[0].is_dense,
         no_settings=NO_SETTINGS,
         no_versions=NO_VERSIONS,
     )

@@ -4,7 +4,7 @@ Figures, tables and claims walk over runs here: every round of every run is read
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -117,6 +117,13 @@ class Seeds:
     def mask(self, number: int) -> NDArray[np.uint8]:
         """First-layer masks, the nodes of all runs side by side, uint8 [inputs, runs * nodes], 1 where connected."""
         return pooled_mask(self.read(number))
+
+    def table(self, values: Mapping[tuple[int, int], float]) -> NDArray[np.float64]:
+        """Values by row and column as float64 [rounds, runs]; nan where there is none."""
+        table = np.full(self.density.shape, np.nan)
+        for place, value in values.items():
+            table[place] = value
+        return table
 
     def numbers(self) -> dict[str, Any]:
         """For the JSON of a figure."""

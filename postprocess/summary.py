@@ -6,7 +6,7 @@ maps, histogram and plate show the nodes of all of them together.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,24 +21,10 @@ from postprocess.figures import base, drawing
 from postprocess.locality import DisplacementMaps, displacement_maps, relative_near_share
 from postprocess.masks import mask_plate
 from postprocess.receptive_field import rf_width, unlocalised_width
-from postprocess.seeds import Seeds, best_accuracy, first_layer_size, mean_and_sd, pooled_mask, read_seeds
+from postprocess.seeds import Seeds, first_layer_size, mean_and_sd, pooled_mask, read_seeds
 from sifting.errors import RunDirectoryError
-from sifting.rounds import Round, connected_fraction, density
+from sifting.rounds import Round, connected_fraction
 from sifting.run_directory import RunDirectory, find_runs
-
-
-class RoundNumbers(NamedTuple):
-    """What the table says about one round of one run; nan where it is not defined.
-
-    density: u, counted over all prunable layers; accuracy: the best validation accuracy; connected: the fraction of
-    connected nodes in the least connected prunable layer; locality: L3 of layer 1; rf_width: of layer 1, in pixels.
-    """
-
-    density: float
-    accuracy: float
-    connected: float
-    locality: float
-    rf_width: float
 
 
 class Column(NamedTuple):
@@ -47,7 +33,10 @@ class Column(NamedTuple):
     digits: int
 
 
-COLUMNS = {  # for each field of RoundNumbers; short, so that a line over several seeds fits into 79 characters
+# What is said of a round: u, counted over all prunable layers; the best validation accuracy; the fraction of connected
+# nodes in the least connected prunable layer; of layer 1 L3 and the RF width. Titles are short, so that a line over
+# several seeds fits into 79 characters.
+COLUMNS = {
     "density": Column("u [%]", 100, 2),
     "accuracy": Column("best acc. [%]", 100, 2),
     "connected": Column("connected [%]", 100, 1),
@@ -62,7 +51,7 @@ class Summary:
 
     Attributes:
         seeds: u and accuracy of the rounds.
-        numbers: for each field of RoundNumbers float64 [rounds, runs]; nan where undefined or where a run has ended.
+        numbers: of each of COLUMNS float64 [rounds, runs]; nan where undefined or where a run has ended.
         maps: S_sc and S_dc of layer 1 in each round, summed over the runs; None where they are not defined.
         connections: C_in of layer 1 in each round, int64 [nodes of all runs that have it]; None for a convolution.
         shown: the round of maps, histogram and plate.
@@ -91,12 +80,15 @@ class Summary:
         return mean_and_sd(self.numbers[name])
 
 
-def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary:
+def summarise(
+    runs: Sequence[RunDirectory], shown: int | None = None, look: Callable[[Round], object] | None = None
+) -> Summary:
     """Read every round of every run once, and compute what table and figure need.
 
     Args:
         runs: seeds of one experiment.
         shown: the round whose masks are kept; default: the last one that all runs have.
+        look: also called with each round.
 
     Raises:
         DataError: a pickle that is damaged.
@@ -104,34 +96,37 @@ def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary
     """
     _check_seeds(runs)
     stored = [run.rounds() for run in runs]
-    for run, numbers in zip(runs, stored, strict=True):
-        if numbers and shown is not None and shown not in numbers:
-            raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, numbers))}")
+    for run, rounds in zip(runs, stored, strict=True):
+        if rounds and shown is not None and shown not in rounds:
+            raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, rounds))}")
     if shown is None:
         shown = max(set(stored[0]).intersection(*stored), default=0)
-    rows: dict[tuple[int, int], RoundNumbers] = {}
+    numbers: dict[str, dict[tuple[int, int], float]] = {"connected": {}, "locality": {}, "rf_width": {}}
     maps: dict[int, DisplacementMaps] = {}
     connections: dict[int, list[np.ndarray]] = {}
     masks: list[NDArray[np.uint8]] = []
 
-    def look(row: int, column: int, result: Round) -> None:
-        own = displacement_maps(result.masks[0].W) if first_layer_size(result.specs) else None
-        rows[row, column] = round_numbers(result, own)
-        if own is not None:
-            maps[row] = DisplacementMaps(*map(np.add, maps[row], own)) if row in maps else own
+    def measure(row: int, column: int, result: Round) -> None:
+        numbers["connected"][row, column] = connected_fraction(result.masks, result.specs)
         if result.specs[0].is_dense:
-            connections.setdefault(row, []).append(input_connections(result.masks[0].W))
+            mask = result.masks[0].W
+            connections.setdefault(row, []).append(input_connections(mask))
             if result.number == shown:
                 masks.append(pooled_mask([result]))
+            if first_layer_size(result.specs):
+                own = displacement_maps(mask)
+                maps[row] = DisplacementMaps(*map(np.add, maps[row], own)) if row in maps else own
+                numbers["locality"][row, column] = relative_near_share(own.same)
+                numbers["rf_width"][row, column] = rf_width(mask)
+        if look is not None:
+            look(result)
 
-    seeds = read_seeds(runs, look)
-    table = np.full((*seeds.density.shape, len(RoundNumbers._fields)), np.nan)
-    for place, numbers_of_round in rows.items():
-        table[place] = numbers_of_round
+    seeds = read_seeds(runs, measure)
     places = range(len(seeds.rounds))
     return Summary(
         seeds,
-        {name: table[:, :, index] for index, name in enumerate(RoundNumbers._fields)},
+        {"density": seeds.density, "accuracy": seeds.accuracy}
+        | {name: seeds.table(values) for name, values in numbers.items()},
         tuple(maps.get(row) for row in places),
         tuple(np.concatenate(connections[row]) if row in connections else None for row in places),
         shown,
@@ -149,17 +144,6 @@ def _check_seeds(runs: Sequence[RunDirectory]) -> None:
                 f"{run}: is not another seed of {runs[0]} ({'; '.join(differences[:3])}{more}); to see both: "
                 "python -m postprocess.compare A B"
             )
-
-
-def round_numbers(result: Round, maps: DisplacementMaps | None) -> RoundNumbers:
-    """The table's line for one round; `maps`: S_sc and S_dc of its first layer, where they are defined."""
-    return RoundNumbers(
-        density=density(result.masks, result.specs),
-        accuracy=best_accuracy(result),
-        connected=connected_fraction(result.masks, result.specs),
-        locality=np.nan if maps is None else relative_near_share(maps.same),
-        rf_width=np.nan if maps is None else rf_width(result.masks[0].W),
-    )
 
 
 def round_table(runs: Sequence[RunDirectory]) -> str:

@@ -151,13 +151,12 @@ def test_charts_show_the_numbers(reference):
     collected = report.collect(reference)
     charts = {chart.title: chart.figure.axes[0] for chart in report.charts_of(collected)}
     assert list(charts) == ["Accuracy", "Density of the layers", "Locality", "Receptive-field width"]
-    numbers = collected.numbers
-    u, accuracy = ([100 * getattr(row, name) for row in numbers] for name in ("density", "accuracy"))
+    u, accuracy = (100 * collected.numbers(name) for name in ("density", "accuracy"))
     cases = [
         ("Accuracy", u, accuracy),
         ("Density of the layers", range(6), [100 * layers[0].density for layers in collected.layers]),
-        ("Locality", range(6), [row.locality for row in numbers]),
-        ("Receptive-field width", range(6), [row.rf_width for row in numbers]),
+        ("Locality", range(6), collected.numbers("locality")),
+        ("Receptive-field width", range(6), collected.numbers("rf_width")),
     ]
     page = page_of(reference)
     for (title, x, y), tips in zip(cases, page.tips, strict=True):

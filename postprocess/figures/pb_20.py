@@ -8,8 +8,7 @@ Choice. Maps pool the nodes of all runs, masks are of the first.
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.single import map_panels
-from postprocess.seeds import read_image_seeds
+from postprocess.figures.single import map_panels, shown_rounds
 
 ROLES = {"rotated": "inputs/pb/rotated.in"}
 NEEDS_IMAGES = False
@@ -17,10 +16,7 @@ MASKS, COLUMNS = 48, 8
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    group = runs["rotated"]
-    curve = read_image_seeds(group)
-    place = base.shown_round(curve, options)
-    rounds = curve.read(place.number)
+    _, place, rounds = shown_rounds(runs["rotated"], options)
     figure = drawing.new_figure(3.9)
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 3.2))
     same, different = (figure.add_subplot(grid[row, 0]) for row in range(2))

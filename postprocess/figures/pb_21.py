@@ -9,8 +9,7 @@ Choice. Maps pool the nodes of all runs, masks are of the first.
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.single import curve_panel, map_panels
-from postprocess.seeds import read_image_seeds
+from postprocess.figures.single import curve_panel, map_panels, shown_rounds
 
 ROLES = {"imagenet64": "inputs/pb/imagenet64.in"}
 NEEDS_IMAGES = False
@@ -18,10 +17,7 @@ MASKS, COLUMNS = 90, 15
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    group = runs["imagenet64"]
-    curve = read_image_seeds(group)
-    place = base.shown_round(curve, options)
-    rounds = curve.read(place.number)
+    curve, place, rounds = shown_rounds(runs["imagenet64"], options)
     figure = drawing.new_figure(5.6)
     above, below = drawing.sub_figures(figure, heights=(2.5, 3.1))
     accuracy, same, different = above.subplots(1, 3, width_ratios=(1.2, 1, 1))

@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
-from postprocess.figures.single import curve_panel, map_panels
+from postprocess.figures.single import curve_panel, map_panels, shown_rounds
 from postprocess.masks import effective_weights, image_plate, weighted_images
-from postprocess.seeds import read_image_seeds
 
 ROLES = {"translated": "inputs/pb/translated.in"}
 NEEDS_IMAGES = False
@@ -21,10 +20,7 @@ MASKS, COLUMNS = 200, 20
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    group = runs["translated"]
-    curve = read_image_seeds(group)
-    place = base.shown_round(curve, options)
-    rounds = curve.read(place.number)
+    curve, place, rounds = shown_rounds(runs["translated"], options)
     mask = rounds[0].masks[0].W
     plate_height = 0.4 + drawing.WIDTH / COLUMNS * np.ceil(min(MASKS, mask.shape[1]) / COLUMNS)  # inches
     figure = drawing.new_figure(2.4 + 2 * plate_height)

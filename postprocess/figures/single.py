@@ -9,8 +9,16 @@ from matplotlib.axes import Axes
 
 from postprocess.figures import base, drawing
 from postprocess.locality import displacement_maps
-from postprocess.seeds import Seeds, pooled_mask
+from postprocess.seeds import Seeds, pooled_mask, read_image_seeds
 from sifting.rounds import Round
+from sifting.run_directory import RunDirectory
+
+
+def shown_rounds(runs: Sequence[RunDirectory], options: base.Options) -> tuple[Seeds, base.Shown, list[Round]]:
+    """The experiment, the round that is shown, and that round of every run."""
+    curve = read_image_seeds(runs)
+    place = base.shown_round(curve, options)
+    return curve, place, curve.read(place.number)
 
 
 def curve_panel(ax: Axes, curve: Seeds, best: int) -> base.Numbers:
