@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import input_connections
+from postprocess.differences import seed_differences
 from postprocess.figures import base, drawing
 from postprocess.locality import DisplacementMaps, displacement_maps, relative_near_share
 from postprocess.masks import mask_plate
@@ -137,7 +138,7 @@ def summarise(
 def _check_seeds(runs: Sequence[RunDirectory]) -> None:
     """Refuse runs of which their input files say that they are no seeds of one experiment."""
     for run in runs[1:]:
-        differences = base.seed_differences(runs[0], run)
+        differences = seed_differences(runs[0], run)
         if differences:
             more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
             raise RunDirectoryError(

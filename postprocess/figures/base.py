@@ -4,7 +4,6 @@ A figure gives each of its roles one or several runs; several are seeds of one e
 are means over them, maps and histograms pool the nodes of all of them, plates and images show the first.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from postprocess.command_line import output_file
+from postprocess.differences import Settings, recorded_settings
 from postprocess.seeds import Seeds
 from sifting import datasets, input_files
 from sifting.api import recorded_experiment
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import InputError, RunDirectoryError
-from sifting.experiment.experiment import Experiment
-from sifting.experiment.keys import anything
-from sifting.inputs import SECTIONS, read_experiment
-from sifting.plan import RESTART_FILES
+from sifting.inputs import read_experiment
 from sifting.quiet import native_messages_hidden
 from sifting.run_directory import RunDirectory
 
@@ -33,7 +30,6 @@ _FAR = 1.25  # a density is called another one from this factor on
 
 Runs = Mapping[str, Sequence[RunDirectory]]
 Numbers = dict[str, Any]  # of a figure, for its JSON
-Settings = Mapping[str, Mapping[str, str]]  # of a run: section, key, value
 
 
 @dataclass(frozen=True)
@@ -72,17 +68,18 @@ def check_runs(figure: str, roles: Mapping[str, str], runs: Runs) -> None:
     expected = {role: _versions(name) for role, name in known_roles(roles).items()}
     for role, group in runs.items():
         for run in group:
-            own = _own_settings(run)
+            own = recorded_settings(run)
             if own is None or role not in expected:
                 continue
-            method = _method(expected[role][0])
-            if _method(own) != method:
+            method = expected[role][0].method
+            if own.method != method:
                 raise RunDirectoryError(
-                    f"{run}: is a run of [{_method(own)}], not of [{method}]; {figure} needs for {role}: "
+                    f"{run}: is a run of [{own.method}], not of [{method}]; {figure} needs for {role}: "
                     f"python -m sifting.run {roles[role]}"
                 )
-            closest = min(expected, key=lambda other: (_distance(own, expected[other]), other != role))
-            if closest != role and _distance(own, expected[closest])[0] < _distance(own, expected[role])[0]:
+            distances = {other: min(map(own.distance, versions)) for other, versions in expected.items()}
+            closest = min(distances, key=lambda other: (distances[other], other != role))
+            if closest != role and distances[closest][0] < distances[role][0]:
                 raise RunDirectoryError(
                     f"{run}: looks like {roles[closest]}, which is {closest}; {figure} needs for {role}: "
                     f"python -m sifting.run {roles[role]}"
@@ -95,9 +92,9 @@ def describe_runs(roles: Mapping[str, str], runs: Runs) -> Numbers:
     found: Numbers = {}
     for role, group in runs.items():
         found[role] = {"input": roles.get(role), "seeds": [run.read_record().get("seed") for run in group]}
-        own = _own_settings(group[0])
+        own = recorded_settings(group[0])
         if own is not None and role in known:
-            found[role]["departures"] = min((_different(own, settings) for settings in _versions(known[role])), key=len)
+            found[role]["departures"] = min(map(own.departures, _versions(known[role])), key=len)
     return found
 
 
@@ -117,82 +114,8 @@ def layered(name: str, scale: str) -> list[str]:
 def _versions(name: str) -> list[Settings]:
     """The settings of an input file at both scales."""
     return [
-        _compared(read_experiment([str(INPUTS / file) for file in files]))
+        Settings.of(read_experiment([str(INPUTS / file) for file in files]))
         for files in (layered(name, scale) for scale in SCALES)
-    ]
-
-
-def _own_settings(run: RunDirectory) -> Settings | None:
-    experiment = recorded_experiment(run)
-    return None if experiment is None else _compared(experiment)
-
-
-def _compared(experiment: Experiment) -> Settings:
-    """{section: {key: value}} of what makes an experiment: not where it is stored, nor how it is computed."""
-    return {
-        section: {key: text for key, (_, text) in keys.items() if key not in _NOT_COMPARED}
-        for section, keys in experiment.settings().items()
-        if section != "IO"
-    }
-
-
-_NOT_COMPARED = {"dataloc", "preload", "seed", "jit_compile", "deterministic", "tf32", "restart", "rest_it"}
-_NOT_COMPARED |= {"dense_run"}
-_ALSO_SCALED = {"arch", "collage_images", "collage_val_images"}
-_NOT_METHODS = {"IO", "Data", "Network", "Scale"}
-
-
-def _method(settings: Settings) -> str:
-    return next((section for section in settings if section not in _NOT_METHODS), "?")
-
-
-def _distance(own: Settings, versions: Sequence[Settings]) -> tuple[float, int]:
-    """How far a run is from an experiment, in keys; -1 if it is that experiment.
-
-    Keys that [Scale] multiplies are the second number: between runs of another scale they say little.
-    """
-    distances = []
-    for settings in versions:
-        keys = {line.split(" = ")[0].split(".")[1] for line in _different(own, settings)}
-        distances.append((len(keys - _scaled_keys()) if keys else -1, len(keys)))
-    return min(distances)
-
-
-def _scaled_keys() -> set[str]:
-    fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
-    return {entry.name for entry in fields if entry.metadata.get("scaled")} | _ALSO_SCALED
-
-
-def _different(first: Settings, second: Settings) -> list[str]:
-    """Keys with different values, as "Section.key = value", the value being the first one's."""
-    return [f"{section}.{key} = {value}" for (section, key), (value, _) in sorted(_unequal(first, second).items())]
-
-
-def _unequal(first: Settings, second: Settings) -> dict[tuple[str, str], tuple[str | None, str | None]]:
-    """{(section, key): both values} of keys with different values, in their order; None where a key is unset."""
-    pairs = ((section, key) for settings in (first, second) for section, keys in settings.items() for key in keys)
-    values = {(s, key): (first.get(s, {}).get(key), second.get(s, {}).get(key)) for s, key in pairs}
-    return {pair: (a, b) for pair, (a, b) in values.items() if a != b}
-
-
-def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
-    """What makes two runs more than seeds of one experiment, such as "[Data] clone = none there, gaussian here".
-
-    Seeds may begin with rounds of different runs, and end after different ones. Of a run of the TF1 code, which has no
-    input file beside it, nothing is known.
-    """
-    there, here = _own_settings(first), _own_settings(second)
-    if there is None or here is None:
-        return []
-    if _method(there) != _method(here):
-        return [f"[{_method(there)}] there, [{_method(here)}] here"]
-    fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
-    free = {entry.name for entry in fields if entry.metadata["continues"] is anything or entry.metadata["run"]}
-    free.update(RESTART_FILES)
-    return [
-        f"[{section}] {key} = {'unset' if a is None else a} there, {'unset' if b is None else b} here"
-        for (section, key), (a, b) in _unequal(there, here).items()
-        if key not in free
     ]
 
 

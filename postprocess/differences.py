@@ -1,0 +1,97 @@
+"""Which runs are seeds of one experiment, and how far others are from it: by the keys of their input files."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sifting.api import recorded_experiment
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.keys import anything
+from sifting.inputs import SECTIONS
+from sifting.plan import RESTART_FILES
+from sifting.run_directory import RunDirectory
+
+_NOT_COMPARED = {
+    "dataloc",
+    "preload",
+    "seed",
+    "jit_compile",
+    "deterministic",
+    "tf32",
+    "restart",
+    "rest_it",
+    "dense_run",
+}
+_ALSO_SCALED = {"arch", "collage_images", "collage_val_images"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What makes an experiment: not where it is stored, nor how it is computed.
+
+    Attributes:
+        method: name of its section.
+        values: by section and key, as text.
+    """
+
+    method: str
+    values: Mapping[tuple[str, str], str]
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> "Settings":
+        values = {
+            (section, key): text
+            for section, keys in experiment.settings().items()
+            for key, (_, text) in keys.items()
+            if section != "IO" and key not in _NOT_COMPARED
+        }
+        return cls(experiment.method_name, values)
+
+    def unequal(self, other: "Settings") -> dict[tuple[str, str], tuple[str | None, str | None]]:
+        """Both values of the keys in which they differ, in their order; None where a key is unset."""
+        pairs = {pair: (self.values.get(pair), other.values.get(pair)) for pair in (*self.values, *other.values)}
+        return {pair: (own, its) for pair, (own, its) in pairs.items() if own != its}
+
+    def departures(self, other: "Settings") -> list[str]:
+        """The same as "Section.key = value", the value being the own one."""
+        return [f"{section}.{key} = {own}" for (section, key), (own, _) in sorted(self.unequal(other).items())]
+
+    def distance(self, other: "Settings") -> tuple[int, int]:
+        """In keys; -1 if they are equal.
+
+        Keys that [Scale] multiplies are the second number: between runs of another scale they say little.
+        """
+        keys = {key for _, key in self.unequal(other)}
+        return (len(keys - _scaled_keys()) if keys else -1, len(keys))
+
+
+def recorded_settings(run: RunDirectory) -> Settings | None:
+    """Those of a run; None where no input file lies beside it, as for runs of the TF1 code."""
+    experiment = recorded_experiment(run)
+    return None if experiment is None else Settings.of(experiment)
+
+
+def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
+    """What makes two runs more than seeds of one experiment, such as "[Data] clone = none there, gaussian here".
+
+    Seeds may begin with rounds of different runs, and end after different ones. Of a run of the TF1 code nothing is
+    known.
+    """
+    there, here = recorded_settings(first), recorded_settings(second)
+    if there is None or here is None:
+        return []
+    if there.method != here.method:
+        return [f"[{there.method}] there, [{here.method}] here"]
+    fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
+    free = {entry.name for entry in fields if entry.metadata["continues"] is anything or entry.metadata["run"]}
+    free.update(RESTART_FILES)
+    return [
+        f"[{section}] {key} = {'unset' if a is None else a} there, {'unset' if b is None else b} here"
+        for (section, key), (a, b) in there.unequal(here).items()
+        if key not in free
+    ]
+
+
+def _scaled_keys() -> set[str]:
+    fields = (entry for section in SECTIONS.values() for entry in dataclasses.fields(section))
+    return {entry.name for entry in fields if entry.metadata.get("scaled")} | _ALSO_SCALED
