@@ -46,8 +46,6 @@ class Run:
 
     Attributes:
         directory: the files, see run_directory.
-        known: the experiment as far as it is known: that of the constructor, in place of the recorded one, or that one,
-            or None, as for runs of the TF1 code.
     """
 
     def __init__(self, directory: RunDirectory, experiment: Experiment | None = None) -> None:
@@ -96,6 +94,7 @@ class Run:
 
     @property
     def known(self) -> Experiment | None:
+        """The experiment: that of the constructor, else the recorded one, else None, as for runs of the TF1 code."""
         return self._experiment or recorded_experiment(self.directory)
 
     @property
