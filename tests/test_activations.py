@@ -45,7 +45,7 @@ def images():
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_blocks_are_what_the_layers_before_make(arch, monkeypatch):
     """Every layer and the logits, in both types, in blocks that are small enough and as often as one likes."""
-    monkeypatch.setattr(forward, "BLOCK_IMAGES", 20)
+    monkeypatch.setattr("sifting.rounds.BLOCK_IMAGES", 20)
     result, image_set = random_round(arch, NETWORKS[arch], CLASSES), random_images(NETWORKS[arch], CLASSES)
     network, moments = masked_network(result, image_set.shape), result.checkpoints[1].moments
     source = ImageBlocks(image_set.images, image_set.mean, block=30)
