@@ -335,17 +335,13 @@ def own_figure(in_tmp_path, monkeypatch):
     return own_figure
 
 
-@pytest.mark.parametrize(("module", "code", "problem"), FIGURE_PROBLEMS)
-def test_a_module_that_is_no_figure(own_figure, refusal, module, code, problem):
-    own_figure(module, code)
-    for command in (figures, reproduce.main):
-        assert f"sifting_extensions.py: FIGURES['widths'] = {module!r}: {problem}" in refusal(command, "widths")
-
-
-def test_a_figure_is_registered_by_the_name_of_its_module(monkeypatch, capsys):
+def test_a_module_that_is_no_figure(own_figure, refusal, monkeypatch):
+    for module, code, problem in FIGURE_PROBLEMS:
+        own_figure(module, code)
+        for command in (figures, reproduce.main):
+            assert f"sifting_extensions.py: FIGURES['widths'] = {module!r}: {problem}" in refusal(command, "widths")
     monkeypatch.setitem(FIGURES, "widths", len)
-    assert figures(["widths"]) == 2
-    assert "FIGURES['widths'] is <built-in function len>; accepted: the name of a module" in capsys.readouterr().err
+    assert "FIGURES['widths'] is <built-in function len>; accepted: the name of a module" in refusal(figures, "widths")
 
 
 def test_a_module_that_the_figure_misses_is_a_matter_of_its_own(own_figure):
@@ -354,34 +350,30 @@ def test_a_module_that_the_figure_misses_is_a_matter_of_its_own(own_figure):
         figures(["widths"])
 
 
-@pytest.mark.parametrize("command", [figures, reproduce.main])
-def test_a_list_has_all_other_figures(own_figure, capsys, command):
+def test_a_list_has_all_other_figures(own_figure, capsys):
+    others = set(FIGURES)
     own_figure("no_module", None)
-    assert command(["--list"]) == 0
-    *lines, last = capsys.readouterr().out.splitlines()
-    assert last == f"widths: sifting_extensions.py: FIGURES['widths'] = 'no_module': {FIGURE_PROBLEMS[0][2]}"
-    assert set(FIGURES) - {"widths"} <= {line.split()[0] for line in lines} <= {*FIGURES, "figure", "all"} - {"widths"}
-
-
-def test_a_figure_of_runs_of_ones_own_does_not_break_the_list(own_figure, capsys):
+    for command in (figures, reproduce.main):
+        assert command(["--list"]) == 0
+        *lines, last = capsys.readouterr().out.splitlines()
+        assert last == f"widths: sifting_extensions.py: FIGURES['widths'] = 'no_module': {FIGURE_PROBLEMS[0][2]}"
+        assert others <= {line.split()[0] for line in lines} <= others | {"figure", "all"}
     own_figure("own_7", TITLE + "ROLES = {'imp': 'own.in'}\n" + DRAW)
     assert reproduce.main(["--list"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     assert last == "widths: of input files that are not here; accepted: postprocess.figures widths RUN_DIR"
 
 
-@pytest.mark.parametrize(
-    ("module", "result", "given"),
-    [
-        ("own_8", "None", "None"),
-        ("own_9", "Figure()", "an object of class Figure"),
-        ("own_10", "Figure(), [1]", "an object of class Figure and an object of class list"),
-        ("own_11", "Figure().subplots(), {}", "an object of class Axes and an object of class dict"),
-    ],
-)
-def test_what_draw_gives(own_figure, tmp_path, capsys, module, result, given):
-    code = f"from matplotlib.figure import Figure\n{ROLES}\ndef draw(runs, options):\n    return {result}\n"
-    own_figure(module, TITLE + code)
-    assert figures(["widths"]) == 2
-    expected = f"widths: draw gives {given}; accepted: a Figure and a dict of its numbers\n"
-    assert capsys.readouterr().err.endswith(expected) and not list(tmp_path.glob("widths.*"))
+def test_what_draw_gives(own_figure, tmp_path, refusal):
+    for number, (result, given) in enumerate(
+        [
+            ("None", "None"),
+            ("Figure()", "an object of class Figure"),
+            ("Figure(), [1]", "an object of class Figure and an object of class list"),
+            ("Figure().subplots(), {}", "an object of class Axes and an object of class dict"),
+        ]
+    ):
+        code = f"from matplotlib.figure import Figure\n{ROLES}\ndef draw(runs, options):\n    return {result}\n"
+        own_figure(f"drawing_{number}", TITLE + code)
+        expected = f"widths: draw gives {given}; accepted: a Figure and a dict of its numbers\n"
+        assert refusal(figures, "widths").endswith(expected) and not list(tmp_path.glob("widths.*"))
