@@ -218,7 +218,7 @@ def _data_files(run: RunDirectory) -> list[Path]:
 WIDTH, HEIGHT = 360, 240  # points, which are pixels of the page at its narrowest
 COLOURS = (drawing.BLUE, drawing.ORANGE, drawing.GREEN, "#8a4f7d", "#010101")  # the page gives them others in the dark
 DASHES = ("-", (0, (4, 2)), (0, (1, 2)), (0, (5, 2, 1, 2)), "-")
-STYLES: list[dict[str, Any]] = [{"color": c, "linestyle": dashes} for c, dashes in zip(COLOURS, DASHES, strict=True)]
+CURVES: list[dict[str, Any]] = [{"color": c, "linestyle": dashes} for c, dashes in zip(COLOURS, DASHES, strict=True)]
 _STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), drawing.GREY),
     "axes.formatter.useoffset": False,
@@ -252,7 +252,6 @@ def line_chart(
     log_y: bool = False,
     reference: tuple[float, str] | None = None,
     from_zero: bool = False,
-    digits: int = 2,
 ) -> Chart | None:
     """Curves over the rounds, or over u in percent, without points that a logarithm has no place for; None if no point
     is left.
@@ -261,12 +260,11 @@ def line_chart(
         curves: label -> values, as many as x.
         reference: value and words of a dashed horizontal line.
         from_zero: the y axis begins at 0.
-        digits: of the values in the tips.
     """
     density = xlabel != "round"
     figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")
     ax = figure.subplots()
-    for (label, values), style in zip(curves.items(), itertools.cycle(STYLES), strict=False):
+    for (label, values), style in zip(curves.items(), itertools.cycle(CURVES), strict=False):
         known = [
             (a, b)
             for a, b in zip(x, values, strict=True)
@@ -274,7 +272,7 @@ def line_chart(
         ]
         ax.plot(*np.reshape(known, (-1, 2)).T, **style, label=label)
         for a, b in known:
-            tip = f"{label + ', ' if label else ''}{xlabel} {a:.3g}: {b:.{digits}f}"
+            tip = f"{label + ', ' if label else ''}{xlabel} {a:.3g}: {b:.2f}"
             ax.plot(a, b, "o", color=style["color"], gid=f"tip {tip}")
     if not any(line.get_marker() == "o" for line in ax.lines):
         return None
