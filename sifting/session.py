@@ -19,6 +19,7 @@ from sifting.rounds import Mask, MaskedNetwork, Parameters, Round, RoundInProgre
 from sifting.runs.directory import RunDirectory
 from sifting.screen import Screen
 from sifting.signals import Signals
+from sifting.statistics import network_inputs
 from sifting.training import Draw, Trainer, build_optimizer, draw_shifts
 
 
@@ -97,10 +98,10 @@ class Session:
         return MaskedNetwork(self.specs, self._image_set.shape, parameters, masks)
 
     def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        images, labels, mean = self._image_set.images, self._image_set.labels, self._image_set.mean
+        images = self._image_set
         draw = generator(self.experiment.network.seed, Stream.SCORING)
-        rows = np.sort(draw.choice(len(images), count, replace=False))
-        return (images[rows].astype(np.float32) - mean) * np.float32(1 / 255), labels[rows]
+        rows = np.sort(draw.choice(len(images.images), count, replace=False))
+        return network_inputs(images.images[rows], images.mean), images.labels[rows]
 
     def batch_key(self, number: int) -> int:
         """What distinguishes the batches of one round from those of another, int64."""

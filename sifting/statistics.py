@@ -27,9 +27,14 @@ _SMALLEST_DEVIATION = 1e-10
 _SMALLEST_REST = 1e-8
 
 
+def network_inputs(pixels: NDArray[np.uint8], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(pixel - mean) * float32(1/255), the float32 products of training; shaped like `pixels`, uint8 [..., n_in]."""
+    return (pixels.astype(np.float32) - mean) * np.float32(1 / 255)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageBlocks:
-    """The network's inputs (pixel - mean) * float32(1/255), the float32 products of training, block by block.
+    """The network's inputs, see network_inputs, block by block.
 
     Iterating gives float32 [block, n_in], as often as one likes.
 
@@ -49,8 +54,7 @@ class ImageBlocks:
         count = len(self.images if self.rows is None else self.rows)
         for start in range(0, count, self.block):
             taken = slice(start, start + self.block)
-            pixels = self.images[taken if self.rows is None else self.rows[taken]]
-            yield (pixels.astype(np.float32) - self.mean) * np.float32(1 / 255)
+            yield network_inputs(self.images[taken if self.rows is None else self.rows[taken]], self.mean)
 
 
 @dataclass(frozen=True, eq=False)

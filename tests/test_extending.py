@@ -247,13 +247,17 @@ def gratings(tmp_path, monkeypatch):
     return gratings
 
 
+SOURCE = "accepted: an object, not a class, with the methods facts, identity and load"
+OF_FACTS = "accepted: Facts of sifting.datasets.source, shape (3, S, S)"
+
+
 def test_a_data_set_that_is_none_is_refused_before_it_is_loaded(gratings):
     wrong = dataclasses.replace(FACTS, shape=(4, 4, 3))
     for registered, problem in [
-        (Gratings, " is a class; accepted: an object of it, Gratings()"),
-        (WithoutFacts(), " has no facts; accepted: an object with the methods facts, identity and load"),
-        (Gratings((20, 10)), ": facts gives an object of class tuple; accepted: sifting.datasets.source.Facts"),
-        (Gratings(wrong), ": facts gives shape = (4, 4, 3); accepted: (3, S, S), for S x S pixels"),
+        (Gratings, f" is an object of class type; {SOURCE}"),
+        (WithoutFacts(), f" is an object of class WithoutFacts; {SOURCE}"),
+        (Gratings((20, 10)), f": facts gives (20, 10); {OF_FACTS}"),
+        (Gratings(wrong), f": facts gives {wrong!r}; {OF_FACTS}"),
     ]:
         with pytest.raises(DataError) as error:
             datasets.planned(gratings(registered))
@@ -266,12 +270,12 @@ def test_a_data_set_that_is_none_is_refused_before_it_is_loaded(gratings):
         ({"shape": (3, 8, 8)}, "shape = (3, 8, 8); accepted: (3, 4, 4), as facts says"),
         ({"classes": 3}, "classes = 3; accepted: 2, as facts says"),
         ({"mean": np.zeros(48)}, "mean = float64 [48]; accepted: float32 [48]"),
-        ({"images": np.zeros((20, 16), np.uint8)}, "images = uint8 [20, 16]; accepted: uint8 [n, 48]"),
-        ({"val_images": None}, "val_images = None; accepted: uint8 [n, 48]"),
-        ({"images": np.zeros((25, 48), np.uint8)}, "25 images; accepted: at most 20, as facts says"),
+        ({"images": np.zeros((20, 16), np.uint8)}, "images = uint8 [20, 16]; accepted: uint8 [20, 48]"),
+        ({"val_images": None}, "val_images = None; accepted: uint8 [10, 48]"),
+        ({"images": np.zeros((25, 48), np.uint8)}, "images = uint8 [25, 48]; accepted: uint8 [20, 48]"),
         ({"labels": np.zeros(19, np.int32)}, "labels = int32 [19]; accepted: int32 [20]"),
-        ({"labels": np.full(20, 2, np.int32)}, "labels with 2; accepted: 0 to 1"),
-        ({"val_labels": np.full(10, -1, np.int32)}, "val_labels with -1; accepted: 0 to 1"),
+        ({"labels": np.full(20, 2, np.int32)}, "labels from 2 to 2; accepted: 0 to 1"),
+        ({"val_labels": np.full(10, -1, np.int32)}, "val_labels from -1 to -1; accepted: 0 to 1"),
     ],
 )
 def test_images_that_are_not_as_facts_says(gratings, changes, problem):

@@ -518,6 +518,17 @@ def test_folder_of_one_set_gives_a_tenth_of_each_class_for_validation(pictures, 
     assert 5 < images.labels[:20].sum() < 15  # the first images are of both classes
 
 
+def test_a_plan_lists_a_folder_once(pictures, experiment, monkeypatch):
+    """And the next plan anew: what is in a folder may change."""
+    arguments, listed, real = ("folder", pictures(one_set()), "Network.val_size=4"), [], folder_module.list_folder
+    monkeypatch.setattr(folder_module, "list_folder", lambda root: listed.append(root) or real(root))
+    for plans in (1, 2):
+        planned = datasets.planned(experiment(*arguments))
+        planned.check_files()
+        planned.load(lambda line: None)
+        assert len(listed) == plans
+
+
 def test_order_and_split_follow_from_the_names_alone(pictures):
     """These are the SHA-256 of class/name: on every machine, and for all times, the same images."""
     listing = folder_module.list_folder(pictures(one_set(10)))

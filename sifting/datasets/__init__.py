@@ -123,7 +123,7 @@ def facts(data: Data) -> Facts:
     Raises:
         DataError: the user's own files (npz, folder) are missing or damaged, or an extension is not as Source says.
     """
-    return checked_facts(DATASETS[data.dataset], data)
+    return checked_facts(copy.copy(DATASETS[data.dataset]), data)
 
 
 def load(experiment: Experiment, report: Report) -> ImageSet:

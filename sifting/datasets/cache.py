@@ -49,7 +49,8 @@ def image_set(
         folder: the cache folder, created if missing.
         name: the readable part of the entry's name.
         identity: JSON values, all that the images depend on.
-        make: writes images.npy, labels.npy, val_images.npy, val_labels.npy and mean.npy into the folder it is given.
+        make: writes images.npy, labels.npy, val_images.npy, val_labels.npy into the folder it is given, and mean.npy,
+            unless it is the mean image of the training images.
         report: called when another process is already making the entry, which is then waited for.
 
     Returns:
@@ -93,6 +94,8 @@ def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Descr
     try:
         partial.mkdir()
         description = make(partial)
+        if not (partial / "mean.npy").exists():
+            np.save(partial / "mean.npy", mean_image(partial / "images.npy"))
         record = {**vars(description), "identity": identity, "format": FORMAT}
         (partial / "entry.json").write_text(json.dumps(record, indent=2) + "\n")
         for path in [*partial.iterdir(), partial]:
@@ -137,18 +140,23 @@ def stamps(paths: Iterable[Path]) -> list[list[Any]]:
 # --- writing image arrays ------------------------------------------------------------------------------------------
 
 
-def write_split(folder: Path, prefix: str, columns: int, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write {prefix}images.npy and {prefix}labels.npy block by block.
+Blocks = Iterable[tuple[np.ndarray, np.ndarray]]  # uint8 [any number, columns] and their labels, one after the other
+
+
+def write_splits(folder: Path, columns: int, training: Blocks, validation: Blocks) -> None:
+    """Write images and labels of an entry, block by block.
 
     Args:
-        folder: of the entry.
-        prefix: "" for training images, "val_" for validation images.
         columns: length of an image.
-        blocks: images uint8 [any number, columns] and their labels, one after the other.
 
     Raises:
         OSError: as write does.
     """
+    for prefix, blocks in (("", training), ("val_", validation)):
+        _write_split(folder, prefix, columns, blocks)
+
+
+def _write_split(folder: Path, prefix: str, columns: int, blocks: Blocks) -> None:
     labels = [np.zeros(0, np.int32)]
 
     def image_blocks() -> Iterator[np.ndarray]:

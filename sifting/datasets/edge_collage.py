@@ -313,15 +313,11 @@ class EdgeCollage:
 
         def make(folder: Path) -> cache.Description:
             report(f"Making {data.collage_images} + {data.collage_val_images} images of EdgeCollage32, {kind}")
-            for prefix, count, split in (
-                ("", data.collage_images, Split.TRAINING),
-                ("val_", data.collage_val_images, Split.VALIDATION),
-            ):
-                pieces = blocks(
-                    data.collage_class, count, data.collage_seed, split, data.collage_size, data.collage_classes
-                )
-                cache.write_split(folder, prefix, CHANNELS * data.collage_size**2, pieces)
-            np.save(folder / "mean.npy", cache.mean_image(folder / "images.npy"))
+            training, validation = (
+                blocks(data.collage_class, count, data.collage_seed, split, data.collage_size, data.collage_classes)
+                for split, count in zip(Split, (data.collage_images, data.collage_val_images), strict=True)
+            )
+            cache.write_splits(folder, CHANNELS * data.collage_size**2, training, validation)
             source = f"EdgeCollage32, collage_class {data.collage_class}, collage_seed {data.collage_seed}, {kind}"
             return cache.Description(source, facts.shape, facts.classes, class_names(facts.classes))
 

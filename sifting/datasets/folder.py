@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report
-from sifting.errors import DataError
+from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
 
@@ -147,10 +147,8 @@ def read_image(path: Path, size: int) -> np.ndarray:
             left, top = (image.width - side) // 2, (image.height - side) // 2
             square = image.crop((left, top, left + side, top + side)).convert("RGB")
     except Exception as error:  # a damaged image can raise nearly anything
-        if isinstance(error, UnidentifiedImageError):
-            reason = f"accepted: {', '.join(FORMATS)}"
-        else:
-            reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = f"accepted: {', '.join(FORMATS)}" if unknown else one_line(error)
         raise DataError(f"{path}: cannot be read as an image ({reason})") from None
     pixels = np.asarray(square.resize((size, size), Image.Resampling.BOX))
     return np.moveaxis(pixels, 2, 0).ravel()
@@ -169,16 +167,23 @@ def blocks(root: Path, files: list[Listed], size: int) -> Iterator[tuple[np.ndar
 
 
 class Folder:
-    """The data set folder, a Source."""
+    """The data set folder, a Source. It lists a folder once; datasets.planned makes one for each plan."""
+
+    _listing: Listing | None = None
+
+    def _listed(self, data: Data) -> Listing:
+        if self._listing is None:
+            self._listing = list_folder(_root(data))
+        return self._listing
 
     def facts(self, data: Data) -> Facts:
-        listing = list_folder(_root(data))
+        listing = self._listed(data)
         shape = (3, data.image_size, data.image_size)
         return Facts(len(listing.training), len(listing.validation), shape, len(listing.class_names))
 
     def identity(self, experiment: Experiment) -> dict[str, Any]:
         """Names, sizes and times of all files, as one hash: there can be very many."""
-        root, listing = _root(experiment.data), list_folder(_root(experiment.data))
+        root, listing = _root(experiment.data), self._listed(experiment.data)
         digest = hashlib.sha256()
         for file in [*listing.training, *listing.validation]:
             ((_, size, time),) = cache.stamps([root / file.name])
@@ -189,12 +194,11 @@ class Folder:
         root, size = _root(experiment.data), experiment.data.image_size
 
         def make(entry: Path) -> cache.Description:
-            listing = list_folder(root)
+            listing = self._listed(experiment.data)
             counts = f"{len(listing.training)} + {len(listing.validation)} images"
             report(f"Preparing the {counts} of {root}, once; later runs take seconds")
-            for prefix, files in (("", listing.training), ("val_", listing.validation)):
-                cache.write_split(entry, prefix, 3 * size**2, blocks(root, files, size))
-            np.save(entry / "mean.npy", cache.mean_image(entry / "images.npy"))
+            training, validation = (blocks(root, files, size) for files in (listing.training, listing.validation))
+            cache.write_splits(entry, 3 * size**2, training, validation)
             text = f"{counts} in {root}, {size} x {size} pixels, mean image of the training images"
             return cache.Description(text, (3, size, size), len(listing.class_names), listing.class_names)
 

@@ -19,7 +19,7 @@ import numpy as np
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report
-from sifting.errors import DataError
+from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
 
@@ -96,8 +96,7 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"{path}: is not an .npz file of plain arrays, or is damaged ({reason})")
+    return DataError(f"{path}: is not an .npz file of plain arrays, or is damaged ({one_line(error)})")
 
 
 def _check_images(path: Path, name: str, shape: tuple[int, ...], fortran_order: bool, dtype: np.dtype) -> int:
@@ -193,10 +192,10 @@ class Npz:
             contents = read_contents(path)
             report(f"Preparing the images of {path}, once; later runs take seconds")
             shape = (3, contents.size, contents.size)
-            for prefix, labels in (("", contents.labels), ("val_", contents.val_labels)):
-                cache.write_split(entry, prefix, 3 * contents.size**2, blocks(path, f"{prefix}images", labels))
-            mean = cache.mean_image(entry / "images.npy") if contents.mean is None else contents.mean
-            np.save(entry / "mean.npy", mean)
+            training = blocks(path, "images", contents.labels)
+            cache.write_splits(entry, 3 * contents.size**2, training, blocks(path, "val_images", contents.val_labels))
+            if contents.mean is not None:
+                np.save(entry / "mean.npy", contents.mean)
             text = f"{path}, mean image {'of its training images' if contents.mean is None else 'as given'}"
             return cache.Description(text, shape, contents.classes, contents.class_names)
 

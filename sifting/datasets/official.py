@@ -21,7 +21,7 @@ from sifting.datasets import cache, tfds
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
-from sifting.errors import DataError
+from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
 
@@ -73,7 +73,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in ("data", "labels", "mean") if name in file.files}
     except Exception as error:  # a damaged zip can raise nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error)
         raise DataError(f"{path}: is not an .npz file of plain arrays, or is damaged ({reason})") from None
 
 
@@ -178,11 +178,13 @@ class Official:
         def make(entry: Path) -> cache.Description:
             report(f"Preparing {self.name} from {folder or experiment.data.dataloc}, once; later runs take seconds")
             if folder:
-                self._write_prepared(entry, folder)
+                splits = [
+                    tfds.blocks(folder, split, self.size, len(self.labels))
+                    for split in ("train", self.prepared_validation)
+                ]
             else:
-                self._write_files(entry, training, validation)
-            if folder or not self.has_mean:
-                np.save(entry / "mean.npy", cache.mean_image(entry / "images.npy"))
+                splits = [self._blocks(entry, training), self._blocks(entry, [validation], True)]
+            cache.write_splits(entry, 3 * self.size**2, *splits)
             return cache.Description(source + mean, self.shape, len(self.labels), self.class_names)
 
         return cache.image_set(experiment.cache_folder, self.name, self.identity(experiment), make, report)
@@ -191,11 +193,6 @@ class Official:
         """The folder of the TFDS data set, if dataloc asks for TFDS. Raises DataError if it is not there."""
         data_dir = tfds.data_dir(experiment.data.dataloc)
         return tfds.find(self.prepared_name, data_dir, INSTEAD) if data_dir else None
-
-    def _write_prepared(self, entry: Path, folder: Path) -> None:
-        for prefix, split in (("", "train"), ("val_", self.prepared_validation)):
-            blocks = tfds.blocks(folder, split, self.size, len(self.labels))
-            cache.write_split(entry, prefix, 3 * self.size**2, blocks)
 
     # --- the files -------------------------------------------------------------------------------------------------
 
@@ -225,21 +222,18 @@ class Official:
             f"{self.validation_file} of {self.name} ({self.origin}); {INSTEAD}"
         )
 
-    def _write_files(self, entry: Path, training: list[Path], validation: Path) -> None:
-        """Write images and labels, and the mean image if the files have it; one file in memory at a time."""
-
-        def blocks(paths: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for path in paths:
-                with_mean = self.has_mean and path == training[0]
-                batch = read_batch(path, self.size, self.labels, with_mean)
-                self._check_role(path, batch, path == validation)
-                if with_mean and batch.mean is not None:
-                    np.save(entry / "mean.npy", batch.mean)
-                yield batch.images, batch.labels
-                del batch  # so that it is not kept while the next one is loaded
-
-        cache.write_split(entry, "", 3 * self.size**2, blocks(training))
-        cache.write_split(entry, "val_", 3 * self.size**2, blocks([validation]))
+    def _blocks(
+        self, entry: Path, paths: list[Path], is_validation: bool = False
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Images and labels, one file in memory at a time; writes the mean image if the first training file has it."""
+        for path in paths:
+            with_mean = self.has_mean and not is_validation and path == paths[0]
+            batch = read_batch(path, self.size, self.labels, with_mean)
+            self._check_role(path, batch, is_validation)
+            if with_mean and batch.mean is not None:
+                np.save(entry / "mean.npy", batch.mean)
+            yield batch.images, batch.labels
+            del batch  # so that it is not kept while the next one is loaded
 
     def _check_role(self, path: Path, batch: Batch, is_validation: bool) -> None:
         """Refuse the validation file in place of a training file, and the other way round.

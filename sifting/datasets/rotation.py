@@ -103,11 +103,9 @@ class Rotated:
             total = len(images.images) + len(images.val_images)
             report(f"Rotating {total:,} images of {data.dataset} by {data.rotate} degrees, once")
             progress = Progress(total, report)
-            for prefix, split, labels in (
-                ("", images.images, images.labels),
-                ("val_", images.val_images, images.val_labels),
-            ):
-                cache.write_split(folder, prefix, split.shape[1], _blocks(split, labels, turn, progress))
+            training = _blocks(images.images, images.labels, turn, progress)
+            validation = _blocks(images.val_images, images.val_labels, turn, progress)
+            cache.write_splits(folder, len(images.mean), training, validation)
             np.save(folder / "mean.npy", rotate(images.mean, turn).astype(np.float32))
             text = (
                 f"{images.source}, rotated by {data.rotate} degrees counter-clockwise: "

@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sifting import extensions
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.errors import DataError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
+from sifting.extensions import NAME, described
 
 Report = Callable[[str], None]
 
@@ -65,17 +65,14 @@ def checked_facts(source: Source, data: Data) -> Facts:
     Raises:
         DataError: it is no Source, or gives no Facts; also as Source.facts.
     """
-    where = f"{extensions.NAME}.py: DATASETS[{data.dataset!r}]"
-    if isinstance(source, type):
-        raise DataError(f"{where} is a class; accepted: an object of it, {source.__name__}()")
-    for method in ("facts", "identity", "load"):
-        if not callable(getattr(source, method, None)):
-            raise DataError(f"{where} has no {method}; accepted: an object with the methods facts, identity and load")
+    where = f"{NAME}.py: DATASETS[{data.dataset!r}]"
+    methods = (getattr(source, name, None) for name in ("facts", "identity", "load"))
+    if isinstance(source, type) or not all(map(callable, methods)):
+        accepted = "an object, not a class, with the methods facts, identity and load"
+        raise DataError(f"{where} is {described(source)}; accepted: {accepted}")
     facts = source.facts(data)
-    if not isinstance(facts, Facts):
-        raise DataError(f"{where}: facts gives {extensions.described(facts)}; accepted: sifting.datasets.source.Facts")
-    if not (isinstance(facts.shape, tuple) and len(facts.shape) == 3 and facts.shape[1] == facts.shape[2]):
-        raise DataError(f"{where}: facts gives shape = {facts.shape!r}; accepted: (3, S, S), for S x S pixels")
+    if not isinstance(facts, Facts) or len(facts.shape) != 3 or facts.shape[1] != facts.shape[2]:
+        raise DataError(f"{where}: facts gives {facts!r}; accepted: Facts of sifting.datasets.source, shape (3, S, S)")
     return facts
 
 
@@ -103,26 +100,20 @@ class Checked:
 def _why_not(images: ImageSet, facts: Facts) -> str:
     """What is wrong with images of these facts, and what would be accepted; empty if nothing is."""
     if not isinstance(images, ImageSet):
-        return f"{extensions.described(images)}; accepted: sifting.datasets.image_set.ImageSet"
+        return f"{described(images)}; accepted: sifting.datasets.image_set.ImageSet"
     for name in ("shape", "classes"):
         if getattr(images, name) != getattr(facts, name):
             return f"{name} = {getattr(images, name)}; accepted: {getattr(facts, name)}, as facts says"
     pixels = int(np.prod(facts.shape))
-    if not _is_array(images.mean, "float32", (pixels,)):
-        return f"mean = {extensions.described(images.mean)}; accepted: float32 [{pixels}]"
-    for prefix, count in (("", facts.train_images), ("val_", facts.val_images)):
-        pictures, labels = getattr(images, f"{prefix}images"), getattr(images, f"{prefix}labels")
-        if not _is_array(pictures, "uint8", (*getattr(pictures, "shape", ())[:1], pixels)):
-            return f"{prefix}images = {extensions.described(pictures)}; accepted: uint8 [n, {pixels}]"
-        if len(pictures) > count:
-            return f"{len(pictures)} {prefix}images; accepted: at most {count}, as facts says"
-        if not _is_array(labels, "int32", (len(pictures),)):
-            return f"{prefix}labels = {extensions.described(labels)}; accepted: int32 [{len(pictures)}]"
-        outside = labels[(labels < 0) | (labels >= facts.classes)]
-        if outside.size:
-            return f"{prefix}labels with {outside[0]}; accepted: 0 to {facts.classes - 1}"
+    arrays = {"mean": f"float32 [{pixels}]"}
+    for prefix, most in (("", facts.train_images), ("val_", facts.val_images)):
+        count = min((most, *np.shape(getattr(images, f"{prefix}images"))[:1]))
+        arrays |= {f"{prefix}images": f"uint8 [{count}, {pixels}]", f"{prefix}labels": f"int32 [{count}]"}
+    for name, accepted in arrays.items():
+        if (given := described(getattr(images, name))) != accepted:
+            return f"{name} = {given}; accepted: {accepted}"
+    for name in ("labels", "val_labels"):
+        labels = getattr(images, name)
+        if not np.isin(labels, range(facts.classes)).all():
+            return f"{name} from {labels.min()} to {labels.max()}; accepted: 0 to {facts.classes - 1}"
     return ""
-
-
-def _is_array(values: object, dtype: str, shape: tuple[int, ...]) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype == dtype and values.shape == shape

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sifting.errors import DataError
+from sifting.errors import DataError, one_line
 from sifting.quiet import native_messages_hidden
 
 PREFIX = "tfds"
@@ -82,7 +82,7 @@ def blocks(folder: Path, split: str, size: int, classes: int) -> Iterator[tuple[
                 raise ValueError(f"a label is not 0 ... {classes - 1}")
             yield np.moveaxis(images, 3, 1).reshape(len(images), -1), labels
     except Exception as error:  # TensorFlow's errors, and whatever damaged JSON files lead to
-        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        reason = one_line(error)[:200]
         raise DataError(
             f"{folder}: its split {split!r} cannot be read as TensorFlow Datasets wrote it ({reason})"
         ) from None
