@@ -1,4 +1,4 @@
-"""setup.cfg says it all, but that a built package also holds the input files, see sifting.input_files."""
+"""setup.cfg says it all, but that a built package also holds the input files, see sifting.base.input_files."""
 
 from pathlib import Path
 

@@ -20,8 +20,8 @@ from scipy.optimize import curve_fit
 
 from postprocess.locality import displacement_maps, node_maps
 from postprocess.receptive_field import receptive_fields
-from sifting.rounds import Moments, Parameters
-from sifting.statistics import ImageBlocks, LayerInputs, cavity_scores, kurtosis, preactivation_moments
+from sifting.network.rounds import Moments, Parameters
+from sifting.network.statistics import ImageBlocks, LayerInputs, cavity_scores, kurtosis, preactivation_moments
 
 SIZE, NODES = 32, 1024
 INPUTS = 3 * SIZE * SIZE

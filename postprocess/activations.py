@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from sifting.architecture import layer_outputs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Moments, Round
-from sifting.rounds import stored_checkpoint as stored_checkpoint
-from sifting.statistics import ImageBlocks, LayerInputs, input_moments
+from sifting.network.rounds import Checkpoint, Mask, Moments, Round
+from sifting.network.rounds import stored_checkpoint as stored_checkpoint
+from sifting.network.statistics import ImageBlocks, LayerInputs, input_moments
 
 if TYPE_CHECKING:  # TensorFlow is for deeper layers only, and takes seconds to import
     import tensorflow as tf
 
-    from sifting.rounds import MaskedNetwork
+    from sifting.network.rounds import MaskedNetwork
 
 NORMALISATIONS = ("stored", "batch", "none")
 
@@ -44,12 +44,12 @@ NORMALISATIONS = ("stored", "batch", "none")
 class LayerBlocks:
     """The inputs x of a layer before its normalisation, which the layers before it make of images, block by block.
 
-    Iterating gives [block, n_in] of type `dtype`, as often as one likes: a `source` for sifting.statistics.LayerInputs.
+    Iterating gives [block, n_in] of type `dtype`, as often as one likes: a `source` for statistics.LayerInputs.
 
     Attributes:
         network: a MaskedNetwork.
         moments: by layer, those that normalise its input (only layers before `layer` count); None: nothing is.
-        source: blocks of the network's inputs, such as sifting.statistics.ImageBlocks.
+        source: blocks of the network's inputs, such as sifting.network.statistics.ImageBlocks.
         layer: whose inputs; one more than the last layer for the logits.
         dtype: float64, or float32 for the very numbers of validation.
     """
@@ -69,7 +69,7 @@ class LayerBlocks:
                 yield self._through_layers(network, tf.cast(block[rows], self.dtype)).numpy()
 
     def _through_layers(self, network: "MaskedNetwork", x: "tf.Tensor") -> "tf.Tensor":
-        from sifting.forward import apply_layer
+        from sifting.network.forward import apply_layer
 
         with _full_precision():
             for layer in range(self.layer):
@@ -106,7 +106,7 @@ def masked_network(
     Raises:
         DataError: no such checkpoint, or the images have another size than those of the run.
     """
-    from sifting.rounds import MaskedNetwork
+    from sifting.network.rounds import MaskedNetwork
 
     check_image_shape(result, image_shape)
     masks = dict(result.masks if masks is None else masks)
@@ -130,7 +130,7 @@ def network_moments(
     """What normalises the inputs of the layers before `stop`; see the module about `normalise`.
 
     For "batch", mean and population variance over all of `source`, float64, layer after layer, each layer before
-    normalised with its own: what sifting.forward.moments_over gives, in two passes over the images a dense layer.
+    normalised with its own: what forward.moments_over gives, in two passes over the images a dense layer.
 
     Returns:
         By layer, or None if nothing is normalised.
@@ -196,7 +196,7 @@ def layer_inputs_of_images(
     """x~ = gamma z + beta of any dense layer of a stored network, from images. The first layer needs no TensorFlow.
 
     Args:
-        source: blocks of the network's inputs, such as sifting.statistics.ImageBlocks.
+        source: blocks of the network's inputs, such as sifting.network.statistics.ImageBlocks.
         image_shape: (channels, height, width).
         layer: index in the architecture.
         step: of the checkpoint; None: the last one.

@@ -41,15 +41,16 @@ from postprocess.masks import layer_masks
 from postprocess.receptive_field import receptive_fields, width_of_layer
 from postprocess.seeds import best_accuracy, first_layer_size
 from sifting import __version__
-from sifting.api import Run, recorded_experiment
+from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import Round, connected_fraction, density
-from sifting.run_directory import RunDirectory, find_runs
-from sifting.statistics import ImageBlocks
+from sifting.network.rounds import Round, connected_fraction, density
+from sifting.network.statistics import ImageBlocks
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
+from sifting.training.api import Run, recorded_experiment
 
 VERSION = 1  # of the arrays; a new one makes stored arrays stale
 TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15
@@ -158,7 +159,7 @@ class Analysis(Run):
     @cached_property
     def image_set(self) -> ImageSet:
         with native_messages_hidden():
-            import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
+            import sifting.network.forward  # noqa: F401  TensorFlow, without its start-up messages
         return self.images(self.report)
 
     def why_not(self, part: "Part") -> str:

@@ -1,8 +1,8 @@
 """Cavity scores by the round in which a weight is pruned (Redman et al. 2024, Eq. 5 and 6, Fig. 5B and 5C).
 
-Every first-layer weight of theta(t_rewind) * m(n), the start of round n, gets a score (sifting.statistics): negative
-if the preactivation is more Gaussian without it. m(n) are the masks of round n, those that n prunings have left. A
-weight is pruned in round k if m(k) is the first without it: Redman's round k.
+Every first-layer weight of theta(t_rewind) * m(n), the start of round n, gets a score (network.statistics): negative if the
+preactivation is more Gaussian without it. m(n) are the masks of round n, those that n prunings have left. A weight is
+pruned in round k if m(k) is the first without it: Redman's round k.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from postprocess.activations import layer_inputs
 from postprocess.kurtosis import rewind_point
 from sifting.errors import DataError
-from sifting.rounds import Round
-from sifting.statistics import cavity_scores
+from sifting.network.rounds import Round
+from sifting.network.statistics import cavity_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def cavity_row(
     """One row of a CavityTable: mean, scored, left_out, weights_left.
 
     Args:
-        inputs: blocks of x~ [block, n_in], to be iterated over again and again (sifting.statistics.LayerInputs).
+        inputs: blocks of x~ [block, n_in], to be iterated over again and again (statistics.LayerInputs).
         W: [n_in, nodes], the rewind weights.
         mask: of the starting round.
         rounds: in which each weight is pruned, of pruning_round for all rounds.
@@ -112,7 +112,7 @@ def rewind_cavity_table(
 
     Args:
         rounds: 0 to N, without a gap. They are read one at a time; only the first-layer masks stay in memory.
-        source: blocks [block, n_in] of the network's inputs, such as sifting.statistics.ImageBlocks.
+        source: blocks [block, n_in] of the network's inputs, such as sifting.network.statistics.ImageBlocks.
         normalise: "stored", "batch" or "none", see postprocess.activations.
 
     Raises:

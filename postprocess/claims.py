@@ -27,8 +27,8 @@ from postprocess.receptive_field import layer_width
 from postprocess.reproduce import ALL, NeededRun, complete, needed_runs
 from postprocess.seeds import good_rounds, pruned_layer, read_seeds
 from sifting.errors import InputError
-from sifting.rounds import Round
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Round
+from sifting.runs.directory import RunDirectory
 
 Seed = Mapping[str, RunDirectory]  # the run of each role, all of one seed
 TEN = redman.AFTER_TEN

@@ -1,10 +1,10 @@
-"""What the commands share: see sifting.command_line."""
+"""What the commands share: see sifting.base.command_line."""
 
 from collections.abc import Iterable, Sequence
 
-from sifting.command_line import Parser as Parser
-from sifting.command_line import output_file as output_file
-from sifting.command_line import run_command as run_command
+from sifting.base.command_line import Parser as Parser
+from sifting.base.command_line import output_file as output_file
+from sifting.base.command_line import run_command as run_command
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> str:

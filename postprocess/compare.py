@@ -18,7 +18,7 @@ from postprocess.command_line import Parser, aligned, output_file, run_command
 from postprocess.connectivity import connection_histogram
 from postprocess.locality import radial_profile
 from postprocess.summary import COLUMNS, Column, Summary, summarise
-from sifting.run_directory import find_runs
+from sifting.runs.find import find_runs
 
 SAME_DENSITY = 1.1  # the largest ratio of two densities that are called the same
 SPREADS = ("sd", "range")

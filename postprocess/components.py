@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.statistics import ImageBlocks, kurtosis, preactivation_moments
+from sifting.network.statistics import ImageBlocks, kurtosis, preactivation_moments
 
 COUNT = 64  # Redman et al.
 MAX_ITERATIONS = 200  # scikit-learn's default

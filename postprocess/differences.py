@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sifting.api import recorded_experiment
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import anything
 from sifting.inputs import SECTIONS
-from sifting.plan import RESTART_FILES
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
+from sifting.training.api import recorded_experiment
+from sifting.training.plan import RESTART_FILES
 
 _NOT_COMPARED = {
     "dataloc",

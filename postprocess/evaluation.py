@@ -18,8 +18,8 @@ from postprocess.activations import LayerBlocks, masked_network, network_moments
 from postprocess.connectivity import most_connected
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Mask, Round
-from sifting.statistics import ImageBlocks
+from sifting.network.rounds import Mask, Round
+from sifting.network.statistics import ImageBlocks
 
 ORDERS = ("most", "least", "random")
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from postprocess.activations import layer_inputs_of_images
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Round
-from sifting.statistics import ImageBlocks, class_moments, kurtosis
+from sifting.network.rounds import Checkpoint, Mask, Round
+from sifting.network.statistics import ImageBlocks, class_moments, kurtosis
 
 IMAGES_PER_CLASS = 100
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from postprocess.connectivity import input_connections, output_connections, select_nodes
 from sifting.errors import DataError, RunDirectoryError
-from sifting.plates import image_plate as image_plate
-from sifting.plates import image_size as image_size
-from sifting.plates import input_images as input_images
-from sifting.rounds import Round
+from sifting.network.plates import image_plate as image_plate
+from sifting.network.plates import image_size as image_size
+from sifting.network.plates import input_images as input_images
+from sifting.network.rounds import Round
 
 KINDS = ("own", "effective")
 

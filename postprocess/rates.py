@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
+from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
-from sifting.dry_run import expected_rounds
-from sifting.plan import Plan
-from sifting.quiet import native_messages_hidden
+from sifting.training.dry_run import expected_rounds
+from sifting.training.plan import Plan
 
 _MEASURED_STEPS, _MEASURED_IMAGES = 3, 2000
 _FAR = 4  # steps of this many times the work of all measured ones are not extrapolated to
@@ -52,9 +52,9 @@ def recorded_rate(plan: Plan, record: Mapping[str, Any]) -> Rate | None:
 def measured_rate(plan: Plan) -> Rate:
     """Train the network of an experiment for a few steps on random pixels. Takes seconds, most of them to compile."""
     with native_messages_hidden():
-        from sifting.network import NetworkState, build_model, initial_parameters
-        from sifting.session import configure_tensorflow
-        from sifting.training import Trainer, build_optimizer
+        from sifting.network.model import NetworkState, build_model, initial_parameters
+        from sifting.training.session import configure_tensorflow
+        from sifting.training.trainer import Trainer, build_optimizer
     configure_tensorflow(plan.experiment)
     network, data, specs = plan.experiment.network, plan.images.facts, plan.specs
     rng = np.random.default_rng(0)

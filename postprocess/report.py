@@ -41,11 +41,12 @@ from postprocess.masks import image_plate, input_images
 from postprocess.receptive_field import unlocalised_width
 from postprocess.seeds import first_layer_size
 from postprocess.summary import COLUMNS, Summary, summarise
-from sifting.api import Run
 from sifting.architecture import LayerSpec
 from sifting.errors import RunDirectoryError
-from sifting.rounds import LayerCount, Round, layer_counts
-from sifting.run_directory import RunDirectory, find_runs
+from sifting.network.rounds import LayerCount, Round, layer_counts
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
+from sifting.training.api import Run
 
 PLATE_NODES, PLATE_COLUMNS = 48, 8
 _NUMBERED = re.compile(r"(.+)_(\d+)\.(\w+)")  # files of which there is one a round

@@ -26,12 +26,12 @@ from postprocess.rates import (
     recorded_rate,
     training_seconds,
 )
-from sifting import launch
+from sifting.base.signals import Signals
 from sifting.errors import DataError, InputError
 from sifting.inputs import read_experiment
-from sifting.plan import Plan, plan
-from sifting.screen import duration
-from sifting.signals import Signals
+from sifting.training import launch
+from sifting.training.plan import Plan, plan
+from sifting.training.screen import duration
 
 ALL = "all"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from postprocess.masks import image_size
 from sifting.architecture import LayerSpec
 from sifting.errors import DataError, RunDirectoryError
-from sifting.rounds import Round, density, layer_counts
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Round, density, layer_counts
+from sifting.runs.directory import RunDirectory
 
 
 def first_layer_size(specs: Sequence[LayerSpec]) -> int | None:

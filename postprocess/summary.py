@@ -24,8 +24,9 @@ from postprocess.masks import mask_plate
 from postprocess.receptive_field import rf_width, unlocalised_width
 from postprocess.seeds import Seeds, first_layer_size, mean_and_sd, pooled_mask, read_seeds
 from sifting.errors import RunDirectoryError
-from sifting.rounds import Round, connected_fraction
-from sifting.run_directory import RunDirectory, find_runs
+from sifting.network.rounds import Round, connected_fraction
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
 
 
 class Column(NamedTuple):

@@ -1,7 +1,7 @@
 """How pruning finds structure in neural networks: a TensorFlow 2 / Keras 3 port of SiftingFeatures.
 
 Importing this package settles the Keras backend (tensorflow), without importing Keras. For notebooks: load_experiment,
-run_experiment, open_run, see sifting.api. `import sifting.layers` lets keras.models.load_model load exported networks.
+run_experiment, open_run, see training.api. `import sifting.layers` lets keras.models.load_model load exported networks.
 """
 
 import importlib
@@ -10,10 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sifting.api import Run as Run
-    from sifting.api import load_experiment as load_experiment
-    from sifting.api import open_run as open_run
-    from sifting.api import run_experiment as run_experiment
+    from sifting.training.api import Run as Run
+    from sifting.training.api import load_experiment as load_experiment
+    from sifting.training.api import open_run as open_run
+    from sifting.training.api import run_experiment as run_experiment
 
 __version__ = "0.1.0"
 __all__ = ["Run", "load_experiment", "open_run", "run_experiment"]
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     """The Python interface, imported when it is first used: importing the package alone takes milliseconds."""
     if name not in __all__:
         raise AttributeError(f"module 'sifting' has no attribute {name!r}")
-    return getattr(importlib.import_module("sifting.api"), name)
+    return getattr(importlib.import_module("sifting.training.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sifting.api import Run, open_run
-from sifting.command_line import Parser, output_file, run_command
+from sifting.base.command_line import Parser, output_file, run_command
+from sifting.base.files import sync
 from sifting.errors import RunDirectoryError
-from sifting.files import sync
-from sifting.rounds import Mask, Parameters, Round, stored_checkpoint
+from sifting.network.rounds import Mask, Parameters, Round, stored_checkpoint
+from sifting.training.api import Run, open_run
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sifting import architecture, extensions, input_files
+from sifting import architecture
+from sifting.base import extensions, input_files
 from sifting.errors import InputError
 from sifting.experiment.experiment import Experiment, kind_of, refusal
 from sifting.experiment.keys import LARGEST_INTEGER

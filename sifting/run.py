@@ -14,15 +14,18 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from sifting import datasets, describe, devices, dry_run, input_files
+from sifting import datasets
+from sifting.base import devices, input_files
+from sifting.base.signals import Signals
+from sifting.datasets import describe
 from sifting.errors import InputError, Interrupted, SiftingError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import integer
 from sifting.inputs import read_experiment
-from sifting.launch import run
-from sifting.plan import plan
-from sifting.run_directory import RunDirectory
-from sifting.signals import Signals
+from sifting.runs.directory import RunDirectory
+from sifting.training import dry_run
+from sifting.training.launch import run
+from sifting.training.plan import plan
 
 _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
 _SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")

@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 from synthetic import REFERENCE
 
 from sifting import run as module
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,7 +18,7 @@ def undisturbed(tmp_path_factory):
     flags.FLAGS.mark_as_parsed()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("sifting.files.os.fsync", lambda descriptor: None)
+        patch.setattr("sifting.base.files.os.fsync", lambda descriptor: None)
         yield
 
 
@@ -62,7 +62,7 @@ def accepted(monkeypatch) -> type[Exception]:
     def stop():
         raise Accepted
 
-    monkeypatch.setattr("sifting.launch.native_messages_hidden", stop)
+    monkeypatch.setattr("sifting.training.launch.native_messages_hidden", stop)
     return Accepted
 
 

@@ -11,7 +11,9 @@ import signal
 import sys
 import threading
 
-from sifting import files, run, screen
+from sifting import run
+from sifting.base import files
+from sifting.training import screen
 
 
 def kill() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.datasets.image_set import ImageSet
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.network.rounds import Checkpoint, Mask, Moments, Parameters, Round
 
 
 def random_round(arch: str, shape: tuple[int, int, int], classes: int, number: int = 0, seed: int = 0) -> Round:
@@ -122,7 +122,7 @@ def direct_cavity(x: np.ndarray, W: np.ndarray, j: int, i: int) -> float:
 
 def keras_logits(result: Round, checkpoint: Checkpoint, x: np.ndarray, shape: tuple[int, int, int], masks=None):
     """What training's model says in validation mode of all inputs at once; by default under the masks of the round."""
-    from sifting.network import NetworkState, build_model  # imports TensorFlow
+    from sifting.network.model import NetworkState, build_model  # imports TensorFlow
 
     model = build_model(result.specs, shape)
     state = NetworkState(model, result.specs)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sifting.architecture import LayerSpec, build_specs, parse_arch
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.runs.directory import RunDirectory
 
 REFERENCE = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # a run that the TF1 code wrote
 

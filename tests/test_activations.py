@@ -19,10 +19,10 @@ from postprocess.activations import (
     stored_checkpoint,
     top_rows,
 )
-from sifting import forward
 from sifting.errors import DataError
-from sifting.rounds import Round
-from sifting.statistics import ImageBlocks
+from sifting.network import forward
+from sifting.network.rounds import Round
+from sifting.network.statistics import ImageBlocks
 
 SHAPE, CLASSES = (3, 4, 4), 4
 CONVOLUTIONAL = "c3,4:p2,1:c2,3,2:f5:x"
@@ -45,7 +45,7 @@ def images():
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_blocks_are_what_the_layers_before_make(arch, monkeypatch):
     """Every layer and the logits, in both types, in blocks that are small enough and as often as one likes."""
-    monkeypatch.setattr("sifting.rounds.BLOCK_IMAGES", 20)
+    monkeypatch.setattr("sifting.network.rounds.BLOCK_IMAGES", 20)
     result, image_set = random_round(arch, NETWORKS[arch], CLASSES), random_images(NETWORKS[arch], CLASSES)
     network, moments = masked_network(result, image_set.shape), result.checkpoints[1].moments
     source = ImageBlocks(image_set.images, image_set.mean, block=30)
@@ -88,7 +88,7 @@ def test_blocks_do_without_tensor_float_32(dense, images, monkeypatch):
 
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_batch_moments_are_those_of_one_batch(arch):
-    """The same as the one-pass moments of sifting.forward; those of layers from `stop` on are not computed."""
+    """The same as the one-pass moments of sifting.network.forward; those of layers from `stop` on are not computed."""
     result, image_set = random_round(arch, NETWORKS[arch], CLASSES), random_images(NETWORKS[arch], CLASSES)
     network, source = masked_network(result, image_set.shape), ImageBlocks(image_set.images, image_set.mean, block=40)
     layers = len(result.specs)

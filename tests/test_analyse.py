@@ -27,8 +27,8 @@ from postprocess.locality import displacement_maps, locality_index
 from postprocess.masks import effective_mask
 from sifting import datasets
 from sifting.errors import DataError, RunDirectoryError
-from sifting.rounds import connected_fraction, density
-from sifting.statistics import ImageBlocks
+from sifting.network.rounds import connected_fraction, density
+from sifting.network.statistics import ImageBlocks
 
 SHAPE, CLASSES = (3, 8, 8), 4
 

@@ -14,14 +14,14 @@ from synthetic import made_round, write_input
 from tiny_runs import copy_of, files_of
 
 import sifting
-from sifting import launch
+from sifting.base.quiet import native_messages_hidden
 from sifting.errors import InputError, Interrupted, RunDirectoryError
 from sifting.inputs import read_experiment
-from sifting.observers import Observer
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import density
-from sifting.run_directory import RunDirectory
-from sifting.screen import Screen
+from sifting.network.rounds import density
+from sifting.runs.directory import RunDirectory
+from sifting.training import launch
+from sifting.training.observers import Observer
+from sifting.training.screen import Screen
 
 ROOT = Path(__file__).parents[1]
 PLAIN = "Network.jit_compile=false"  # compiling takes longer than these runs
@@ -297,7 +297,7 @@ def test_importing_sifting_imports_nothing_heavy():
     """Nor does loading an experiment, or refusing one, wait for TensorFlow."""
     code = (
         "import sys, sifting\n"
-        "assert not {'numpy', 'keras', 'tensorflow', 'sifting.api'} & set(sys.modules)\n"
+        "assert not {'numpy', 'keras', 'tensorflow', 'sifting.training.api'} & set(sys.modules)\n"
         "assert {'load_experiment', 'run_experiment', 'open_run', 'Run'} <= set(dir(sifting))\n"
         "sifting.load_experiment('inputs/quickstart.in')\n"
         "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"

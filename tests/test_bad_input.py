@@ -18,10 +18,12 @@ import pytest
 from synthetic import SPECS, input_text, made_round, write_input
 
 from sifting import inputs, run
+from sifting.base.pickles import dump_pickle
 from sifting.errors import InputError
 from sifting.inputs import read_experiment
 from sifting.methods import METHODS
-from sifting.run_directory import RunDirectory, dump_pickle, round_to_lists
+from sifting.runs.directory import RunDirectory
+from sifting.runs.reference import round_to_lists
 
 ROOT = Path(__file__).parent.parent
 MISSING = "No such file or directory"

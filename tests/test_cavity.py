@@ -8,8 +8,8 @@ from random_networks import direct_cavity, direct_inputs, network_inputs, random
 
 from postprocess.cavity import mean_by_round, pruning_round, rewind_cavity_table
 from sifting.errors import DataError
-from sifting.rounds import Round
-from sifting.statistics import ImageBlocks
+from sifting.network.rounds import Round
+from sifting.network.statistics import ImageBlocks
 
 SHAPE, CLASSES = (3, 2, 2), 4
 

@@ -8,10 +8,10 @@ from random_networks import direct_kurtosis, network_inputs, random_images
 from sklearn.decomposition import FastICA
 
 from postprocess.components import Components, image_components, independent_components, principal_components
+from sifting.base.random_streams import Split
 from sifting.datasets import edge_collage
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.random_streams import Split
 
 
 def largest_is_positive(weights: np.ndarray) -> bool:

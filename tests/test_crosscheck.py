@@ -14,9 +14,13 @@ from postprocess.connectivity import input_connections
 from postprocess.crosscheck import imp
 from postprocess.crosscheck.recording import load_recording, relative_difference
 from postprocess.evaluation import removal_curve, removal_order
-from sifting import layers, network, rounds, session, training
+from sifting import layers
 from sifting.errors import DataError
+from sifting.network import model as network
+from sifting.network import rounds
 from sifting.pruning import gradients
+from sifting.training import session
+from sifting.training import trainer as training
 
 DATA = Path(__file__).parent / "data"
 

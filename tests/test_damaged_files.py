@@ -13,8 +13,8 @@ from postprocess import cache
 from postprocess.crosscheck.recording import load_recording
 from sifting import datasets, inputs
 from sifting.errors import SiftingError
-from sifting.rounds import RoundInProgress
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import RoundInProgress
+from sifting.runs.directory import RunDirectory
 
 IMAGENET = {
     "train_data_batch_1": official_batch(4, seed=1, mean=np.zeros(3072)),

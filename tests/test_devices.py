@@ -9,7 +9,8 @@ from importlib import metadata
 import pytest
 from absl.testing import flagsaver
 
-from sifting import devices, run
+from sifting import run
+from sifting.base import devices
 
 TEXT = "2.21.0, Keras 3.15.1, built with CUDA 12.5.1"
 CARDS = ["NVIDIA A100-SXM4-80GB, 81920 MiB", "NVIDIA T4, 15360 MiB"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from synthetic import made_round, write_input
 
-from sifting import dry_run
 from sifting.inputs import read_experiment
-from sifting.plan import plan
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
+from sifting.training import dry_run
+from sifting.training.plan import plan
 
 ROOT = Path(__file__).parent.parent
 MAIN = str(ROOT / "inputs" / "imp_3l1k.in")

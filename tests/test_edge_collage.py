@@ -7,8 +7,8 @@ import pytest
 from synthetic import write_input
 
 from sifting import datasets, inputs
+from sifting.base.random_streams import Split
 from sifting.datasets import edge_collage
-from sifting.random_streams import Split
 
 VARIANTS = [(16, 10), (16, 100), (64, 10), (64, 100)]  # cells, classes
 

@@ -24,8 +24,8 @@ from postprocess.evaluation import (
 from sifting.architecture import build_specs, parse_arch
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.runs.directory import RunDirectory
 
 DATA = Path(__file__).parent / "data"
 

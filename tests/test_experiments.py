@@ -11,8 +11,8 @@ from sifting.architecture import build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
-from sifting.network import NetworkState, build_model, initial_parameters
-from sifting.training import Trainer, build_optimizer, draw_shifts
+from sifting.network.model import NetworkState, build_model, initial_parameters
+from sifting.training.trainer import Trainer, build_optimizer, draw_shifts
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {"small.in"}

@@ -15,9 +15,9 @@ from tiny_runs import image_set, run
 
 from postprocess.evaluation import logit_blocks
 from sifting import export
-from sifting.api import Run, open_run
-from sifting.rounds import Mask, Parameters
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Mask, Parameters
+from sifting.runs.directory import RunDirectory
+from sifting.training.api import Run, open_run
 
 # Keras copies variables in a way of which numpy 2 warns.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")

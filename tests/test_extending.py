@@ -19,7 +19,8 @@ from postprocess import reproduce
 from postprocess.figures import FIGURES
 from postprocess.figures.__main__ import main as figures
 from postprocess.rates import Rate
-from sifting import datasets, extensions
+from sifting import datasets
+from sifting.base import extensions
 from sifting.datasets import DATASETS
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts
@@ -29,8 +30,8 @@ from sifting.inputs import SECTIONS as INPUT_SECTIONS
 from sifting.inputs import read_experiment
 from sifting.methods import METHODS, Scored
 from sifting.methods.initialisation import _checked as checked_scores
-from sifting.rounds import Mask, MaskedNetwork
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Mask, MaskedNetwork
+from sifting.runs.directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")

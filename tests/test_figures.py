@@ -24,8 +24,8 @@ from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.inputs import read_experiment
-from sifting.rounds import density
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import density
+from sifting.runs.directory import RunDirectory
 
 PELLEGRINI = [name for name in FIGURES if name.startswith("pb-")]
 

@@ -18,8 +18,8 @@ from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
 from postprocess.seeds import mean_and_range
 from sifting.datasets.image_set import ImageSet
-from sifting.run_directory import RunDirectory
-from sifting.statistics import ImageBlocks
+from sifting.network.statistics import ImageBlocks
+from sifting.runs.directory import RunDirectory
 
 SIZE, NODES, ROUNDS = 8, 12, 5
 INPUTS = 3 * SIZE**2
@@ -50,7 +50,7 @@ def write_run(folder, seed: int, rounds: int = ROUNDS) -> RunDirectory:
         result.masks[0] = result.masks[0]._replace(W=mask)
     hidden, output = stored[0].specs
     specs = hidden, dataclasses.replace(output, prunable=False)
-    run = stored_run(folder, *(dataclasses.replace(one, specs=specs, ratios=one.ratios[:1]) for one in stored))
+    run = stored_run(folder, *(dataclasses.replace(one, specs=specs, sparsities=one.sparsities[:1]) for one in stored))
     run.write_input(write_input(folder.parent, name=f"{folder.name}.in").read_text())
     return run
 

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from random_networks import random_round
 
-from sifting import rounds
 from sifting.architecture import build_specs, layer_outputs, parse_arch
-from sifting.forward import apply_layer, forward, moments_over, single_batch_moments
-from sifting.network import NetworkState, build_model
-from sifting.rounds import Mask, MaskedNetwork, Moments, Parameters
+from sifting.network import rounds
+from sifting.network.forward import apply_layer, forward, moments_over, single_batch_moments
+from sifting.network.model import NetworkState, build_model
+from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
 
 CLASSES = 5
 NETWORKS = {"f7:f6:x": (3, 4, 4), "x": (1, 2, 3), "c3,4:p2,1:c2,3,2:f5:x": (2, 8, 7), "p2,2:c2,3:x": (3, 6, 4)}

@@ -6,10 +6,10 @@ from scipy import special
 from synthetic import write_input
 
 from sifting import datasets, inputs
+from sifting.base.random_streams import Split
 from sifting.datasets import edge_collage, gaussian_clone
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.random_streams import Split
 
 
 def correlated(count, pixels, seed):

@@ -8,9 +8,9 @@ import pytest
 from synthetic import made_round
 from tiny_runs import rounds_of, run
 
-from sifting import history
 from sifting.architecture import build_specs, parse_arch
-from sifting.rounds import Mask
+from sifting.network.rounds import Mask
+from sifting.runs import history
 
 FIXED = "round,step,validation_error,training_error,mean_training_error,density"
 

@@ -14,13 +14,15 @@ import pytest
 from synthetic import write_input
 from tiny_runs import assert_same, copy_of, expected_masks, files_of, interrupt, rounds_of, run
 
+from sifting.base.pickles import load_pickle
+from sifting.base.signals import Signals
 from sifting.errors import Interrupted, TrainingDiverged
 from sifting.methods.base import nominal_sparsities
-from sifting.network import initial_masks, initial_parameters
-from sifting.rounds import connected_fraction
-from sifting.run_directory import RunDirectory, load_pickle, log_line
-from sifting.signals import Signals
-from sifting.training import Trainer
+from sifting.network.model import initial_masks, initial_parameters
+from sifting.network.rounds import connected_fraction
+from sifting.runs.directory import RunDirectory
+from sifting.runs.reference import log_line
+from sifting.training.trainer import Trainer
 
 RECORDED = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # written by the public TF1 code
 ADAM = "Network.minimizer=Adam", "Network.learning_rate=0.05"
@@ -48,7 +50,7 @@ def test_masks_come_from_the_magnitudes_at_prune_step(prune_step, tmp_path):
     ] * 3
     for result, following in zip(rounds, rounds[1:], strict=False):
         ratio += 0.3 * (1 - ratio)
-        np.testing.assert_array_equal(following.ratios, [ratio, ratio])  # float64, one a prunable layer
+        np.testing.assert_array_equal(following.sparsities, [ratio, ratio])  # float64, one a prunable layer
         trained = result.checkpoint_at(prune_step)
         assert_same(following.masks, expected_masks(trained, result.masks, ratio, (True, True, False)))
         for layer, n in ((0, 48 * 6 + 6), (1, 6 * 5 + 5)):
@@ -90,7 +92,7 @@ def test_log_and_findata_by_hand(whole):
         assert lines[3] == f"Ratios: {np.full(2, ratio)}; more than 0 connections: {connected}; Emin: {best}\n"
     arch, ratios, best = pickle.loads(whole[0].path("findata.pkl").read_bytes())
     assert arch == [["f", [48, 6], True], ["f", [6, 5], True], ["x", [5, 4], False]]
-    assert [r.tolist() for r in ratios] == [r.ratios.tolist() for r in rounds]
+    assert [r.tolist() for r in ratios] == [r.sparsities.tolist() for r in rounds]
     assert best == [min(r.validation_errors) for r in rounds]
 
 
@@ -129,7 +131,7 @@ def test_init_sparsity(tmp_path):
     assert 0.3 < np.mean(rounds[0].masks[0].W == 0) < 0.5 and np.all(rounds[0].masks[0].b == 1)
     ratio = 0.4
     for result, following in zip(rounds, rounds[1:], strict=False):
-        assert result.ratios.tolist() == [ratio, ratio]
+        assert result.sparsities.tolist() == [ratio, ratio]
         ratio += 0.3 * (1 - ratio)
         assert_same(following.masks, expected_masks(result.checkpoints[-1], result.masks, ratio, (True, True, False)))
 
@@ -142,10 +144,10 @@ def test_convolutional_networks(prune, flags, tmp_path):
     directory, session = run(tmp_path / "run", *changes)
     assert [spec.prunable for spec in session.specs] == flags
     for result in rounds_of(directory):
-        assert result.ratios.tolist() == [[0, 0.3, 0.51][result.number]] * sum(flags)
+        assert result.sparsities.tolist() == [[0, 0.3, 0.51][result.number]] * sum(flags)
         for layer, n in ((0, 48), (2, 16 * 6 + 6), (3, 6 * 4 + 4)):
             masked = sum(np.sum(values == 0) for values in result.masks[layer])
-            assert masked == (int(result.ratios[0] * n) if flags[layer] else 0)
+            assert masked == (int(result.sparsities[0] * n) if flags[layer] else 0)
 
 
 # --- restart
@@ -182,7 +184,7 @@ def test_a_restart_prunes_from_the_stored_checkpoint_it_names(index, step, whole
 def test_a_restart_goes_on_with_another_prune_ratio(whole, tmp_path):
     folder = copy_of(whole[0], tmp_path / "run", (0, 1)).folder
     directory, _ = run(folder, "Network.restart=true", "Network.rest_it=2", "IMP.prune_ratio=0.5")
-    assert [r.ratios[0] for r in rounds_of(directory)] == pytest.approx([0, 0.3, 0.65, 0.825], abs=1e-15)
+    assert [r.sparsities[0] for r in rounds_of(directory)] == pytest.approx([0, 0.3, 0.65, 0.825], abs=1e-15)
 
 
 # --- signals

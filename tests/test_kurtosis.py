@@ -22,7 +22,7 @@ from postprocess.kurtosis import (
     rewind_kurtosis,
 )
 from sifting.errors import DataError
-from sifting.rounds import Mask, Round
+from sifting.network.rounds import Mask, Round
 
 SHAPE, CLASSES = (3, 4, 4), 4
 

@@ -12,15 +12,15 @@ from synthetic import made_round, write_input
 from tiny_runs import Watched, assert_same, copy_of, expected_masks, files_of, image_set, interrupting, rounds_of, run
 
 from sifting.architecture import LayerSpec
+from sifting.base.signals import Signals
 from sifting.errors import Interrupted
 from sifting.methods.initialisation import levels_of_run
-from sifting.network import initial_masks, initial_parameters
+from sifting.network.model import initial_masks, initial_parameters
+from sifting.network.rounds import Mask, MaskedNetwork, connected_fraction, layer_counts
+from sifting.network.statistics import cavity_scores
 from sifting.pruning.gradients import grasp, iterated_synflow, snip
 from sifting.pruning.scopes import globally, layerwise
-from sifting.rounds import Mask, MaskedNetwork, connected_fraction, layer_counts
-from sifting.run_directory import RunDirectory
-from sifting.signals import Signals
-from sifting.statistics import cavity_scores
+from sifting.runs.directory import RunDirectory
 
 
 def section(method, **keys):
@@ -185,7 +185,7 @@ def test_levels_are_counted_exactly_and_recorded_as_counted(finished, case, arch
             biases = case in WITH_BIASES
             n = sum(values.size for mask in pool.values() for values in mask[: 1 + biases])
             assert zeros(pool, biases) == int(level * n)
-        assert result.ratios.tolist() == [1 - np.count_nonzero(mask.W) / mask.W.size for mask in masks.values()]
+        assert result.sparsities.tolist() == [1 - np.count_nonzero(mask.W) / mask.W.size for mask in masks.values()]
 
 
 @every_run
@@ -195,7 +195,7 @@ def test_findata_log_and_record_cover_all_rounds(finished, case, arch):
     rounds = rounds_of(directory)
     architecture, ratios, best = pickle.loads(directory.path("findata.pkl").read_bytes())
     assert len(architecture) == len(rounds[0].specs)
-    assert [values.tolist() for values in ratios] == [result.ratios.tolist() for result in rounds]
+    assert [values.tolist() for values in ratios] == [result.sparsities.tolist() for result in rounds]
     assert best == [min(result.validation_errors) for result in rounds]
     assert directory.path("out.dat").read_text().count("Ratios: ") == len(rounds)
     record = directory.read_record()["rounds"]
@@ -389,8 +389,8 @@ def test_global_imp_by_hand(tmp_path):
         np.testing.assert_array_equal(result.masks[0].W.ravel(), keep[: 48 * 6])
         np.testing.assert_array_equal(result.masks[1].W.ravel(), keep[48 * 6 :])
         assert all(np.all(mask.b == 1) for mask in result.masks.values()) and np.all(result.masks[2].W == 1)
-        assert result.ratios.tolist() == [1 - keep[: 48 * 6].sum() / 288, 1 - keep[48 * 6 :].sum() / 30]
-        assert result.ratios[0] != result.ratios[1]
+        assert result.sparsities.tolist() == [1 - keep[: 48 * 6].sum() / 288, 1 - keep[48 * 6 :].sum() / 30]
+        assert result.sparsities[0] != result.sparsities[1]
 
 
 # --- Random
@@ -422,7 +422,7 @@ def test_random_masks_like_those_of_another_run(finished, tmp_path):
     assert directory.rounds() == [0, 1, 2]
     for result, other in zip(rounds_of(directory), rounds_of(theirs), strict=True):
         assert [mask.W.sum() for mask in result.masks.values()] == [mask.W.sum() for mask in other.masks.values()]
-        assert result.ratios.tolist() == other.ratios.tolist()
+        assert result.sparsities.tolist() == other.sparsities.tolist()
         if result.number:
             assert np.any(result.masks[0].W != other.masks[0].W)
 
@@ -464,7 +464,7 @@ def test_layer_by_layer_moves_on_when_a_round_is_worse_than_the_dense_one(finish
         source = rounds[before]
         assert_same(rounds[number].masks, expected_masks(source.checkpoints[-1], source.masks, sparsity, flags))
     ratios = [[0, 0], [0.3, 0], [0.51, 0], [0.3, 0.3], [0.3, 0.51]]
-    np.testing.assert_allclose([result.ratios for result in rounds], ratios, atol=1e-15)
+    np.testing.assert_allclose([result.sparsities for result in rounds], ratios, atol=1e-15)
 
 
 def test_a_frozen_layer_stays_as_the_last_good_round_left_it(finished):
@@ -540,7 +540,7 @@ def test_the_frozen_layer_is_that_of_the_end_not_of_prune_step(tmp_path):
 def test_where_layer_by_layer_ends(tmp_path, change, rounds, sparsities):
     directory, _ = layer_by_layer(tmp_path / "run", change)
     assert directory.rounds() == list(range(rounds))
-    np.testing.assert_allclose(directory.read_round(rounds - 1).ratios, sparsities, atol=1e-15)
+    np.testing.assert_allclose(directory.read_round(rounds - 1).sparsities, sparsities, atol=1e-15)
 
 
 def test_stop_ratio_ends_a_layer_before_it_falls_apart(tmp_path):
@@ -548,13 +548,13 @@ def test_stop_ratio_ends_a_layer_before_it_falls_apart(tmp_path):
     changes = "LayerByLayer.prune_ratio=0.7", "LayerByLayer.stop_ratio=0.9", "LayerByLayer.max_iterations=20"
     directory, session = layer_by_layer(tmp_path / "run", *changes, errors=[0.5] * 20)
     rounds = rounds_of(directory)
-    by_layer = [[result for result in rounds[1:] if (result.ratios[1] > 0) == layer] for layer in (False, True)]
+    by_layer = [[result for result in rounds[1:] if (result.sparsities[1] > 0) == layer] for layer in (False, True)]
     assert all(by_layer)
     for layer, of_layer in enumerate(by_layer):
         counts = [layer_counts(result.masks, session.specs)[layer] for result in of_layer]
         assert all(count.connected / count.nodes > 0.9 for count in counts)
         last, flags = of_layer[-1], [index == layer for index in range(3)]
-        sparsity = last.ratios[layer] + 0.7 * (1 - last.ratios[layer])
+        sparsity = last.sparsities[layer] + 0.7 * (1 - last.sparsities[layer])
         further = expected_masks(last.checkpoints[-1], last.masks, sparsity, flags)
         assert layer_counts(further, session.specs)[layer].connected / counts[0].nodes <= 0.9
 
@@ -591,7 +591,7 @@ def test_cavity_prunes_the_highest_scores_of_the_first_layer(finished):
         assert np.sum(result.masks[0].W == 0) == count
         assert np.min(scores[gone]) > np.max(scores[result.masks[0].W == 1])
         assert np.all(result.masks[0].b == 1) and all(np.all(m.W == 1) for m in but(result.masks, 0).values())
-    np.testing.assert_allclose([result.ratios for result in rounds], [[0], [0.3], [0.51]], atol=1e-15)
+    np.testing.assert_allclose([result.sparsities for result in rounds], [[0], [0.3], [0.51]], atol=1e-15)
 
 
 def test_cavity_stops_when_nodes_lose_their_connections(tmp_path):

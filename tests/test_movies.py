@@ -14,8 +14,8 @@ from postprocess.connectivity import input_connections, select_nodes
 from postprocess.figures import base, drawing, movies
 from postprocess.figures.__main__ import main
 from postprocess.figures.animation import Movie
-from sifting.rounds import density
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import density
+from sifting.runs.directory import RunDirectory
 
 ROUNDS, SIZE, ZOOM = 6, 8, 8  # a pixel of a mask is drawn on 8 x 8: 4 of the plate, twice as large
 TILE = SIZE * ZOOM + 2

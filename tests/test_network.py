@@ -7,8 +7,8 @@ from scipy import stats
 from tiny_runs import assert_same
 
 from sifting.architecture import build_specs, parse_arch
-from sifting.network import NetworkState, build_model, initial_masks, initial_parameters
-from sifting.rounds import Parameters
+from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters
+from sifting.network.rounds import Parameters
 
 SHAPE = (3, 8, 8)
 

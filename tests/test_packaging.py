@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import sifting
-from sifting import input_files
+from sifting.base import input_files
 from sifting.errors import InputError
 from sifting.inputs import read_experiment
 

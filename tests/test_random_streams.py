@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 import sifting
-from sifting.random_streams import Stream, device_key, draw_seed, generator
+from sifting.base.random_streams import Stream, device_key, draw_seed, generator
 
 COUNTERS = [(), *itertools.product(range(3)), *itertools.product(range(3), repeat=2), (0, 0, 0), (1, 0, 2)]
 

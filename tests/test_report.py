@@ -21,7 +21,7 @@ from postprocess.receptive_field import rf_width
 from postprocess.summary import round_table
 from sifting import __version__
 from sifting.architecture import LayerSpec
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
 
 EMPTY = {"meta", "link", "img", "input"}  # elements without content
 LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}

@@ -9,9 +9,9 @@ from postprocess import rates, reproduce
 from postprocess.figures import FIGURES, figure_module
 from postprocess.rates import Rate, estimated_rounds, must_be_measured, step_seconds, step_work
 from postprocess.reproduce import NeededRun, Progress, main, rough_duration, runs_of
-from sifting import launch
 from sifting.errors import Interrupted
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
+from sifting.training import launch
 
 TINY = [
     "Scale.width=0.01",

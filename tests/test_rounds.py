@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sifting.architecture import LayerSpec
-from sifting.rounds import LayerCount, Mask, connected_fraction, counted_sparsities, density, layer_counts
+from sifting.network.rounds import LayerCount, Mask, connected_fraction, counted_sparsities, density, layer_counts
 
 SPECS = (
     LayerSpec("c", (2, 2, 1, 3, 1), True),

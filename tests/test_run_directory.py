@@ -16,21 +16,13 @@ from random_networks import random_round
 from synthetic import REFERENCE, assert_same
 
 from sifting.architecture import LayerSpec
+from sifting.base.files import atomic_write
+from sifting.base.pickles import dump_pickle, load_pickle
 from sifting.errors import DataError, Interrupted, RunDirectoryError
-from sifting.files import atomic_write
-from sifting.rounds import Mask, RoundInProgress
-from sifting.run_directory import (
-    RunDirectory,
-    dump_pickle,
-    find_runs,
-    load_pickle,
-    log_line,
-    log_lines,
-    log_summary,
-    read_round_file,
-    round_from_lists,
-    round_to_lists,
-)
+from sifting.network.rounds import Mask, RoundInProgress
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
+from sifting.runs.reference import log_line, log_lines, log_summary, read_round_file, round_from_lists, round_to_lists
 from sifting.system import pickles
 
 DENSE = "f4:f3:x"
@@ -90,7 +82,7 @@ def test_the_recorded_run_is_read_and_written_with_equal_content(tmp_path):
         "".join(log_lines(r.validation_steps, r.training_errors, r.validation_errors) + log_summary(r) for r in rounds)
     )
     assert ours.path("out.dat").read_bytes() == recorded.path("out.dat").read_bytes()
-    ours.write_findata(rounds[0].specs, [r.ratios for r in rounds], [r.best_validation_error for r in rounds])
+    ours.write_findata(rounds[0].specs, [r.sparsities for r in rounds], [r.best_validation_error for r in rounds])
     assert_same(*(unpickled(run.path("findata.pkl")) for run in (ours, recorded)))
 
 
@@ -171,7 +163,9 @@ def test_equal_rounds_give_equal_bytes(directory):
     stored = make_round(0)
     raw = dump_pickle(round_to_lists(stored))
     read = round_from_lists(pickle.loads(raw), 0)
-    mixed = dataclasses.replace(stored, checkpoints=(read.checkpoints[0], stored.checkpoints[1]), ratios=read.ratios)
+    mixed = dataclasses.replace(
+        stored, checkpoints=(read.checkpoints[0], stored.checkpoints[1]), sparsities=read.sparsities
+    )
     masks = {n: Mask(np.asfortranarray(mask.W), mask.b.astype(">f4")) for n, mask in stored.masks.items()}
     for equal in (read, mixed, dataclasses.replace(stored, masks=masks)):
         assert dump_pickle(round_to_lists(equal)) == raw
@@ -316,7 +310,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from sifting.errors import DataError
-from sifting.run_directory import read_round_file
+from sifting.runs.reference import read_round_file
 
 resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))  # a damaged length or index can ask for any amount
 path, rng, refused = Path(sys.argv[1]), np.random.default_rng(0), 0
@@ -534,7 +528,7 @@ def test_where_there_is_no_run_it_is_said_why_in_one_line(name, message, tmp_pat
 def try_lock(folder):
     """Lock from another process."""
     code = (
-        "import sys; from sifting.run_directory import RunDirectory\n"
+        "import sys; from sifting.runs.directory import RunDirectory\n"
         "with RunDirectory(sys.argv[1], 'IMP').lock(): print('locked')"
     )
     return subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sifting.errors import ScoresNotFinite
+from sifting.network.rounds import Mask
 from sifting.pruning.scopes import SCOPES, exact_count, globally, layerwise, reference_threshold
-from sifting.rounds import Mask
 
 RULES = {"exact": exact_count, "reference": reference_threshold}
 rules = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

@@ -8,14 +8,14 @@ import pytest
 import tensorflow as tf
 from random_networks import random_round
 
-from sifting import forward as forward_module
-from sifting import rounds
 from sifting.architecture import build_specs, parse_arch
 from sifting.errors import ScoresNotFinite
-from sifting.forward import apply_layer, single_batch_moments
+from sifting.network import forward as forward_module
+from sifting.network import rounds
+from sifting.network.forward import apply_layer, single_batch_moments
+from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters, density
 from sifting.pruning import gradients, scores
 from sifting.pruning.scopes import globally, layerwise
-from sifting.rounds import Mask, MaskedNetwork, Moments, Parameters, density
 
 
 def float32(values):

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from synthetic import made_round
 
-from sifting.rounds import RoundInProgress
-from sifting.screen import Screen, duration
+from sifting.network.rounds import RoundInProgress
+from sifting.training.screen import Screen, duration
 
 
 def in_progress(result, step=0):
@@ -49,7 +49,7 @@ def test_a_log_has_plain_lines():
 def screen_of(width, monkeypatch):
     """A screen on a terminal, in a round that began at second 0; it shows nothing before it is asked."""
     times = iter([0.0, 40.0, 60.0])
-    monkeypatch.setattr("sifting.screen.time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr("sifting.training.screen.time", SimpleNamespace(monotonic=lambda: next(times)))
     screen = Screen(rounds=20)
     screen._console = Console(width=width, force_terminal=True, file=StringIO())
     screen.begin_round(in_progress(made_round(0)), 100_001)

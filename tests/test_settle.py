@@ -14,8 +14,8 @@ import sifting
 from sifting.datasets import cache
 from sifting.errors import DataError, InputError, RunDirectoryError, SiftingError
 from sifting.inputs import SECTIONS, read_experiment
-from sifting.rounds import Round, RoundInProgress
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Round, RoundInProgress
+from sifting.runs.directory import RunDirectory
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def begin(directory: RunDirectory, experiment, rounds: int, in_progress: bool = 
         directory.write_round(made_round(number))
     if in_progress:
         whole = made_round(rounds)
-        first = whole.specs, whole.ratios, whole.masks, whole.checkpoints[:1]
+        first = whole.specs, whole.sparsities, whole.masks, whole.checkpoints[:1]
         so_far = Round(rounds, *first, np.zeros(7, np.float32), (0,), [0.5])
         directory.write_progress(RoundInProgress.of(so_far, 7, 1.5, {}, 20), 1.5, {})
 

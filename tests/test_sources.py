@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 from synthetic import assert_same, npz_fields, official_batch, write_input
 
-from sifting import datasets, describe, inputs
+from sifting import datasets, inputs
+from sifting.datasets import describe, tfds
 from sifting.datasets import folder as folder_module
-from sifting.datasets import tfds
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from random_networks import direct_cavity, direct_kurtosis
 
-from sifting import statistics
-from sifting.rounds import Moments, Parameters
-from sifting.statistics import (
+from sifting.network import statistics
+from sifting.network.rounds import Moments, Parameters
+from sifting.network.statistics import (
     ImageBlocks,
     LayerInputs,
     cavity_scores,

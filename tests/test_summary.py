@@ -14,11 +14,11 @@ from postprocess.locality import displacement_maps, locality_index
 from postprocess.receptive_field import rf_width
 from postprocess.seeds import Seeds
 from postprocess.summary import format_table, main, round_table, summarise
-from sifting import input_files
 from sifting.architecture import LayerSpec
+from sifting.base import input_files
 from sifting.inputs import read_experiment
 from sifting.run import print_results
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
 
 
 def write_input(run: RunDirectory, name: str = "quickstart", *changes: str) -> RunDirectory:

@@ -10,11 +10,11 @@ from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_s
 from tiny_runs import interrupt, rounds_of, run
 
 from sifting.errors import RunDirectoryError
-from sifting.history import columns
 from sifting.inputs import read_experiment
-from sifting.rounds import density, layer_counts
-from sifting.run_directory import RunDirectory
-from sifting.tensorboard import GrowingCurves, event_paths, write_round
+from sifting.network.rounds import density, layer_counts
+from sifting.runs.directory import RunDirectory
+from sifting.runs.history import columns
+from sifting.training.tensorboard import GrowingCurves, event_paths, write_round
 
 SIZES = {"scalars": 0, "images": 0, "tensors": 0}  # keep all events
 

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from sifting import training
 from sifting.architecture import build_specs, parse_arch
+from sifting.base.random_streams import Stream, device_key
 from sifting.datasets.image_set import ImageSet
-from sifting.network import NetworkState, build_model, initial_masks, initial_parameters
-from sifting.random_streams import Stream, device_key
-from sifting.training import Trainer, build_optimizer, count_correct, cross_entropy, draw_uniformly, error_rate
+from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters
+from sifting.training import trainer as training
+from sifting.training.trainer import Trainer, build_optimizer, count_correct, cross_entropy, draw_uniformly, error_rate
 
 SHAPE, CLASSES, BATCH = (3, 4, 4), 4, 6
 modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])

@@ -10,18 +10,19 @@ from synthetic import write_input
 from tiny_runs import files_of, interrupting, run
 from tiny_runs import image_set as tiny_images
 
-from sifting import datasets, describe, inputs, training
+from sifting import datasets, inputs
 from sifting.architecture import build_specs, parse_arch
-from sifting.datasets import rotation
+from sifting.base.random_streams import Stream, device_key
+from sifting.base.signals import Signals
+from sifting.datasets import describe, rotation
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.rotation import operator, rotate, valid_pixels
 from sifting.errors import InputError, Interrupted
-from sifting.network import NetworkState, build_model, initial_parameters
-from sifting.plan import plan
-from sifting.random_streams import Stream, device_key
-from sifting.signals import Signals
-from sifting.statistics import ImageBlocks
-from sifting.training import Trainer, build_optimizer, cross_entropy, draw_shifts, draw_uniformly, translate
+from sifting.network.model import NetworkState, build_model, initial_parameters
+from sifting.network.statistics import ImageBlocks
+from sifting.training import trainer as training
+from sifting.training.plan import plan
+from sifting.training.trainer import Trainer, build_optimizer, cross_entropy, draw_shifts, draw_uniformly, translate
 
 BATCH, SHAPE = 6, (3, 4, 4)
 modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])

@@ -9,15 +9,15 @@ from io import StringIO
 import numpy as np
 import pytest
 
+from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import Interrupted
 from sifting.inputs import read_experiment
-from sifting.observers import Observer
-from sifting.rounds import Mask
-from sifting.run_directory import RunDirectory
-from sifting.screen import Screen
-from sifting.session import Session
-from sifting.signals import Signals
+from sifting.network.rounds import Mask
+from sifting.runs.directory import RunDirectory
+from sifting.training.observers import Observer
+from sifting.training.screen import Screen
+from sifting.training.session import Session
 
 NETWORK = """
 [Data]

@@ -15,8 +15,8 @@ import matplotlib
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import drawing
 from postprocess.masks import mask_plate
-from sifting.rounds import Round, density
-from sifting.run_directory import find_runs
+from sifting.network.rounds import Round, density
+from sifting.runs.find import find_runs
 
 ROUNDS = (0, 2, 4, 6, 8, 10)
 NODES = {"Images": 3, "Gaussian clone": 2}

@@ -40,31 +40,31 @@ C03 sifting/layers.py | decay and its complement swapped | layers
 C04 sifting/layers.py | after a reset the first batch is averaged with (0, 1) | layers
 -self.started.assign(0.0)
 +self.started.assign(1.0)
-C05 sifting/session.py | the optimizer is not reset before a round | methods
+C05 sifting/training/session.py | the optimizer is not reset before a round | methods
 -self._trainer.reset_optimizer()
 +self._trainer.reset_optimizer
-C06 sifting/session.py | the running moments are not reset before a round | methods
+C06 sifting/training/session.py | the running moments are not reset before a round | methods
 -self._network.reset_moments()
 +self._network.reset_moments
-C07 sifting/session.py | all rounds train on the same batches | imp
+C07 sifting/training/session.py | all rounds train on the same batches | imp
 -Stream.BATCHES, number)
 +Stream.BATCHES)
-C08 sifting/session.py | translations and batches are the same draws | transformations
+C08 sifting/training/session.py | translations and batches are the same draws | transformations
 -Stream.TRANSLATIONS, number)
 +Stream.BATCHES, number)
-C09 sifting/training.py | a checkpoint forgets the state of the optimizer | training
+C09 sifting/training/trainer.py | a checkpoint forgets the state of the optimizer | training
 -[*self.model.variables, *self.optimizer.variables]
 +[*self.model.variables]
-C10 sifting/training.py | images in two blocks of validation count twice | training
+C10 sifting/training/trainer.py | images in two blocks of validation count twice | training
 -tf.where(rows >= position, correct, 0)
 +tf.where(rows >= first, correct, 0)
-C11 sifting/training.py | images are translated the other way | transformations
+C11 sifting/training/trainer.py | images are translated the other way | transformations
 -tf.math.floormod(tf.range(size) - shifts
 +tf.math.floormod(tf.range(size) + shifts
-C12 sifting/network.py | initial masks and weights are the same draws | network
+C12 sifting/network/model.py | initial masks and weights are the same draws | network
 -generator(seed, Stream.MASKS, 0,
 +generator(seed, Stream.WEIGHTS,
-C13 sifting/forward.py | moments of blocks are merged without the size of both | forward
+C13 sifting/network/forward.py | moments of blocks are merged without the size of both | forward
 -change**2 * (count * new / (count + new))
 +change**2 * (count / (count + new))
 C14 sifting/pruning/scopes.py | what ties with the reference's threshold goes | scopes
@@ -91,7 +91,7 @@ C20 sifting/methods/base.py | a restart rewinds to the last checkpoint | methods
 
 # --- input files, starting and continuing, the files of a run
 
-R01 sifting/files.py | a file is written in its place instead of renamed to it | run_directory kill
+R01 sifting/base/files.py | a file is written in its place instead of renamed to it | run_directory kill
 -temporary = path.with_name(path.name + ".tmp")
 +temporary = path
 R02 sifting/runs/locks.py | two processes can hold the lock of a run | run_directory
@@ -109,22 +109,22 @@ R05 sifting/experiment/experiment.py | weights_step = prune_step is not refused 
 R06 sifting/inputs.py | scaled numbers are cut instead of rounded | inputs
 -max(least, round(value * factor))
 +max(least, int(value * factor))
-R07 sifting/plan.py | a restart onto the last round counts as one behind it | settle bad_input
+R07 sifting/training/plan.py | a restart onto the last round counts as one behind it | settle bad_input
 -if network.restart and last < first:
 +if network.restart and last <= first:
-R08 sifting/plan.py | a run may continue with fewer levels, not with more | settle
+R08 sifting/training/plan.py | a run may continue with fewer levels, not with more | settle
 -entry.metadata["continues"](old, new)
 +entry.metadata["continues"](new, old)
-R09 sifting/plan.py | a run that continues draws another seed | settle
+R09 sifting/training/plan.py | a run that continues draws another seed | settle
 -_with_seed(experiment, lambda: recorded.network.seed)
 +_with_seed(experiment, new_seed)
-R10 sifting/history.py | the mean training error begins a step early | history
+R10 sifting/runs/history.py | the mean training error begins a step early | history
 -first = steps[place - 1] + 1 if place else 0
 +first = steps[place - 1] if place else 0
-R11 sifting/tensorboard.py | the last validation error is the first one | tensorboard
+R11 sifting/training/tensorboard.py | the last validation error is the first one | tensorboard
 -result.validation_errors[-1]
 +result.validation_errors[0]
-R12 sifting/api.py | an exported model has no masks | export
+R12 sifting/training/api.py | an exported model has no masks | export
 -state.set_masks(result.masks)
 +state.set_masks
 
@@ -184,10 +184,10 @@ P06 postprocess/connectivity.py | equally connected nodes in the order of fallin
 P07 postprocess/masks.py | effective weights without the masks | masks
 -np.multiply(W, _binary(mask), dtype=np.float64)
 +np.multiply(W, 1, dtype=np.float64)
-P08 sifting/statistics.py | the kurtosis is divided by the variance once | statistics
+P08 sifting/network/statistics.py | the kurtosis is divided by the variance once | statistics
 -np.divide(m4, m2**2,
 +np.divide(m4, m2,
-P09 sifting/statistics.py | the cavity score with the other sign | statistics
+P09 sifting/network/statistics.py | the cavity score with the other sign | statistics
 -np.where(whole >= 3, rest - whole, whole - rest)
 +np.where(whole >= 3, whole - rest, rest - whole)
 P10 postprocess/kurtosis.py | every round is looked at under the masks of the first | kurtosis

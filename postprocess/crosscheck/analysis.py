@@ -29,9 +29,9 @@ from postprocess.crosscheck.recording import Recording, load_recording, verdict
 from postprocess.evaluation import evaluate, probabilities, removal_curve, removal_order
 from postprocess.locality import displacement_maps
 from postprocess.masks import effective_mask, pixel_map
+from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import Round
+from sifting.network.rounds import Round
 
 TOLERANCE = 1e-5  # of probabilities
 USUAL_REMOVAL_STEP = 8  # nodes, in the notebook
@@ -50,7 +50,7 @@ def check(recording: Recording, mode: str) -> list[bool]:
         DataError: the recorded run is missing, or arrays are missing or of a wrong shape.
     """
     with native_messages_hidden():
-        import sifting.forward  # noqa: F401  TensorFlow, without its start-up messages
+        import sifting.network.forward  # noqa: F401  TensorFlow, without its start-up messages
     partner = recording.path.parent / str(recording.described("run"))
     run = ImpRecording.of(load_recording(partner, ["imp"]))
     print(f"{recording.name}  of {run.name}; tolerance: probabilities {TOLERANCE:g}, all else equal")

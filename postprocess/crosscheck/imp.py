@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from postprocess.crosscheck.recording import Recording, relative_difference, verdict
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
+from sifting.base.quiet import native_messages_hidden
+from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import SiftingError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Mask, Moments, Parameters, Round
-from sifting.run_directory import RunDirectory
-from sifting.signals import Signals
+from sifting.network.rounds import Checkpoint, Mask, Moments, Parameters, Round
+from sifting.runs.directory import RunDirectory
 
 Start = dict[int, Parameters]  # the values that a round starts from
 
@@ -192,8 +192,8 @@ def replay(
     with native_messages_hidden():
         import tensorflow as tf
 
-        from sifting.screen import Screen
-        from sifting.session import Session
+        from sifting.training.screen import Screen
+        from sifting.training.session import Session
 
     class Replay(Session):
         """A session with the recorded initial values."""
@@ -285,7 +285,7 @@ class Comparison:
     Attributes:
         differences: relative difference of each tensor; key: (checkpoint or "start", layer, name).
         masks, mask_entries: number of mask entries that differ, and of all.
-        ratios: whether ratios and checkpoint steps are the same.
+        sparsities: whether recorded sparsities and checkpoint steps are the same.
         training, validation: the largest difference of an error, in images.
         exact: whether all errors are equal as float32 numbers.
     """
@@ -293,7 +293,7 @@ class Comparison:
     differences: dict[tuple[int | str, int, str], float]
     masks: int
     mask_entries: int
-    ratios: bool
+    sparsities: bool
     training: float
     validation: float
     exact: bool
@@ -328,7 +328,7 @@ def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, 
         sum(mine.size for mine, _ in pairs),
         same_steps
         and same_validation
-        and np.allclose(ours.ratios, recording.arrays["ratios"][number], rtol=0, atol=1e-12),
+        and np.allclose(ours.sparsities, recording.arrays["ratios"][number], rtol=0, atol=1e-12),
         _images(ours.training_errors, training, experiment.network.batch_size),
         _images(ours.validation_errors, validation, experiment.network.val_size),
         np.array_equal(ours.training_errors, training) and np.array_equal(ours.validation_errors, validation),
@@ -376,7 +376,7 @@ def failures(comparisons: Sequence[Comparison], rounds: int, amplified: bool) ->
     for number, comparison in enumerate(comparisons):
         if comparison.masks > mask_share * comparison.mask_entries:
             found.append(f"round {number}: {comparison.masks} mask entries differ")
-        if not comparison.ratios:
+        if not comparison.sparsities:
             found.append(f"round {number}: ratios, checkpoint steps or validation steps differ")
         for kind, difference in (("training", comparison.training), ("validation", comparison.validation)):
             if difference > images + 0.01 or (not amplified and not comparison.exact):

@@ -13,8 +13,8 @@ import numpy as np
 
 from postprocess.crosscheck.recording import Recording, relative_difference, verdict
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import Mask, Parameters
+from sifting.base.quiet import native_messages_hidden
+from sifting.network.rounds import Mask, Parameters
 
 TOLERANCE = 1e-9
 _SCORE = re.compile(r"(?P<method>snip|synflow)_score[0-9]+")
@@ -118,9 +118,9 @@ def replay(recording: Recording, recorded: Results) -> Results:
         DataError: weights, images or labels that are missing or do not fit.
     """
     with native_messages_hidden():
+        from sifting.network.rounds import MaskedNetwork
         from sifting.pruning.gradients import iterated_synflow, snip, synflow
         from sifting.pruning.scopes import globally
-        from sifting.rounds import MaskedNetwork
 
     weights = _layers(recording, "W")
     network = MaskedNetwork(

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 
-from sifting import extensions
+from sifting.base import extensions
 from sifting.errors import InputError
 
 _MODULE = re.compile(r"(?:pb|redman)_\d+")

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from postprocess.command_line import Parser, run_command
 from postprocess.figures import FIGURES, all_figures, animation, base, drawing, figure_module, title
+from sifting.base.extensions import described
 from sifting.errors import InputError
-from sifting.extensions import described
-from sifting.run_directory import RunDirectory, find_runs
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
 
 FORMATS = ("png", "pdf", "svg")
 

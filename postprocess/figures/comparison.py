@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from postprocess.figures import base, drawing
 from postprocess.seeds import Seeds, read_seeds
-from sifting.rounds import Round
+from sifting.network.rounds import Round
 
 MAPS_A_ROW = 5
 HEIGHT = 4.1  # inches, of panels a to c

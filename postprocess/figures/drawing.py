@@ -26,7 +26,7 @@ from postprocess.masks import image_plate, input_images
 from postprocess.seeds import Seeds, pooled_mask
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import RunDirectoryError
-from sifting.rounds import Round
+from sifting.network.rounds import Round
 
 WIDTH = 7.2  # inches
 SMALL = 8  # points

@@ -24,8 +24,8 @@ from postprocess.figures.animation import FRAMES_PER_SECOND, Movie
 from postprocess.masks import effective_weights, weighted_images
 from postprocess.seeds import Seeds, read_image_seeds
 from sifting.errors import RunDirectoryError
-from sifting.plates import image_plate
-from sifting.rounds import Round
+from sifting.network.plates import image_plate
+from sifting.network.rounds import Round
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
 NEEDS_IMAGES = False

@@ -19,7 +19,7 @@ from postprocess.locality import local_nodes
 from postprocess.masks import effective_weights, image_plate, weighted_images
 from postprocess.seeds import read_image_seeds
 from sifting.datasets.image_set import ImageSet
-from sifting.rounds import Round
+from sifting.network.rounds import Round
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
 NEEDS_IMAGES = True

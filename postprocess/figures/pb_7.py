@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
 
 ROLES = {
     "3l256": "inputs/pb/widths_3l256.in",

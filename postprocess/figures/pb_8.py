@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
-from sifting.api import recorded_experiment
 from sifting.methods import IMP as IMP
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
+from sifting.training.api import recorded_experiment
 
 ROLES = {
     "standard": "inputs/imp_3l1k.in",

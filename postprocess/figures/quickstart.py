@@ -19,9 +19,10 @@ from postprocess.locality import displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.receptive_field import unlocalised_width
 from postprocess.summary import Summary, describe_round, summarise
-from sifting.api import recorded_experiment
 from sifting.errors import RunDirectoryError
-from sifting.run_directory import RunDirectory, find_runs
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
+from sifting.training.api import recorded_experiment
 
 _LOCAL, _NOT_LOCAL = 1.6, 1.2  # L3 from which on, and up to which, the headline takes sides
 _NODES, _PLATE_COLUMNS = 32, 8

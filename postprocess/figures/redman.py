@@ -18,7 +18,7 @@ from postprocess.locality import displacement_maps, relative_near_share
 from postprocess.masks import mask_plate
 from postprocess.receptive_field import LayerWidth, width_of_layer
 from postprocess.seeds import mean_and_range
-from sifting.run_directory import RunDirectory
+from sifting.runs.directory import RunDirectory
 
 AFTER_TEN = 0.7**10  # u after ten prunings of 30 %: s = 97.2 %
 MASKS, MASK_COLUMNS = 30, 6

@@ -27,9 +27,9 @@ from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
 from postprocess.masks import image_size, input_images
 from postprocess.seeds import read_image_seeds
 from sifting.errors import RunDirectoryError
-from sifting.rounds import Round
-from sifting.run_directory import RunDirectory
-from sifting.statistics import ImageBlocks, cavity_scores
+from sifting.network.rounds import Round
+from sifting.network.statistics import ImageBlocks, cavity_scores
+from sifting.runs.directory import RunDirectory
 
 ROLES = {"imp": "inputs/redman/imp.in"}
 NEEDS_IMAGES = True

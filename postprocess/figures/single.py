@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from postprocess.figures import base, drawing
 from postprocess.locality import displacement_maps
 from postprocess.seeds import Seeds, pooled_mask, read_image_seeds
-from sifting.rounds import Round
-from sifting.run_directory import RunDirectory
+from sifting.network.rounds import Round
+from sifting.runs.directory import RunDirectory
 
 
 def shown_rounds(runs: Sequence[RunDirectory], options: base.Options) -> tuple[Seeds, base.Shown, list[Round]]:

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing
 from sifting import datasets
-from sifting.api import recorded_experiment
 from sifting.datasets.reclass import class_map
 from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import RunDirectoryError
+from sifting.training.api import recorded_experiment
 
 ROLES = {"semantic": "inputs/pb/classes_semantic.in"}
 NEEDS_IMAGES = True

@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.base.files import sync
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Report
 from sifting.errors import DataError
-from sifting.files import sync
 
 FORMAT = 3  # to be raised whenever the same identity would give other files
 

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.base.random_streams import Split, Stream, generator
 from sifting.datasets import cache
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
-from sifting.random_streams import Split, Stream, generator
 
 FAMILIES = 10
 MEMBERS = 10  # of a family, if there are 100 classes

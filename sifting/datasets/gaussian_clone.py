@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.base.random_streams import Split, Stream, generator
 from sifting.datasets import cache
 from sifting.datasets.edge_collage import symmetric_root
 from sifting.datasets.image_set import ImageSet
@@ -22,7 +23,6 @@ from sifting.datasets.source import Facts, Report, Source
 from sifting.errors import DataError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
-from sifting.random_streams import Split, Stream, generator
 
 
 def fit(images: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

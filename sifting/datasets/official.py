@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting import run_directory
+from sifting.base import pickles
 from sifting.datasets import cache, tfds
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
@@ -57,7 +57,7 @@ def read_batch(path: Path, size: int, accepted_labels: range, with_mean: bool = 
     Raises:
         DataError: missing, damaged, or not what the module's docstring says.
     """
-    content = _read_npz(path) if path.suffix == ".npz" else run_directory.load_pickle(path, encoding="latin1")
+    content = _read_npz(path) if path.suffix == ".npz" else pickles.load_pickle(path, encoding="latin1")
     wanted = ("data", "labels", "mean") if with_mean else ("data", "labels")
     if not isinstance(content, dict) or not all(name in content for name in wanted):
         found = ", ".join(sorted(map(str, content)))[:100] if isinstance(content, dict) else type(content).__name__

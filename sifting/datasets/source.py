@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sifting.base.extensions import NAME, described
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.errors import DataError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
-from sifting.extensions import NAME, described
 
 Report = Callable[[str], None]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from sifting.base.quiet import native_messages_hidden
 from sifting.errors import DataError, one_line
-from sifting.quiet import native_messages_hidden
 
 PREFIX = "tfds"
 BLOCK = 2000  # images

@@ -15,11 +15,11 @@ from sifting.architecture import POOL, LayerSpec
 from sifting.errors import InputError
 from sifting.experiment.keys import PRUNE, Kind, key
 from sifting.experiment.sections import IO, Data, Network
-from sifting.rounds import Mask, MaskedNetwork, Parameters, Round
+from sifting.network.rounds import Mask, MaskedNetwork, Parameters, Round
 
 
 class Session(Protocol):
-    """What a method may ask for while it runs; sifting.session.Session is one."""
+    """What a method may ask for while it runs; sifting.training.session.Session is one."""
 
     @property
     def experiment(self) -> "Experiment":

@@ -7,7 +7,7 @@ trains at the i-th sparsity, pruned from one and the same network. docs/extendin
 import dataclasses
 import inspect
 
-from sifting import extensions
+from sifting.base import extensions
 from sifting.errors import InputError
 from sifting.experiment.experiment import Method
 from sifting.experiment.keys import integer as integer
@@ -18,7 +18,7 @@ from sifting.methods.initialisation import SNIP, GraSP, Random, SynFlow
 from sifting.methods.initialisation import Scored as Scored
 from sifting.methods.layer_by_layer import LayerByLayer
 from sifting.methods.oneshot import OneShot
-from sifting.rounds import Mask as Mask
+from sifting.network.rounds import Mask as Mask
 
 METHODS: dict[str, type[Method]] = {
     method.__name__: method for method in (IMP, OneShot, SNIP, SynFlow, Random, LayerByLayer, GraSP, Cavity)

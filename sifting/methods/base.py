@@ -23,9 +23,9 @@ from sifting.experiment.keys import (
     key,
     optional,
 )
+from sifting.network.rounds import Checkpoint, Mask, Parameters, Round, counted_sparsities
 from sifting.pruning.scopes import Sparsity
-from sifting.rounds import Checkpoint, Mask, Parameters, Round, counted_sparsities
-from sifting.run_directory import read_round_file
+from sifting.runs.reference import read_round_file
 
 _Sparsity = TypeVar("_Sparsity", float, NDArray[np.float64])
 

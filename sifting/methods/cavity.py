@@ -6,9 +6,9 @@ from sifting.architecture import CONVOLUTION
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import integer, key
 from sifting.methods.base import Iterative, begin, further
+from sifting.network.rounds import connected_fraction
 from sifting.pruning.scopes import layerwise
 from sifting.pruning.scores import cavity
-from sifting.rounds import connected_fraction
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Cavity(Iterative):
         """
         start = begin(session)
         x, _ = session.sample(self.images)
-        masks, nominal = start.dense.masks, start.dense.ratios
+        masks, nominal = start.dense.masks, start.dense.sparsities
         for number in range(start.number, self.max_iterations):
             if session.finished(number):
                 result = session.stored(number)
-                masks, nominal = result.masks, result.ratios
+                masks, nominal = result.masks, result.sparsities
                 continue
             network = session.network(start.rewind_point.parameters, masks)
             nominal = further(nominal, self.prune_ratio)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from sifting.experiment.experiment import Session
 from sifting.experiment.keys import choice, key
 from sifting.methods.base import IterativeMagnitude, begin, further
+from sifting.network.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
-from sifting.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,5 @@ class IMP(IterativeMagnitude):
             sparsity = further(1 - density(result.masks, session.specs), self.prune_ratio)
             masks = globally(magnitude(network, biases=False), result.masks, sparsity)
             return masks, counted_sparsities(masks, session.specs)
-        nominal = further(result.ratios, self.prune_ratio)
+        nominal = further(result.sparsities, self.prune_ratio)
         return layerwise(magnitude(network), result.masks, nominal, reference_threshold), nominal

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.architecture import LayerSpec
+from sifting.base.extensions import described
 from sifting.errors import InputError
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import POSITIVE, choice, integer, key, optional, text
-from sifting.extensions import described
 from sifting.methods.base import Levels, begin, dense_key, scope_key
+from sifting.network.rounds import NOTHING, Mask, MaskedNetwork, Round, layer_counts
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import Scores, uniform
-from sifting.rounds import NOTHING, Mask, MaskedNetwork, Round, layer_counts
-from sifting.run_directory import RunDirectory, find_runs
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
 
 
 class AtInitialisation(Levels):

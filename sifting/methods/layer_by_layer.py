@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import FRACTION, choice, integer, key
 from sifting.methods.base import IterativeMagnitude, begin, further
+from sifting.network.rounds import Checkpoint, Mask, Round, layer_counts
 from sifting.pruning.scopes import layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
-from sifting.rounds import Checkpoint, Mask, Round, layer_counts
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class LayerByLayer(IterativeMagnitude):
     ) -> tuple[dict[int, Mask], NDArray[np.float64]]:
         """Masks and nominal sparsities after prune_ratio of what is left of one layer went, by IMP's rule."""
         index = session.experiment.prunable.index(layer)
-        nominal = result.ratios.copy()
+        nominal = result.sparsities.copy()
         nominal[index] = further(nominal[index], self.prune_ratio)
         scores = {layer: magnitude(session.network(trained.parameters, result.masks))[layer]}
         return layerwise(scores, result.masks, nominal[index], reference_threshold), nominal

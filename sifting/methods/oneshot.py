@@ -6,10 +6,10 @@ from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import choice, integer, key, optional, text
 from sifting.methods.base import Levels, PrunedAt, begin
+from sifting.network.rounds import Round, counted_sparsities
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
-from sifting.rounds import Round, counted_sparsities
-from sifting.run_directory import find_runs
+from sifting.runs.find import find_runs
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ def of_architecture(dense: Round, specs: tuple[LayerSpec, ...]) -> Round:
     """A dense round with these layers prunable; unchanged where they are already."""
     if dense.specs == specs:
         return dense
-    return replace(dense, specs=specs, ratios=counted_sparsities(dense.masks, specs))
+    return replace(dense, specs=specs, sparsities=counted_sparsities(dense.masks, specs))

@@ -8,10 +8,10 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from sifting.forward import apply_layer, forward, moments_over, single_batch_moments
+from sifting.network.forward import apply_layer, forward, moments_over, single_batch_moments
+from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
 from sifting.pruning.scopes import globally
 from sifting.pruning.scores import Scores
-from sifting.rounds import Mask, MaskedNetwork, Moments, Parameters
 
 Images: TypeAlias = np.ndarray | tf.Tensor  # one row an image; or their labels
 Gradients = dict[int, tf.Tensor]  # by layer; weights, too

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.errors import ScoresNotFinite
-from sifting.rounds import Mask
+from sifting.network.rounds import Mask
 
 Sparsity = float | Fraction  # fractions say exactly how many weights of a layer go
 

@@ -6,9 +6,9 @@ scores 0 (but in `uniform`); scopes never bring it back. Those that differentiat
 
 import numpy as np
 
-from sifting.random_streams import Stream, generator
-from sifting.rounds import NOTHING, Mask, MaskedNetwork, Moments, Parameters
-from sifting.statistics import LayerInputs, cavity_scores
+from sifting.base.random_streams import Stream, generator
+from sifting.network.rounds import NOTHING, Mask, MaskedNetwork, Moments, Parameters
+from sifting.network.statistics import LayerInputs, cavity_scores
 
 Scores = dict[int, Mask]
 

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 
 from sifting.architecture import LayerSpec
+from sifting.base.files import atomic_write
+from sifting.base.pickles import dump_pickle, load_pickle
 from sifting.errors import DataError, RunDirectoryError
-from sifting.files import atomic_write
-from sifting.rounds import Round, RoundInProgress
+from sifting.network.rounds import Round, RoundInProgress
 from sifting.runs.events import EVENT_FILE
 from sifting.runs.locks import locked
 from sifting.runs.reference import MALFORMED, findata_to_lists, read_round_file, round_from_lists, round_to_lists
-from sifting.system.pickles import dump_pickle, load_pickle
 
 
 class RunDirectory:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sifting.architecture import CONVOLUTION, DENSE, OUTPUT, POOL, LayerSpec
+from sifting.base.pickles import load_pickle
 from sifting.errors import DataError, one_line
-from sifting.rounds import NOTHING, Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
-from sifting.system.pickles import load_pickle
+from sifting.network.rounds import NOTHING, Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
 
 
 def _specs_from_lists(arch: list[Any]) -> tuple[LayerSpec, ...]:
@@ -40,7 +40,7 @@ def round_to_lists(result: Round) -> list[Any]:
     layers = len(result.specs)
     return [
         _specs_to_lists(result.specs),
-        _fresh(result.ratios, np.float64),
+        _fresh(result.sparsities, np.float64),
         [checkpoint.step for checkpoint in result.checkpoints],
         list(range(len(result.training_errors))),
         list(result.validation_steps),
@@ -115,8 +115,8 @@ def _check_shapes(result: Round) -> None:
     for spec in result.specs:
         if len(spec.shape) != {DENSE: 2, OUTPUT: 2, CONVOLUTION: 5, POOL: 2}.get(spec.kind):
             raise ValueError(f"a layer '{spec.kind}' of shape {spec.shape}")
-    if result.ratios.shape != (sum(spec.prunable for spec in result.specs),):
-        raise ValueError(f"ratios of shape {result.ratios.shape}, not one for each prunable layer")
+    if result.sparsities.shape != (sum(spec.prunable for spec in result.specs),):
+        raise ValueError(f"ratios of shape {result.sparsities.shape}, not one for each prunable layer")
     last_step = max(result.validation_steps, default=-1)
     if len(result.validation_errors) != len(result.validation_steps) or len(result.training_errors) <= last_step:
         raise ValueError("errors that do not belong to the steps")
@@ -160,7 +160,7 @@ def log_line(step: int, training_error: np.floating, validation_error: np.floati
 def log_summary(result: Round) -> str:
     """The line after a round."""
     return (
-        f"Ratios: {result.ratios}; more than 0 connections: {connected_fraction(result.masks, result.specs)}; "
+        f"Ratios: {result.sparsities}; more than 0 connections: {connected_fraction(result.masks, result.specs)}; "
         f"Emin: {float(result.best_validation_error)}\n"
     )
 

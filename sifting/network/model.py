@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from sifting.architecture import CONVOLUTION, OUTPUT, LayerSpec
+from sifting.base.random_streams import Stream, generator
 from sifting.layers import MaskedConv2D, MaskedDense
-from sifting.random_streams import Stream, generator
-from sifting.rounds import Mask, Moments, Parameters
+from sifting.network.rounds import Mask, Moments, Parameters
 
 
 def layer_name(index: int) -> str:

@@ -74,7 +74,7 @@ def ask_tensorflow() -> dict[str, Any]:
         str, names; only if it starts.
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    command = [sys.executable, "-c", "from sifting.devices import answer; answer()"]
+    command = [sys.executable, "-c", "from sifting.base.devices import answer; answer()"]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
     lines = process.stderr.splitlines()
     said = list(dict.fromkeys(LOG_PREFIX.sub("", line) for line in lines if TELLING.search(line)))

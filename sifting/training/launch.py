@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sifting import __version__, dry_run
+from sifting import __version__
+from sifting.base.quiet import native_messages_hidden
+from sifting.base.signals import Signals
 from sifting.datasets import cache
-from sifting.plan import Plan, warnings
-from sifting.quiet import native_messages_hidden
-from sifting.run_directory import RunDirectory
-from sifting.signals import Signals
+from sifting.runs.directory import RunDirectory
+from sifting.training import dry_run
+from sifting.training.plan import Plan, warnings
 
 if TYPE_CHECKING:
-    from sifting.observers import Observer
+    from sifting.training.observers import Observer
 
 
 def run(
@@ -35,7 +36,7 @@ def run(
         plan = plan.settled()
         experiment = plan.experiment
         # The screen starts after everything that can be refused at once; TensorFlow takes seconds to import.
-        from sifting.screen import Screen
+        from sifting.training.screen import Screen
 
         screen = Screen(dry_run.expected_rounds(experiment), stream)
         screen.line(
@@ -51,7 +52,7 @@ def run(
         stored = directory.rounds()
         directory.write_input(experiment.to_text())
         with native_messages_hidden():
-            from sifting.session import Session, describe_device
+            from sifting.training.session import Session, describe_device
 
         session = Session(experiment, image_set, directory, screen, signals, observers=observers)
         directory.write_record({**directory.read_record(), **_record(plan, image_set.source)})

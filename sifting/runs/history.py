@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sifting.architecture import LayerSpec
-from sifting.rounds import Round, density, layer_counts
+from sifting.network.rounds import Round, density, layer_counts
 
 Columns = dict[str, npt.NDArray[Any]]
 

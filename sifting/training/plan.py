@@ -9,12 +9,14 @@ from typing import Any
 
 from sifting import datasets
 from sifting.architecture import LayerSpec, build_specs
+from sifting.base.random_streams import draw_seed
 from sifting.datasets import cache
 from sifting.errors import DataError, RunDirectoryError, SiftingError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
-from sifting.random_streams import draw_seed
-from sifting.run_directory import RunDirectory, find_runs, read_round_file
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
+from sifting.runs.reference import read_round_file
 
 RESTART_FILES = ("rest_weights_file", "rest_mask_file")
 

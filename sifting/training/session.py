@@ -8,19 +8,19 @@ import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import LayerSpec, build_specs
+from sifting.base.random_streams import Stream, device_key, generator
+from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
 from sifting.experiment.experiment import Experiment
-from sifting.network import NetworkState, build_model, initial_masks, initial_parameters, layer_name
-from sifting.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
-from sifting.random_streams import Stream, device_key, generator
-from sifting.records import Records
-from sifting.rounds import Mask, MaskedNetwork, Parameters, Round, RoundInProgress
+from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters, layer_name
+from sifting.network.rounds import Mask, MaskedNetwork, Parameters, Round, RoundInProgress
+from sifting.network.statistics import network_inputs
 from sifting.runs.directory import RunDirectory
-from sifting.screen import Screen
-from sifting.signals import Signals
-from sifting.statistics import network_inputs
-from sifting.training import Draw, Trainer, build_optimizer, draw_shifts
+from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
+from sifting.training.records import Records
+from sifting.training.screen import Screen
+from sifting.training.trainer import Draw, Trainer, build_optimizer, draw_shifts
 
 
 class Session:
@@ -128,7 +128,7 @@ class Session:
         self,
         number: int,
         masks: dict[int, Mask],
-        ratios: np.ndarray,
+        sparsities: np.ndarray,
         start: dict[int, Parameters],
         frozen: Collection[int] = (),
     ) -> Round:
@@ -139,7 +139,7 @@ class Session:
         if progress is not None and progress.number == number:
             self._trainer.restore(progress.state)
         else:
-            progress = RoundInProgress(number, self.specs, ratios, masks, np.zeros(steps + 1, np.float32))
+            progress = RoundInProgress(number, self.specs, sparsities, masks, np.zeros(steps + 1, np.float32))
             self._network.set_parameters(start)
             self._network.set_masks(masks)
             self._network.reset_moments()

@@ -24,14 +24,14 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
+from sifting.base.files import sync
 from sifting.errors import RunDirectoryError, one_line
 from sifting.experiment.experiment import Experiment
-from sifting.files import sync
-from sifting.history import columns
-from sifting.plates import image_plate, input_images
-from sifting.rounds import Round, density, layer_counts
+from sifting.network.plates import image_plate, input_images
+from sifting.network.rounds import Round, density, layer_counts
 from sifting.runs.directory import RunDirectory
 from sifting.runs.events import event_file_name
+from sifting.runs.history import columns
 
 PLATE_NODES, PLATE_COLUMNS = 50, 10
 FILE_VERSION = "brain.Event:2"

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-_SHIPPED = Path(__file__).with_name("shipped")  # made by setup.py; no checkout has it
-ROOT = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SHIPPED = _PACKAGE / "shipped"  # made by setup.py; no checkout has it
+ROOT = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent
 
 
 def find(path: str | Path) -> Path:

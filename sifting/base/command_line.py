@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
+from sifting.base.files import atomic_write
 from sifting.errors import Interrupted, RunDirectoryError, SiftingError
-from sifting.files import atomic_write
 
 
 class Parser(argparse.ArgumentParser):

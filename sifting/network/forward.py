@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sifting.architecture import CONVOLUTION, OUTPUT, output_shapes
 from sifting.layers import masked_affine, normalise
-from sifting.rounds import MaskedNetwork, Moments
+from sifting.network.rounds import MaskedNetwork, Moments
 
 
 def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Moments | None = None) -> tf.Tensor:

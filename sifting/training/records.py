@@ -4,18 +4,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sifting import history, tensorboard
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment
-from sifting.rounds import LayerCount, Round, RoundInProgress, layer_counts
+from sifting.network.rounds import LayerCount, Round, RoundInProgress, layer_counts
+from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.reference import log_lines, log_summary
+from sifting.training import tensorboard
 
 
 class _Entry(NamedTuple):
     """What the records keep of a stored round."""
 
-    ratios: np.ndarray
+    sparsities: np.ndarray
     best_validation_error: np.float32
     log: str
     history: str
@@ -68,7 +69,7 @@ class Records:
         only if they are missing."""
         network = self._experiment.network
         self._rounds[result.number] = _Entry(
-            result.ratios,
+            result.sparsities,
             result.best_validation_error,
             log_lines(result.validation_steps, result.training_errors, result.validation_errors) + log_summary(result),
             history.lines(result),
@@ -89,7 +90,7 @@ class Records:
         entries = dict(sorted(self._rounds.items()))
         self._directory.write_findata(
             self._specs,
-            [entry.ratios for entry in entries.values()],
+            [entry.sparsities for entry in entries.values()],
             [entry.best_validation_error for entry in entries.values()],
         )
         self._directory.write_history(

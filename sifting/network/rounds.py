@@ -98,8 +98,8 @@ class Round:
     Attributes:
         number: 0 for the dense round.
         specs: the architecture.
-        ratios: float64, one a prunable layer: the sparsity of the masks; nominal where rounds prune a fraction of what
-            is left layer by layer, else counted.
+        sparsities: float64, one a prunable layer, of the masks as recorded: nominal where rounds prune a fraction of
+            what is left layer by layer, else counted.
         masks: those used while training this round, by layer; a layer without weights has none.
         checkpoints: in the order of their steps; in round 0 the first one is the rewind point.
         training_errors: float32 [steps + 1], 1 - accuracy of each step's batch, before the update.
@@ -109,7 +109,7 @@ class Round:
 
     number: int
     specs: tuple[LayerSpec, ...]
-    ratios: NDArray[np.float64]
+    sparsities: NDArray[np.float64]
     masks: dict[int, Mask]
     checkpoints: tuple[Checkpoint, ...]
     training_errors: NDArray[np.float32]
@@ -133,7 +133,7 @@ class RoundInProgress:
     """A round while it is trained. Nothing of step `step` has been done.
 
     Attributes:
-        number, specs, ratios, masks: as of Round.
+        number, specs, sparsities, masks: as of Round.
         training_errors: float32 [steps + 1]; those of the steps before `step` are known.
         checkpoints, validation_steps, validation_errors: so far, as of Round.
         step: the next one to train.
@@ -143,7 +143,7 @@ class RoundInProgress:
 
     number: int
     specs: tuple[LayerSpec, ...]
-    ratios: NDArray[np.float64]
+    sparsities: NDArray[np.float64]
     masks: dict[int, Mask]
     training_errors: NDArray[np.float32]
     checkpoints: list[Checkpoint] = field(default_factory=list)
@@ -163,7 +163,7 @@ class RoundInProgress:
         return cls(
             result.number,
             result.specs,
-            result.ratios,
+            result.sparsities,
             result.masks,
             errors,
             list(result.checkpoints),
@@ -179,7 +179,7 @@ class RoundInProgress:
         return Round(
             self.number,
             self.specs,
-            self.ratios,
+            self.sparsities,
             self.masks,
             tuple(self.checkpoints),
             self.training_errors[: self.step].copy(),

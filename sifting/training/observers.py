@@ -6,15 +6,16 @@ A session has a list of them; users and tests can add their own (`sifting.run_ex
 import time
 from collections.abc import Collection
 
-from sifting import history, tensorboard
+from sifting.base.signals import Signals
 from sifting.experiment.experiment import Experiment
-from sifting.network import NetworkState
-from sifting.rounds import Checkpoint, Round, RoundInProgress
+from sifting.network.model import NetworkState
+from sifting.network.rounds import Checkpoint, Round, RoundInProgress
+from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.reference import log_line
-from sifting.screen import Screen
-from sifting.signals import Signals
-from sifting.training import Trainer
+from sifting.training import tensorboard
+from sifting.training.screen import Screen
+from sifting.training.trainer import Trainer
 
 
 class Observer:

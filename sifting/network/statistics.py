@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.architecture import EPSILON
-from sifting.rounds import Moments, Parameters
+from sifting.network.rounds import Moments, Parameters
 
 BLOCK = 1000  # images; 25 MB of float64 for 3072 inputs
 

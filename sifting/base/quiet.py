@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from sifting.signals import held_back
+from sifting.base.signals import held_back
 
 
 @contextlib.contextmanager

@@ -19,22 +19,25 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from sifting import datasets, history, launch
+from sifting import datasets
+from sifting.base.quiet import native_messages_hidden
+from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import PRUNE
 from sifting.inputs import read_experiment
-from sifting.plan import plan
-from sifting.quiet import native_messages_hidden
-from sifting.rounds import Checkpoint, Round, stored_checkpoint
-from sifting.run_directory import RunDirectory, find_runs
-from sifting.signals import Signals
+from sifting.network.rounds import Checkpoint, Round, stored_checkpoint
+from sifting.runs import history
+from sifting.runs.directory import RunDirectory
+from sifting.runs.find import find_runs
+from sifting.training import launch
+from sifting.training.plan import plan
 
 if TYPE_CHECKING:
     import keras
 
-    from sifting.observers import Observer
+    from sifting.training.observers import Observer
 
 
 class Run:
@@ -155,7 +158,7 @@ class Run:
             import keras
 
             from sifting.layers import PixelInput
-            from sifting.network import NetworkState, build_model
+            from sifting.network.model import NetworkState, build_model
         model = build_model(result.specs, shape, **settings)
         state = NetworkState(model, result.specs)
         state.set_parameters(checkpoint.parameters)

@@ -5,7 +5,7 @@ import math
 
 from sifting.architecture import LayerSpec, layer_outputs
 from sifting.experiment.experiment import Experiment
-from sifting.plan import Plan
+from sifting.training.plan import Plan
 
 MOST_ROUNDS_SHOWN = 40
 

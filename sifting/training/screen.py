@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sifting.rounds import LayerCount, Round, RoundInProgress, connected_fraction, density, layer_counts
+from sifting.network.rounds import LayerCount, Round, RoundInProgress, connected_fraction, density, layer_counts
 
 PLAIN_SECONDS = 10.0  # between two lines of a log
 

@@ -1,0 +1,1 @@
+"""Networks: architectures' values, Keras models, forward passes, statistics of what passes through."""
