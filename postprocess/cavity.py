@@ -1,8 +1,8 @@
 """Cavity scores by the round in which a weight is pruned (Redman et al. 2024, Eq. 5 and 6, Fig. 5B and 5C).
 
-Every first-layer weight of theta(t_rewind) * m(n), the start of round n, gets a score (network.statistics): negative if the
-preactivation is more Gaussian without it. m(n) are the masks of round n, those that n prunings have left. A weight is
-pruned in round k if m(k) is the first without it: Redman's round k.
+Every first-layer weight of theta(t_rewind) * m(n), the start of round n, gets a score (network.statistics): negative if
+the preactivation is more Gaussian without it. m(n) are the masks of round n, those that n prunings have left. A weight
+is pruned in round k if m(k) is the first without it: Redman's round k.
 """
 
 from collections.abc import Iterable, Sequence

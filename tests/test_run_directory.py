@@ -16,6 +16,7 @@ from random_networks import random_round
 from synthetic import REFERENCE, assert_same
 
 from sifting.architecture import LayerSpec
+from sifting.base import pickles
 from sifting.base.files import atomic_write
 from sifting.base.pickles import dump_pickle, load_pickle
 from sifting.errors import DataError, Interrupted, RunDirectoryError
@@ -23,7 +24,6 @@ from sifting.network.rounds import Mask, RoundInProgress
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.runs.reference import log_line, log_lines, log_summary, read_round_file, round_from_lists, round_to_lists
-from sifting.system import pickles
 
 DENSE = "f4:f3:x"
 CONVOLUTIONAL = "c2,3:p2,1:c1,2:f3:x"
