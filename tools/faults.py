@@ -137,8 +137,8 @@ D02 sifting/datasets/gaussian_clone.py | the covariance is divided by n - 1 | ga
 -images /= np.sqrt(len(images))
 +images /= np.sqrt(len(images) - 1)
 D03 sifting/datasets/gaussian_clone.py | validation and training images of the clone are the same draws | gaussian_clone
--Split.VALIDATION,
-+Split.TRAINING,
+-(Split.VALIDATION, original.val_labels,
++(Split.TRAINING, original.val_labels,
 D04 sifting/datasets/rotation.py | images turn clockwise | transformations
 -np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
 +np.cos(angle) * x - np.sin(angle) * y, np.cos(angle) * y + np.sin(angle) * x

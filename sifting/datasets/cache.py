@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 
 from sifting.base.files import sync
 from sifting.datasets.image_set import ImageSet
-from sifting.datasets.source import Report
+from sifting.datasets.source import Report, Source
 from sifting.errors import DataError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import Data
 
 FORMAT = 3  # to be raised whenever the same identity would give other files
 
@@ -38,6 +41,25 @@ class Description:
     shape: tuple[int, int, int]
     classes: int
     class_names: tuple[str, ...] = ()
+
+
+class Prepared(Source):
+    """A Source whose images are made once; `facts`, `identity` and these two say what they are."""
+
+    @abstractmethod
+    def entry_name(self, data: Data) -> str:
+        """The readable part of the entry's name."""
+
+    @abstractmethod
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> Description:
+        """As image_set asks for it."""
+
+    def load(self, experiment: Experiment, report: Report) -> ImageSet:
+        def make(folder: Path) -> Description:
+            return self.make(experiment, folder, report)
+
+        name = self.entry_name(experiment.data)
+        return image_set(experiment.cache_folder, name, self.identity(experiment), make, report)
 
 
 def image_set(
@@ -153,20 +175,17 @@ def write_splits(folder: Path, columns: int, training: Blocks, validation: Block
         OSError: as write does.
     """
     for prefix, blocks in (("", training), ("val_", validation)):
-        _write_split(folder, prefix, columns, blocks)
+        labels = [np.zeros(0, np.int32)]
+        write_rows(folder / f"{prefix}images.npy", columns, _images(blocks, labels))
+        np.save(folder / f"{prefix}labels.npy", np.concatenate(labels, dtype=np.int32))
 
 
-def _write_split(folder: Path, prefix: str, columns: int, blocks: Blocks) -> None:
-    labels = [np.zeros(0, np.int32)]
-
-    def image_blocks() -> Iterator[np.ndarray]:
-        for images, block_labels in blocks:
-            labels.append(block_labels)
-            yield images
-            del images  # so that it is not kept while the next one is loaded
-
-    write_rows(folder / f"{prefix}images.npy", columns, image_blocks())
-    np.save(folder / f"{prefix}labels.npy", np.concatenate(labels, dtype=np.int32))
+def _images(blocks: Blocks, labels: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Block by block; their labels are appended to `labels`."""
+    for images, block_labels in blocks:
+        labels.append(block_labels)
+        yield images
+        del images  # so that it is not kept while the next one is loaded
 
 
 def mean_image(path: Path) -> NDArray[np.float32]:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from sifting.base.random_streams import Split, Stream, generator
 from sifting.datasets import cache
-from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
 from sifting.experiment.experiment import Experiment
@@ -287,7 +286,7 @@ def blocks(
         yield images[: count - start], labels[: count - start].astype(np.int32)
 
 
-class EdgeCollage:
+class EdgeCollage(cache.Prepared):
     """The data set EdgeCollage32, a Source."""
 
     def facts(self, data: Data) -> Facts:
@@ -307,19 +306,17 @@ class EdgeCollage:
             "collage_seed": data.collage_seed,
         }
 
-    def load(self, experiment: Experiment, report: Report) -> ImageSet:
+    def entry_name(self, data: Data) -> str:
+        return f"EdgeCollage32-{data.collage_class}"
+
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
         data, facts = experiment.data, self.facts(experiment.data)
         kind = f"{data.collage_size} x {data.collage_size} pixels, {data.collage_classes} classes"
-
-        def make(folder: Path) -> cache.Description:
-            report(f"Making {data.collage_images} + {data.collage_val_images} images of EdgeCollage32, {kind}")
-            training, validation = (
-                blocks(data.collage_class, count, data.collage_seed, split, data.collage_size, data.collage_classes)
-                for split, count in zip(Split, (data.collage_images, data.collage_val_images), strict=True)
-            )
-            cache.write_splits(folder, CHANNELS * data.collage_size**2, training, validation)
-            source = f"EdgeCollage32, collage_class {data.collage_class}, collage_seed {data.collage_seed}, {kind}"
-            return cache.Description(source, facts.shape, facts.classes, class_names(facts.classes))
-
-        name = f"EdgeCollage32-{data.collage_class}"
-        return cache.image_set(experiment.cache_folder, name, self.identity(experiment), make, report)
+        report(f"Making {data.collage_images} + {data.collage_val_images} images of EdgeCollage32, {kind}")
+        training, validation = (
+            blocks(data.collage_class, count, data.collage_seed, split, data.collage_size, data.collage_classes)
+            for split, count in zip(Split, (data.collage_images, data.collage_val_images), strict=True)
+        )
+        cache.write_splits(folder, CHANNELS * data.collage_size**2, training, validation)
+        source = f"EdgeCollage32, collage_class {data.collage_class}, collage_seed {data.collage_seed}, {kind}"
+        return cache.Description(source, facts.shape, facts.classes, class_names(facts.classes))

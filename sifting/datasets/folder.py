@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sifting.datasets import cache
-from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
@@ -166,7 +165,7 @@ def blocks(root: Path, files: list[Listed], size: int) -> Iterator[tuple[np.ndar
             yield np.stack(images), np.array([file.label for file in block], dtype=np.int32)
 
 
-class Folder:
+class Folder(cache.Prepared):
     """The data set folder, a Source. It lists a folder once; datasets.planned makes one for each plan."""
 
     _listing: Listing | None = None
@@ -190,19 +189,17 @@ class Folder:
             digest.update(os.fsencode(f"{file.name}\0{size}\0{time}\n"))
         return {"dataset": "folder", "image_size": experiment.data.image_size, "files": digest.hexdigest()}
 
-    def load(self, experiment: Experiment, report: Report) -> ImageSet:
-        root, size = _root(experiment.data), experiment.data.image_size
+    def entry_name(self, data: Data) -> str:
+        return "folder"
 
-        def make(entry: Path) -> cache.Description:
-            listing = self._listed(experiment.data)
-            counts = f"{len(listing.training)} + {len(listing.validation)} images"
-            report(f"Preparing the {counts} of {root}, once; later runs take seconds")
-            training, validation = (blocks(root, files, size) for files in (listing.training, listing.validation))
-            cache.write_splits(entry, 3 * size**2, training, validation)
-            text = f"{counts} in {root}, {size} x {size} pixels, mean image of the training images"
-            return cache.Description(text, (3, size, size), len(listing.class_names), listing.class_names)
-
-        return cache.image_set(experiment.cache_folder, "folder", self.identity(experiment), make, report)
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
+        root, size, listing = _root(experiment.data), experiment.data.image_size, self._listed(experiment.data)
+        counts = f"{len(listing.training)} + {len(listing.validation)} images"
+        report(f"Preparing the {counts} of {root}, once; later runs take seconds")
+        training, validation = (blocks(root, files, size) for files in (listing.training, listing.validation))
+        cache.write_splits(folder, 3 * size**2, training, validation)
+        text = f"{counts} in {root}, {size} x {size} pixels, mean image of the training images"
+        return cache.Description(text, (3, size, size), len(listing.class_names), listing.class_names)
 
 
 def _root(data: Data) -> Path:

@@ -107,14 +107,10 @@ def write_clone(original: ImageSet, fitted: Sequence[np.ndarray], ridge: float, 
             f"{original.source}: class {counts.argmin()} has {counts.min()} images among the {counts.sum()} to which "
             "the clone is fitted; accepted: at least 2 (a larger [Data] clone_images, or clone_images_per_class)"
         )
-    clones = [
-        (Split.TRAINING, original.labels, cache.create_rows(folder / "images.npy", *original.images.shape)),
-        (
-            Split.VALIDATION,
-            original.val_labels,
-            cache.create_rows(folder / "val_images.npy", *original.val_images.shape),
-        ),
-    ]
+    clone, val_clone = (
+        cache.create_rows(folder / f"{name}.npy", *getattr(original, name).shape) for name in ("images", "val_images")
+    )
+    clones = [(Split.TRAINING, original.labels, clone), (Split.VALIDATION, original.val_labels, val_clone)]
     channels = original.shape[0]
     outside = 0
     for label, members in enumerate(fitted):
@@ -132,7 +128,7 @@ def write_clone(original: ImageSet, fitted: Sequence[np.ndarray], ridge: float, 
 
 
 @dataclass(frozen=True)
-class GaussianClone:
+class GaussianClone(cache.Prepared):
     """The Gaussian clone of a data set. It keeps the data set's labels and mean image."""
 
     original: Source
@@ -151,30 +147,23 @@ class GaussianClone:
             "original": self.original.identity(experiment),
         }
 
-    def load(self, experiment: Experiment, report: Report) -> ImageSet:
-        """From the cache where it is there.
+    def entry_name(self, data: Data) -> str:
+        return f"{data.dataset}-clone"
 
-        Raises:
-            DataError: as the original's load and write_clone, or the cache cannot be written.
-        """
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
+        """Raises DataError: as the original's load and write_clone."""
         data = experiment.data
-
-        def make(folder: Path) -> cache.Description:
-            original = self.original.load(experiment, report)
-            each = data.clone_images_per_class
-            fitted = fitted_images(original.labels, original.classes, data.clone_images, each)
-            how = f"fitted to {sum(map(len, fitted))} images" + (f", at most {each} a class" if each else "")
-            report(f"Making the Gaussian clone of {data.dataset}, {how}")
-            outside = write_clone(original, fitted, data.clone_ridge, data.clone_seed, folder)
-            np.save(folder / "labels.npy", original.labels)
-            np.save(folder / "val_labels.npy", original.val_labels)
-            np.save(folder / "mean.npy", original.mean)
-            ridge = f", clone_ridge {data.clone_ridge}" if data.clone_ridge else ""
-            text = (
-                f"Gaussian clone, clone_seed {data.clone_seed}, {how}{ridge}, {100 * outside:.2g} % of the pixels "
-                f"clipped, of {original.source}"
-            )
-            return cache.Description(text, original.shape, original.classes, original.class_names)
-
-        identity = self.identity(experiment)
-        return cache.image_set(experiment.cache_folder, f"{data.dataset}-clone", identity, make, report)
+        original = self.original.load(experiment, report)
+        each = data.clone_images_per_class
+        fitted = fitted_images(original.labels, original.classes, data.clone_images, each)
+        how = f"fitted to {sum(map(len, fitted))} images" + (f", at most {each} a class" if each else "")
+        report(f"Making the Gaussian clone of {data.dataset}, {how}")
+        outside = write_clone(original, fitted, data.clone_ridge, data.clone_seed, folder)
+        for name in ("labels", "val_labels", "mean"):
+            np.save(folder / f"{name}.npy", getattr(original, name))
+        ridge = f", clone_ridge {data.clone_ridge}" if data.clone_ridge else ""
+        text = (
+            f"Gaussian clone, clone_seed {data.clone_seed}, {how}{ridge}, {100 * outside:.2g} % of the pixels "
+            f"clipped, of {original.source}"
+        )
+        return cache.Description(text, original.shape, original.classes, original.class_names)

@@ -17,7 +17,6 @@ from typing import IO, Any
 import numpy as np
 
 from sifting.datasets import cache
-from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
@@ -173,7 +172,7 @@ def blocks(path: Path, name: str, labels: np.ndarray) -> Iterator[tuple[np.ndarr
         raise _damaged(path, error) from None
 
 
-class Npz:
+class Npz(cache.Prepared):
     """The data set npz, a Source."""
 
     def facts(self, data: Data) -> Facts:
@@ -185,21 +184,19 @@ class Npz:
         data = experiment.data
         return {"dataset": data.dataset, "files": cache.stamps([_path(data)])}
 
-    def load(self, experiment: Experiment, report: Report) -> ImageSet:
+    def entry_name(self, data: Data) -> str:
+        return "npz"
+
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
         path = _path(experiment.data)
-
-        def make(entry: Path) -> cache.Description:
-            contents = read_contents(path)
-            report(f"Preparing the images of {path}, once; later runs take seconds")
-            shape = (3, contents.size, contents.size)
-            training = blocks(path, "images", contents.labels)
-            cache.write_splits(entry, 3 * contents.size**2, training, blocks(path, "val_images", contents.val_labels))
-            if contents.mean is not None:
-                np.save(entry / "mean.npy", contents.mean)
-            text = f"{path}, mean image {'of its training images' if contents.mean is None else 'as given'}"
-            return cache.Description(text, shape, contents.classes, contents.class_names)
-
-        return cache.image_set(experiment.cache_folder, "npz", self.identity(experiment), make, report)
+        contents = read_contents(path)
+        report(f"Preparing the images of {path}, once; later runs take seconds")
+        training = blocks(path, "images", contents.labels)
+        cache.write_splits(folder, 3 * contents.size**2, training, blocks(path, "val_images", contents.val_labels))
+        if contents.mean is not None:
+            np.save(folder / "mean.npy", contents.mean)
+        text = f"{path}, mean image {'of its training images' if contents.mean is None else 'as given'}"
+        return cache.Description(text, (3, contents.size, contents.size), contents.classes, contents.class_names)
 
 
 def _path(data: Data) -> Path:

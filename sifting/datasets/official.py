@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from sifting.base import pickles
 from sifting.datasets import cache, tfds
-from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import SemanticClasses
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError, one_line
@@ -118,7 +117,7 @@ def _kind(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Official:
+class Official(cache.Prepared):
     """A published set, a Source: its official files or, with `dataloc = tfds`, what TensorFlow Datasets made of them.
 
     Attributes:
@@ -164,30 +163,24 @@ class Official:
         training, validation = self._files(experiment)
         return {"dataset": self.name, "files": cache.stamps([*training, validation])}
 
-    def load(self, experiment: Experiment, report: Report) -> ImageSet:
-        folder = self._prepared(experiment)
-        if folder:
-            source = f"{self.name}, {self.prepared_name}:{folder.name} of TensorFlow Datasets in {folder}"
+    def entry_name(self, data: Data) -> str:
+        return self.name
+
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
+        prepared, dataloc = self._prepared(experiment), experiment.data.dataloc
+        report(f"Preparing {self.name} from {prepared or dataloc}, once; later runs take seconds")
+        if prepared:
+            source = f"{self.prepared_name}:{prepared.name} of TensorFlow Datasets in {prepared}"
             mean = ", mean image of its training images"
+            names = "train", self.prepared_validation
+            splits = [tfds.blocks(prepared, name, self.size, len(self.labels)) for name in names]
         else:
             training, validation = self._files(experiment)
-            found = f"{len(training)} of {len(self.training_files)} official training files"
-            source = f"{self.name}, {found} in {experiment.data.dataloc}"
+            source = f"{len(training)} of {len(self.training_files)} official training files in {dataloc}"
             mean = "" if self.has_mean else ", mean image of their images"
-
-        def make(entry: Path) -> cache.Description:
-            report(f"Preparing {self.name} from {folder or experiment.data.dataloc}, once; later runs take seconds")
-            if folder:
-                splits = [
-                    tfds.blocks(folder, split, self.size, len(self.labels))
-                    for split in ("train", self.prepared_validation)
-                ]
-            else:
-                splits = [self._blocks(entry, training), self._blocks(entry, [validation], True)]
-            cache.write_splits(entry, 3 * self.size**2, *splits)
-            return cache.Description(source + mean, self.shape, len(self.labels), self.class_names)
-
-        return cache.image_set(experiment.cache_folder, self.name, self.identity(experiment), make, report)
+            splits = [self._blocks(folder, training), self._blocks(folder, [validation], True)]
+        cache.write_splits(folder, 3 * self.size**2, *splits)
+        return cache.Description(f"{self.name}, {source}{mean}", self.shape, len(self.labels), self.class_names)
 
     def _prepared(self, experiment: Experiment) -> Path | None:
         """The folder of the TFDS data set, if dataloc asks for TFDS. Raises DataError if it is not there."""

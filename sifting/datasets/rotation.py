@@ -76,7 +76,7 @@ def rotate(images: np.ndarray, turn: sparse.csr_array) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Rotated:
+class Rotated(cache.Prepared):
     """A data set whose images, training and validation, and mean image are turned by [Data] rotate degrees."""
 
     original: Source
@@ -87,35 +87,34 @@ class Rotated:
     def identity(self, experiment: Experiment) -> dict[str, Any]:
         return {"rotate": experiment.data.rotate, "original": self.original.identity(experiment)}
 
+    def entry_name(self, data: Data) -> str:
+        return f"{data.dataset}-rotated"
+
+    def _operator(self, data: Data) -> sparse.csr_array:
+        return operator(self.facts(data).shape[1], data.rotate)
+
     def load(self, experiment: Experiment, report: Report) -> ImageSet:
-        """From the cache where it is there; ImageSet.valid is set.
+        """Also sets ImageSet.valid."""
+        found = super().load(experiment, report)
+        return replace(found, valid=np.tile(valid_pixels(self._operator(experiment.data)), found.shape[0]))
 
-        Raises:
-            DataError: as the original's load, or the cache cannot be written.
-        """
-        data = experiment.data
-        channels, size, _ = self.facts(data).shape
-        turn = operator(size, data.rotate)
+    def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
+        """Raises DataError: as the original's load."""
+        data, turn = experiment.data, self._operator(experiment.data)
+        images = self.original.load(experiment, report)
+        total = len(images.images) + len(images.val_images)
+        report(f"Rotating {total:,} images of {data.dataset} by {data.rotate} degrees, once")
+        progress = Progress(total, report)
+        training = _blocks(images.images, images.labels, turn, progress)
+        validation = _blocks(images.val_images, images.val_labels, turn, progress)
+        cache.write_splits(folder, len(images.mean), training, validation)
+        np.save(folder / "mean.npy", rotate(images.mean, turn).astype(np.float32))
         valid = valid_pixels(turn)
-
-        def make(folder: Path) -> cache.Description:
-            images = self.original.load(experiment, report)
-            total = len(images.images) + len(images.val_images)
-            report(f"Rotating {total:,} images of {data.dataset} by {data.rotate} degrees, once")
-            progress = Progress(total, report)
-            training = _blocks(images.images, images.labels, turn, progress)
-            validation = _blocks(images.val_images, images.val_labels, turn, progress)
-            cache.write_splits(folder, len(images.mean), training, validation)
-            np.save(folder / "mean.npy", rotate(images.mean, turn).astype(np.float32))
-            text = (
-                f"{images.source}, rotated by {data.rotate} degrees counter-clockwise: "
-                f"{np.count_nonzero(valid)} of {size**2} pixels are valid"
-            )
-            return cache.Description(text, images.shape, images.classes, images.class_names)
-
-        identity = self.identity(experiment)
-        found = cache.image_set(experiment.cache_folder, f"{data.dataset}-rotated", identity, make, report)
-        return replace(found, valid=np.tile(valid, channels))
+        text = (
+            f"{images.source}, rotated by {data.rotate} degrees counter-clockwise: "
+            f"{np.count_nonzero(valid)} of {len(valid)} pixels are valid"
+        )
+        return cache.Description(text, images.shape, images.classes, images.class_names)
 
 
 @dataclass
