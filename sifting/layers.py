@@ -13,35 +13,20 @@ from sifting.architecture import EPSILON, positions
 Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
 
 
-def masked_affine(
-    z: tf.Tensor,
-    gamma: tf.Tensor,
-    beta: tf.Tensor,
-    W: tf.Tensor,
-    mask_W: tf.Tensor,
-    b: tf.Tensor,
-    mask_b: tf.Tensor,
-) -> tf.Tensor:
-    """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b.
+def masked_affine(z: tf.Tensor, *variables: tf.Tensor) -> tf.Tensor:
+    """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b, [batch, n_out].
 
     Args:
-        z: float32 [batch, n_in], normalised inputs; gamma, beta: [n_in]; W, mask_W: [n_in, n_out]; b, mask_b: [n_out].
-
-    Returns:
-        float32 [batch, n_out].
+        z: [batch, n_in], normalised inputs.
+        variables: gamma, beta [n_in], W, mask_W [n_in, n_out], b, mask_b [n_out], of the type of z.
     """
+    gamma, beta, W, mask_W, b, mask_b = variables
     return tf.matmul(gamma * z + beta, W * mask_W) + b * mask_b
 
 
 @tf.custom_gradient
 def masked_affine_of_data(
-    z: tf.Tensor,
-    gamma: tf.Tensor,
-    beta: tf.Tensor,
-    W: tf.Tensor,
-    mask_W: tf.Tensor,
-    b: tf.Tensor,
-    mask_b: tf.Tensor,
+    z: tf.Tensor, *variables: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
     """masked_affine with its gradient in closed form, for inputs z whose own gradient nobody needs.
 
@@ -50,6 +35,7 @@ def masked_affine_of_data(
     The usual way to dgamma and dbeta leads through the gradient of gamma * z + beta, which is a matrix product of the
     size of the forward one. Arguments and result as masked_affine.
     """
+    gamma, beta, W, mask_W, b, mask_b = variables
     masked_W = W * mask_W
     y = tf.matmul(gamma * z + beta, masked_W) + b * mask_b
 

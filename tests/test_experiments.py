@@ -12,7 +12,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
 from sifting.network.model import NetworkState, build_model, initial_parameters
-from sifting.training.trainer import Trainer, build_optimizer, draw_shifts
+from sifting.training.trainer import Trainer, build_optimizer, draw_uniformly
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {"small.in"}
@@ -81,7 +81,7 @@ def test_every_network_trains(path):
     state.set_parameters(before)
     optimizer, shifts = (
         build_optimizer(network.minimizer, network.learning_rate),
-        draw_shifts(most, 8) if most else None,
+        draw_uniformly(most + 1, 8, 2) if most else None,
     )
     trainer = Trainer(model, optimizer, images, 8, jit_compile=False, report=pytest.fail, shifts=shifts)
     errors, losses = trainer.train(1, 0, 2)

@@ -22,7 +22,7 @@ from sifting.network.model import NetworkState, build_model, initial_parameters
 from sifting.network.statistics import ImageBlocks
 from sifting.training import trainer as training
 from sifting.training.plan import plan
-from sifting.training.trainer import Trainer, build_optimizer, cross_entropy, draw_shifts, draw_uniformly, translate
+from sifting.training.trainer import Trainer, build_optimizer, cross_entropy, draw_uniformly, translate
 
 BATCH, SHAPE = 6, (3, 4, 4)
 modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
@@ -237,7 +237,7 @@ def test_translate_is_numpys_roll_of_all_channels_alike(jit, dtype):
 
 
 def test_shifts_are_all_equally_likely_and_independent_in_both_axes():
-    shifts, key = draw_shifts(3, 400), tf.constant(device_key(1, Stream.TRANSLATIONS, 0), tf.int64)
+    shifts, key = draw_uniformly(4, 400, 2), tf.constant(device_key(1, Stream.TRANSLATIONS, 0), tf.int64)
     drawn = np.concatenate([shifts(key, tf.constant(step, tf.int64)) for step in range(20)])
     assert drawn.dtype == np.int32 and drawn.min() == 0 and drawn.max() == 3
     pairs = np.bincount(drawn[:, 0] * 4 + drawn[:, 1], minlength=16)
@@ -245,7 +245,7 @@ def test_shifts_are_all_equally_likely_and_independent_in_both_axes():
 
 
 def test_shifts_are_the_same_under_jit_and_depend_on_key_and_step_alone():
-    shifts = draw_shifts(31, 8)
+    shifts = draw_uniformly(32, 8, 2)
     compiled = tf.function(shifts, jit_compile=True, autograph=False)
     drawn = []
     for key in (device_key(3, Stream.TRANSLATIONS, 0), device_key(3, Stream.TRANSLATIONS, 1)):
@@ -257,7 +257,7 @@ def test_shifts_are_the_same_under_jit_and_depend_on_key_and_step_alone():
     assert len({array.tobytes() for array in drawn}) == 6
     # The draws must never change: they are part of every recorded run.
     key = device_key(0, Stream.TRANSLATIONS, 0)
-    known = draw_shifts(31, 3)(tf.constant(key, tf.int64), tf.constant(7, tf.int64))
+    known = draw_uniformly(32, 3, 2)(tf.constant(key, tf.int64), tf.constant(7, tf.int64))
     assert key == 4744905141714261070 and known.numpy().tolist() == [[20, 12], [21, 4], [6, 11]]
 
 
@@ -294,7 +294,7 @@ def test_every_image_of_a_batch_has_its_own_shift_anew_in_every_step():
     seen = []
 
     def watched(key, step):
-        found = draw_shifts(3, BATCH)(key, step)
+        found = draw_uniformly(4, BATCH, 2)(key, step)
         tf.py_function(lambda *values: seen.append([value.numpy() for value in values]), [key, step, found], [])
         return found
 
@@ -303,7 +303,7 @@ def test_every_image_of_a_batch_has_its_own_shift_anew_in_every_step():
     assert [(key, step) for key, step, _ in seen] == [(77, step) for step in range(3, 7)]
     for _, step, shifts in seen:
         np.testing.assert_array_equal(
-            shifts, draw_shifts(3, BATCH)(tf.constant(77, tf.int64), tf.constant(step, tf.int64))
+            shifts, draw_uniformly(4, BATCH, 2)(tf.constant(77, tf.int64), tf.constant(step, tf.int64))
         )
     assert len({shift.tobytes() for _, _, shifts in seen for shift in shifts}) > 10
 
@@ -319,7 +319,7 @@ def test_no_translation_adds_nothing_and_translation_by_zero_changes_no_bit(monk
 
 def test_validation_is_not_translated():
     images = tiny_images(200)
-    moved, _ = trainer_of(images, jit_compile=False, shifts=draw_shifts(3, BATCH))
+    moved, _ = trainer_of(images, jit_compile=False, shifts=draw_uniformly(4, BATCH, 2))
     moved.train(5, 0, 20, shift_key=3)
     plain, _ = trainer_of(images, jit_compile=False)
     plain.restore(moved.state())
@@ -329,8 +329,8 @@ def test_validation_is_not_translated():
 @modes
 def test_translated_rounds_have_the_same_bits_streamed_and_cut_into_calls(jit, monkeypatch):
     monkeypatch.setattr(training, "STREAMED_BYTES", 4 * BATCH * 48)
-    whole, _ = trainer_of(IMAGES, "x", jit_compile=jit, shifts=draw_shifts(3, BATCH))
-    pieces, _ = trainer_of(IMAGES, "x", jit_compile=jit, shifts=draw_shifts(3, BATCH), preload=False)
+    whole, _ = trainer_of(IMAGES, "x", jit_compile=jit, shifts=draw_uniformly(4, BATCH, 2))
+    pieces, _ = trainer_of(IMAGES, "x", jit_compile=jit, shifts=draw_uniformly(4, BATCH, 2), preload=False)
     errors, losses = whole.train(5, 0, 9, 3)
     parts = []
     for start, stop in ((0, 1), (1, 5), (5, 9)):
@@ -343,7 +343,7 @@ def test_translated_rounds_have_the_same_bits_streamed_and_cut_into_calls(jit, m
 
 def test_translated_rounds_under_jit_equal_plain_ones_to_rounding():
     (plain, one), (compiled, other) = (
-        trainer_of(IMAGES, jit_compile=jit, shifts=draw_shifts(3, BATCH)) for jit in (False, True)
+        trainer_of(IMAGES, jit_compile=jit, shifts=draw_uniformly(4, BATCH, 2)) for jit in (False, True)
     )
     results = [trainer.train(5, 0, 9, 3) for trainer in (plain, compiled)]
     np.testing.assert_array_equal(results[0][0], results[1][0])

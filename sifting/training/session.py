@@ -20,7 +20,7 @@ from sifting.runs.directory import RunDirectory
 from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
 from sifting.training.records import Records
 from sifting.training.screen import Screen
-from sifting.training.trainer import Draw, Trainer, build_optimizer, draw_shifts
+from sifting.training.trainer import Draw, Trainer, build_optimizer, draw_uniformly
 
 
 class Session:
@@ -69,7 +69,7 @@ class Session:
             preload=experiment.data.preload,
             jit_compile=network.jit_compile,
             report=screen.line,
-            shifts=draw_shifts(most, network.batch_size) if most else None,
+            shifts=draw_uniformly(most + 1, network.batch_size, 2) if most else None,
         )
         self._records = Records(experiment, directory, self.specs, image_set.shape[0])
         self._observers: list[Observer] = [

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sifting.datasets.image_set import ImageSet
 from sifting.layers import MaskedDense
 
-# (key, step) -> what is drawn for a step, see draw_uniformly and draw_shifts.
+# (key, step) -> what is drawn for a step, see draw_uniformly.
 Draw: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 MOST_STEPS = 1000  # in one call
@@ -66,35 +66,21 @@ def build_optimizer(minimizer: str, learning_rate: float) -> keras.optimizers.Op
     return keras.optimizers.Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
 
 
-def draw_uniformly(count: int, batch_size: int) -> Draw:
-    """The reference's sampling: every step's batch is drawn uniformly, with replacement, from `count` images.
+def draw_uniformly(count: int, *shape: int) -> Draw:
+    """Whole numbers 0 ... count - 1, drawn uniformly, with replacement, anew in every step.
+
+    Of `count` images and shape [batch_size] they are the reference's batches; of most + 1 shifts and [batch_size, 2],
+    translations by 0 ... most pixels down and to the right, each image by its own.
 
     Returns:
-        A function of (key, step), int64 scalars, that gives int32 [batch_size]; Philox, the same on every device.
+        A function of (key, step), int64 scalars, that gives int32 of this shape; Philox, the same on every device.
     """
 
-    def rows(key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform(
-            (batch_size,), seed=tf.stack([key, step]), minval=0, maxval=count, dtype=tf.int32, alg="philox"
-        )
+    def draw(key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        seed = tf.stack([key, step])
+        return tf.random.stateless_uniform(shape, seed, minval=0, maxval=count, dtype=tf.int32, alg="philox")
 
-    return rows
-
-
-def draw_shifts(most: int, batch_size: int) -> Draw:
-    """Translations: in every step each image of the batch gets a shift of its own, uniform in 0 ... most, in both axes.
-
-    Returns:
-        A function of (key, step), int64 scalars, that gives int32 [batch_size, 2], pixels down and to the right;
-        Philox, the same on every device.
-    """
-
-    def shifts(key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform(
-            (batch_size, 2), seed=tf.stack([key, step]), minval=0, maxval=most + 1, dtype=tf.int32, alg="philox"
-        )
-
-    return shifts
+    return draw
 
 
 def translate(inputs: tf.Tensor, shifts: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
@@ -199,7 +185,7 @@ class Trainer:
         image_set: images, labels, mean, and the validation images.
         batch_size: images a step.
         rows: which images make a batch, see draw_uniformly; another function replays recorded batches.
-        shifts: how the images of a batch are translated in training, see draw_shifts; None: not at all.
+        shifts: how the images of a batch are translated in training, see draw_uniformly; None: not at all.
         preload: keep all images on the device if they fit there.
         jit_compile: compile with XLA; where that fails, `report` says so and TensorFlow runs the graph itself.
         report: called with one line about anything that is not as asked for.
