@@ -16,6 +16,8 @@ from sifting.errors import DataError, InputError, RunDirectoryError, SiftingErro
 from sifting.inputs import SECTIONS, read_experiment
 from sifting.network.rounds import Round, RoundInProgress
 from sifting.runs.directory import RunDirectory
+from sifting.training import launch
+from sifting.training.plan import plan
 
 
 @pytest.fixture
@@ -213,6 +215,13 @@ def test_a_run_does_not_go_on_on_other_images_of_the_same_seed(directory, experi
     directory.write_record({"finished": True})
     assert "drew other images" in refusal(experiment("IMP.stop_ratio=0.01"))
     start(experiment(), overwrite=True)
+
+
+def test_the_record_keeps_which_images_a_run_began_with(experiment):
+    """Also where a finished run of an earlier version is only looked at again."""
+    known = {}, {"image_format": 2}, {"seed": 1}
+    formats = [launch._record(plan(experiment()), "images", record)["image_format"] for record in known]
+    assert formats == [cache.FORMAT, 2, None]
 
 
 def test_all_differences_are_named(directory, experiment, refusal):

@@ -1,7 +1,7 @@
 """Running a plan: what the command and the Python interface share."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,7 +55,8 @@ def run(
             from sifting.training.session import Session, describe_device
 
         session = Session(experiment, image_set, directory, screen, signals, observers=observers)
-        directory.write_record({**directory.read_record(), **_record(plan, image_set.source)})
+        known = directory.read_record()
+        directory.write_record({**known, **_record(plan, image_set.source, {} if plan.begins else known)})
         screen.line(f"training on {describe_device()}")
         try:
             experiment.method.run(session)
@@ -69,7 +70,8 @@ def run(
     return directory
 
 
-def _record(plan: Plan, source: str) -> dict[str, Any]:
+def _record(plan: Plan, source: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json says of all rounds. `known`: what it says of those that stay."""
     packages = ("tensorflow", "keras", "numpy")
     return {
         "seed": plan.experiment.network.seed,
@@ -79,6 +81,6 @@ def _record(plan: Plan, source: str) -> dict[str, Any]:
             **{name: metadata.version(name) for name in packages},
         },
         "images": source,
-        "image_format": cache.FORMAT,
+        "image_format": known.get("image_format") if known else cache.FORMAT,  # of the images it began with
         "finished": False,  # until the method has ended
     }
