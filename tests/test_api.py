@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,3 +310,13 @@ def test_importing_sifting_imports_nothing_heavy():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'sifting' has no attribute 'experiments'"):
         print(sifting.experiments)
+
+
+def test_images_of_a_run_that_began_with_other_draws_are_announced(finished, tmp_path):
+    run = sifting.open_run(shutil.copytree(finished.directory.folder, tmp_path / "run"))
+    lines = []
+    run.images(lines.append)
+    assert not any("Warning" in line for line in lines)
+    run.directory.write_record({**run.record, "image_format": 2})
+    run.images(lines.append)
+    assert lines[-1].startswith(f"Warning: {run.directory}: an earlier version of sifting drew other images")

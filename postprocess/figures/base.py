@@ -16,13 +16,13 @@ import numpy as np
 from postprocess.command_line import output_file
 from postprocess.differences import Settings, recorded_settings
 from postprocess.seeds import Seeds
-from sifting import datasets
 from sifting.base import input_files
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import InputError, RunDirectoryError
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
+from sifting.training import api
 from sifting.training.api import recorded_experiment
 
 INPUTS = input_files.ROOT  # where the names in ROLES are found
@@ -132,7 +132,7 @@ def load_images(run: RunDirectory, options: Options) -> ImageSet:
         raise InputError(f"{run}: its images are not known, as {name} is missing; accepted: its input file, as {name}")
     with native_messages_hidden():
         import sifting.network.forward  # noqa: F401  TensorFlow, without its start-up messages
-    return datasets.load(experiment, options.report)
+    return api.load_images(run, experiment, options.report)
 
 
 # --- the rounds that are shown

@@ -32,7 +32,7 @@ from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.training import launch
-from sifting.training.plan import plan
+from sifting.training.plan import OTHER_DRAWS, other_draws, plan
 
 if TYPE_CHECKING:
     import keras
@@ -121,7 +121,7 @@ class Run:
 
     def images(self, report: Callable[[str], None] = print) -> ImageSet:
         """The images that it was trained on. Raises DataError if they are not there any more."""
-        return datasets.load(self.experiment, report)
+        return load_images(self.directory, self.experiment, report)
 
     def checkpoint(self, number: int = -1, step: int | None = None) -> tuple[Round, Checkpoint]:
         """Round `number`, and its checkpoint of that step; None: the last one. Raises DataError if there is none."""
@@ -175,6 +175,13 @@ def recorded_experiment(directory: RunDirectory, assignments: Sequence[str] = ()
     """What the input file beside a run says, with these "Section.key=value"; None if there is none."""
     path = directory.path("input.in")
     return read_experiment([str(path)], assignments) if path.exists() else None
+
+
+def load_images(directory: RunDirectory, experiment: Experiment, report: Callable[[str], None]) -> ImageSet:
+    """The images of an experiment that was run; reports where they are not quite those. Raises as datasets.load."""
+    if other_draws(experiment, directory.read_record()):
+        report(f"Warning: {directory}: {OTHER_DRAWS}; these are the new ones")
+    return datasets.load(experiment, report)
 
 
 def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object] | None = None) -> Experiment:

@@ -161,7 +161,10 @@ def _settle(
         differences = _differences(recorded, experiment)
     if not differences:
         directory.read_progress(network.steps)  # what is damaged is refused here, before TensorFlow is imported
-        differences = _other_draws(recorded, experiment, directory.read_record())
+        record = directory.read_record()
+        # What is finished, and asked for no more, is not trained again.
+        done = record.get("finished") and (recorded.network, recorded.method) == (experiment.network, experiment.method)
+        differences = [] if done or not other_draws(experiment, record) else [OTHER_DRAWS]
     if not differences:
         return experiment, False
     last = max(directory.rounds(), default=-1)
@@ -208,16 +211,10 @@ def _differences(recorded: Experiment, experiment: Experiment) -> list[str]:
     return differences
 
 
-def _other_draws(recorded: Experiment, experiment: Experiment, record: Mapping[str, Any]) -> list[str]:
-    """Whether images that are made from a seed are other ones than those the run began with.
+OTHER_DRAWS = "an earlier version of sifting drew other images from the same seed"
 
-    Args:
-        record: run.json. Empty: nobody knows.
-    """
-    data = experiment.data
-    drawn = data.dataset == "EdgeCollage32" or data.clone != "none"
-    # What is finished, and asked for no more, is not trained again.
-    done = record.get("finished") and (recorded.network, recorded.method) == (experiment.network, experiment.method)
-    if not record or done or not drawn or record.get("image_format") == cache.FORMAT:
-        return []
-    return ["an earlier version of sifting drew other images from the same seed"]
+
+def other_draws(experiment: Experiment, record: Mapping[str, Any]) -> bool:
+    """Whether images that are made from a seed are other ones than those the run of this run.json began with."""
+    drawn = experiment.data.dataset == "EdgeCollage32" or experiment.data.clone != "none"
+    return bool(record) and drawn and record.get("image_format") != cache.FORMAT  # without a record, nobody knows
