@@ -216,5 +216,6 @@ OTHER_DRAWS = "an earlier version of sifting drew other images from the same see
 
 def other_draws(experiment: Experiment, record: Mapping[str, Any]) -> bool:
     """Whether images that are made from a seed are other ones than those the run of this run.json began with."""
-    drawn = experiment.data.dataset == "EdgeCollage32" or experiment.data.clone != "none"
-    return bool(record) and drawn and record.get("image_format") != cache.FORMAT  # without a record, nobody knows
+    if not record or record.get("image_format") == cache.FORMAT:  # without a record, nobody knows
+        return False
+    return experiment.data.dataset == "EdgeCollage32" or experiment.data.clone != "none"
