@@ -25,14 +25,12 @@ from numpy.typing import NDArray
 from sifting.architecture import layer_outputs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
-from sifting.network.rounds import Checkpoint, Mask, Moments, Round
+from sifting.network.rounds import Checkpoint, Mask, MaskedNetwork, Moments, Round
 from sifting.network.rounds import stored_checkpoint as stored_checkpoint
 from sifting.network.statistics import ImageBlocks, LayerInputs, input_moments
 
 if TYPE_CHECKING:  # TensorFlow is for deeper layers only, and takes seconds to import
     import tensorflow as tf
-
-    from sifting.network.rounds import MaskedNetwork
 
 NORMALISATIONS = ("stored", "batch", "none")
 
@@ -54,7 +52,7 @@ class LayerBlocks:
         dtype: float64, or float32 for the very numbers of validation.
     """
 
-    network: "MaskedNetwork"
+    network: MaskedNetwork
     moments: Mapping[int, Moments] | None
     source: Iterable[np.ndarray]
     layer: int
@@ -68,7 +66,7 @@ class LayerBlocks:
             for rows in network.blocks(len(block)):
                 yield self._through_layers(network, tf.cast(block[rows], self.dtype)).numpy()
 
-    def _through_layers(self, network: "MaskedNetwork", x: "tf.Tensor") -> "tf.Tensor":
+    def _through_layers(self, network: MaskedNetwork, x: "tf.Tensor") -> "tf.Tensor":
         from sifting.network.forward import apply_layer
 
         with _full_precision():
@@ -95,7 +93,7 @@ def masked_network(
     image_shape: tuple[int, int, int],
     step: int | None = None,
     masks: Mapping[int, Mask] | None = None,
-) -> "MaskedNetwork":
+) -> MaskedNetwork:
     """The network of one checkpoint of a round.
 
     Args:
@@ -106,15 +104,6 @@ def masked_network(
     Raises:
         DataError: no such checkpoint, or the images have another size than those of the run.
     """
-    from sifting.network.rounds import MaskedNetwork
-
-    check_image_shape(result, image_shape)
-    masks = dict(result.masks if masks is None else masks)
-    return MaskedNetwork(result.specs, image_shape, stored_checkpoint(result, step).parameters, masks)
-
-
-def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
-    """Raise DataError unless such images fit the network."""
     inputs = [int(np.prod(image_shape)), *layer_outputs(result.specs, image_shape)][:-1]
     for layer, (spec, size) in enumerate(zip(result.specs, inputs, strict=True)):
         if spec.is_dense and spec.shape[0] != size:
@@ -122,10 +111,12 @@ def check_image_shape(result: Round, image_shape: tuple[int, int, int]) -> None:
                 f"images of shape {tuple(image_shape)} give layer {layer + 1} {size} inputs; accepted: images of the "
                 f"shape that the run was trained on, which give {spec.shape[0]}"
             )
+    masks = dict(result.masks if masks is None else masks)
+    return MaskedNetwork(result.specs, image_shape, stored_checkpoint(result, step).parameters, masks)
 
 
 def network_moments(
-    network: "MaskedNetwork", checkpoint: Checkpoint, source: Iterable[np.ndarray], stop: int, normalise: str
+    network: MaskedNetwork, checkpoint: Checkpoint, source: Iterable[np.ndarray], stop: int, normalise: str
 ) -> dict[int, Moments] | None:
     """What normalises the inputs of the layers before `stop`; see the module about `normalise`.
 
@@ -210,24 +201,20 @@ def layer_inputs_of_images(
     """
     checkpoint = stored_checkpoint(result, step)
     check_normalisation(normalise)
-    check_image_shape(result, image_shape)
+    network = masked_network(result, image_shape, step, masks)
     _check_dense(checkpoint, layer)
     if layer == 0:
         return layer_inputs(checkpoint, source, layer, normalise)
-    own, others = _before(layer, result.masks, result.masks if masks is None else masks)
+    own, others = (
+        [array for number in range(layer) for array in of.get(number, ())] for of in (result.masks, network.masks)
+    )
     if normalise == "stored" and not all(map(np.array_equal, own, others)):
         raise DataError(
             f"the moments that round {result.number} stored for layer {layer + 1} are those of its own masks, not "
             "of these; accepted: normalise = 'batch' or 'none', the first layer, or the masks of that round"
         )
-    network = masked_network(result, image_shape, step, masks)
     moments = network_moments(network, checkpoint, source, layer, normalise)
     return layer_inputs(checkpoint, LayerBlocks(network, moments, source, layer), layer, normalise)
-
-
-def _before(layer: int, *networks: Mapping[int, Mask]) -> list[list[np.ndarray]]:
-    """The arrays of the masks of all layers before `layer`, a list for each network."""
-    return [[array for number in range(layer) for array in masks.get(number, ())] for masks in networks]
 
 
 # --- the images that activate a node most

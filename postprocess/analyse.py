@@ -32,7 +32,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from postprocess.activations import NORMALISATIONS, layer_inputs, most_activating
 from postprocess.cache import cached, signature
 from postprocess.cavity import cavity_row, later_mean, pruning_round
-from postprocess.command_line import Parser, aligned, run_command
+from postprocess.command_line import Parser, aligned, decimal, run_command
 from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
 from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, participation_ratio
@@ -225,23 +225,12 @@ def accuracy_arrays(run: Analysis, number: int) -> Arrays:
 def kurtosis_arrays(run: Analysis, number: int) -> Arrays:
     """Of the rewind weights under the masks of the round; within_class is the mean over nodes, one a class."""
     layer, first, masks = run.layer - 1, run[0], run[number].masks
-    found = image_kurtosis(
-        first,
-        run.image_set,
-        layer,
-        first.checkpoints[0].step,
-        masks,
-        run.options.images_per_class or None,
-        run.normalise,
-    )
-    return {
-        "over_all": found.over_all,
-        "mean": found.mean,
-        "mean_within_class": found.mean_within_class,
-        "left_out": found.left_out,
-        "left_out_within_class": found.left_out_within_class,
+    rewind, count = first.checkpoints[0], run.options.images_per_class or None
+    found = image_kurtosis(first, run.image_set, layer, rewind.step, masks, count, run.normalise)
+    names = ("over_all", "mean", "mean_within_class", "left_out", "left_out_within_class")
+    return {name: getattr(found, name) for name in names} | {
         "images_per_class": found.images,
-        "participation_ratio": participation_ratio(first.checkpoints[0].parameters[layer].W * masks[layer].W),
+        "participation_ratio": participation_ratio(rewind.parameters[layer].W * masks[layer].W),
     }
 
 
@@ -252,15 +241,9 @@ def cavity_arrays(run: Analysis, number: int) -> Arrays:
     source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
     inputs = layer_inputs(rewind, source, normalise=run.options.normalise or "stored")
     mask, W = run[number].masks[0].W, rewind.parameters[0].W
-    mean, scored, left_out, weights_left = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
-    return {
-        "mean": mean,
-        "scored": scored,
-        "left_out": left_out,
-        "weights_left": weights_left,
-        "scaled": weights_left * mean,
-        "images": len(rows),
-    }
+    row = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
+    arrays: Arrays = dict(zip(("mean", "scored", "left_out", "weights_left"), row, strict=True))
+    return arrays | {"scaled": arrays["weights_left"] * arrays["mean"], "images": len(rows)}
 
 
 def removal_arrays(run: Analysis) -> Arrays:
@@ -462,36 +445,21 @@ def format_tables(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
 
 
 def _mask_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
-    title = f"of layer {run.layer}"
-    rows = [
-        ["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]
-        + ["RF median [px]", "mean, converged", "missing"]
-    ]
+    names = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
+    rows = [["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]]
+    rows[0] += ["RF median [px]", "mean, converged", "missing"]
     for number, arrays in found.get("masks", {}).items():
         accuracy = found.get("accuracy", {}).get(number, {})
-        of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in _OF_LAYER}
+        of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in names}
         widths = width_of_layer(*map(np.atleast_1d, (of_layer["sigma_x"], np.nan_to_num(of_layer["converged"]))))
-        rows.append(
-            [
-                str(number),
-                _percent(arrays["density"]),
-                _percent(arrays["best_accuracy"]),
-                _percent(accuracy.get("top1", np.nan)),
-                _percent(accuracy.get("top5", np.nan)),
-                _number(of_layer["L3"]),
-                _number(of_layer["axis_ratio"]),
-                _number(of_layer["preferred_angle"] if of_layer["fourfold"] >= SMALLEST_AMPLITUDE else np.nan, 0),
-                _number(widths.median),
-                _number(widths.mean_converged),
-                str(widths.missing) if np.ndim(of_layer["sigma_x"]) else "-",
-            ]
-        )
-    return (
-        f"L3, direction and RF widths: {title}, all its nodes; top-1 and top-5 at the end of the round\n{aligned(rows)}"
-    )
-
-
-_OF_LAYER = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
+        shares = arrays["density"], arrays["best_accuracy"], accuracy.get("top1"), accuracy.get("top5")
+        angle = of_layer["preferred_angle"] if of_layer["fourfold"] >= SMALLEST_AMPLITUDE else np.nan
+        rows.append([str(number), *(decimal(None if share is None else 100 * share) for share in shares)])
+        rows[-1] += [decimal(of_layer["L3"]), decimal(of_layer["axis_ratio"]), decimal(angle, 0)]
+        rows[-1] += [decimal(widths.median), decimal(widths.mean_converged)]
+        rows[-1] += [str(widths.missing) if np.ndim(of_layer["sigma_x"]) else "-"]
+    title = f"L3, direction and RF widths: of layer {run.layer}, all its nodes; top-1 and top-5 at the end of the round"
+    return f"{title}\n{aligned(rows)}"
 
 
 def _kurtosis_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
@@ -501,17 +469,9 @@ def _kurtosis_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
         ratios = arrays["participation_ratio"]
         following = cavity[number]["mean"][number + 1] if cavity else np.nan
         later = later_mean(cavity[number]["mean"], cavity[number]["scored"], number) if cavity else np.nan
-        rows.append(
-            [
-                str(number),
-                _number(arrays["mean"]),
-                _number(arrays["mean_within_class"]),
-                str(arrays["left_out"]),
-                _number(np.mean(ratios[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.nan, 4),
-                _number(following, 5),
-                _number(later, 5),
-            ]
-        )
+        ratio = np.mean(ratios[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.nan
+        rows.append([str(number), decimal(arrays["mean"]), decimal(arrays["mean_within_class"])])
+        rows[-1] += [str(arrays["left_out"]), decimal(ratio, 4), decimal(following, 5), decimal(later, 5)]
     images = next(iter(found["kurtosis"].values()))["images_per_class"]
     return (
         f"Where each round starts (rewind weights, its masks), layer {run.layer}, z {_described(run)}, "
@@ -522,14 +482,6 @@ def _kurtosis_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
 def _described(run: Analysis) -> str:
     untrained = run.normalise == "stored" and run[0].checkpoints[0].step == 0
     return "stored, which before training is (0, 1)" if untrained else run.normalise
-
-
-def _percent(value: float, digits: int = 2) -> str:
-    return _number(100 * value, digits)
-
-
-def _number(value: float, digits: int = 2) -> str:
-    return f"{round(float(value), digits) + 0.0:.{digits}f}" if np.isfinite(value) else "-"  # + 0.0: no "-0"
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from postprocess.connectivity import binomial_excess, input_connections
 from postprocess.evaluation import removal_curve, removal_order
 from postprocess.figures import base, redman
 from postprocess.kurtosis import participation_ratio
-from postprocess.locality import anisotropy, colour_ratio, displacement_maps, locality_index
+from postprocess.locality import Anisotropy, anisotropy, colour_ratio, displacement_maps, locality_index
 from postprocess.masks import centre_ratio, dense_masks, effective_mask
 from postprocess.receptive_field import layer_width
 from postprocess.reproduce import ALL, NeededRun, complete, needed_runs
@@ -30,9 +30,7 @@ from sifting.errors import InputError
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 
-Seed = Mapping[str, RunDirectory]  # the run of each role, all of one seed
 TEN = redman.AFTER_TEN
-_IMP, _PB, _REDMAN = "inputs/imp_3l1k.in", "inputs/pb/", "inputs/redman/"
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Claim:
         threshold: what the mean effect has to reach.
         roles: the input file of each role.
         seeds: how many seeds decide at small scale.
-        effect: of one seed.
+        effect: of one seed, from its run of each role, in their order.
     """
 
     source: str
@@ -55,13 +53,11 @@ class Claim:
     threshold: float
     roles: Mapping[str, str]
     seeds: int
-    effect: Callable[[Seed], float]
+    effect: Callable[..., float]
 
     def effects(self, runs: base.Runs) -> np.ndarray:
         """float64 [seeds]; runs: of each role, in the same order of seeds."""
-        return np.array(
-            [self.effect(dict(zip(runs, seed, strict=True))) for seed in zip(*runs.values(), strict=True)], float
-        )
+        return np.array([self.effect(*seed) for seed in zip(*runs.values(), strict=True)], float)
 
     def holds(self, effects: np.ndarray) -> bool:
         return bool(np.mean(effects) >= self.threshold)
@@ -76,18 +72,29 @@ def at(run: RunDirectory, u: float | None = None) -> Round:
     return run.read_round(curve.best if u is None else curve.nearest(u))
 
 
+def mask(run: RunDirectory, u: float | None = None) -> np.ndarray:
+    """That of layer 1, [n_0, nodes], in the round of `at`."""
+    return at(run, u).masks[0].W
+
+
+def same_colour(run: RunDirectory, u: float | None = None) -> Anisotropy:
+    """The directions that S_sc of layer 1 prefers."""
+    return anisotropy(displacement_maps(mask(run, u)).same)
+
+
 def L3(run: RunDirectory, u: float | None = None) -> float:
     """Locality index of layer 1; 1: as a fully connected layer."""
-    return locality_index(at(run, u).masks[0].W)
+    return locality_index(mask(run, u))
 
 
 def mean_width(run: RunDirectory, u: float) -> float:
     """Mean RF width of all nodes of layer 1 that have one, in pixels (Redman Fig. 4A)."""
-    return layer_width(at(run, u).masks[0].W).mean_converged
+    return layer_width(mask(run, u)).mean_converged
 
 
-def best_accuracy(run: RunDirectory) -> float:
-    return float(np.nanmax(read_seeds([run]).accuracy))
+def best_accuracy(run: RunDirectory, first: int = 0) -> float:
+    """Of all rounds from the first one on."""
+    return float(np.nanmax(read_seeds([run]).accuracy[first:]))
 
 
 def gain(run: RunDirectory) -> float:
@@ -106,11 +113,6 @@ def accuracy_without(run: RunDirectory, order: str) -> float:
 def trend(values: Sequence[float]) -> float:
     """Spearman's rank correlation of values with their places: 1 if they rise all the way."""
     return float(spearmanr(values, range(len(values))).statistic)
-
-
-def turned_angle(run: RunDirectory) -> float:
-    """The pair of perpendicular directions that S_sc prefers at the best round, degrees counter-clockwise."""
-    return anisotropy(displacement_maps(at(run).masks[0].W).same).preferred_angle
 
 
 def effective_L3(run: RunDirectory, u: float, layer: int) -> float:
@@ -160,182 +162,168 @@ def cavity_shares(run: RunDirectory) -> tuple[float, float]:
 # --- the claims
 
 
-def _variants(*names: str) -> dict[str, str]:
-    return {name: f"{_PB}{name}.in" for name in names}
+def _files(folder: str, *names: str) -> dict[str, str]:
+    return {name: f"inputs/{folder}/{name}.in" for name in names}
 
 
-_ACCURACY_VARIANTS = _variants("prune_ratio_0.2", "rewind_500", "rewind_100", "rewind_0", "steps_5e5", "imp_global")
-_MINIMISERS = _variants("sgd_0.5", "sgd_0.02", "adam_0.01")
-_SIZES = _variants("widths_3l256", "widths_3l512", "widths_3l2k", "depths_4l1k", "depths_5l1k")
-_FRACTIONS = _variants("fraction_02", "fraction_05", "fraction_10", "fraction_20", "fraction_30", "fraction_50")
-_TASKS = _variants("classes_semantic", "classes_random")
+_IMP, _REDMAN = {"imp": "inputs/imp_3l1k.in"}, _files("redman", "imp")
+_RIVALS = _files("pb", "oneshot", "snip", "synflow")
+_VARIANTS = _files("pb", "prune_ratio_0.2", "rewind_500", "rewind_100", "rewind_0", "steps_5e5", "imp_global")
+_MINIMISERS = _files("pb", "sgd_0.5", "sgd_0.02", "adam_0.01")
+_SIZES = _files("pb", "widths_3l256", "widths_3l512", "widths_3l2k", "depths_4l1k", "depths_5l1k")
+_FRACTIONS = _files("pb", *(f"fraction_{percent}" for percent in ("02", "05", "10", "20", "30", "50")))
+_TASKS = _files("pb", "classes_semantic", "classes_random")
 
 CLAIMS: dict[str, Claim] = {
     "pb-gain": Claim(
         "P&B 3, Fig. 1a", "IMP improves the validation accuracy over the dense network",
-        "best accuracy of all rounds less the dense one", 0.02, {"imp": _IMP}, 4, lambda seed: gain(seed["imp"]),
+        "best accuracy of all rounds less the dense one", 0.02, _IMP, 4, gain,
     ),
     "pb-tail": Claim(
         "P&B 4, Fig. 1b", "C_in has a long tail: a few nodes keep many connections",
-        "variance of C_in over the binomial one, u = 1 %", 3, {"imp": _IMP}, 4,
-        lambda seed: binomial_excess(input_connections(at(seed["imp"], 0.01).masks[0].W), 3072).variance_ratio,
+        "variance of C_in over the binomial one, u = 1 %", 3, _IMP, 4,
+        lambda imp: binomial_excess(input_connections(mask(imp, 0.01)), 3072).variance_ratio,
     ),
     "pb-matter": Claim(
         "P&B 4, Fig. 1c", "the most connected nodes matter most",
         "relative accuracy without the least connected half less that without the most connected half, best round",
-        0.1, {"imp": _IMP}, 4,
-        lambda seed: accuracy_without(seed["imp"], "least") - accuracy_without(seed["imp"], "most"),
+        0.1, _IMP, 4, lambda imp: accuracy_without(imp, "least") - accuracy_without(imp, "most"),
     ),
     "pb-local": Claim(
         "P&B 4, Fig. 2", "inputs connected to the same node lie close together", "L3 of layer 1, u = 1 %",
-        1.5, {"imp": _IMP}, 4, lambda seed: L3(seed["imp"], 0.01),
+        1.5, _IMP, 4, lambda imp: L3(imp, 0.01),
     ),
     "pb-colour": Claim(
         "P&B 4, Fig. 2", "S_sc is above S_dc", "S_sc / S_dc per pair of channels, 1 <= |d| <= 3, u = 1 %",
-        1.05, {"imp": _IMP}, 4, lambda seed: colour_ratio(displacement_maps(at(seed["imp"], 0.01).masks[0].W)),
+        1.05, _IMP, 4, lambda imp: colour_ratio(displacement_maps(mask(imp, 0.01))),
     ),
     "pb-axes": Claim(
         "P&B 4, Fig. 2", "horizontal and vertical displacements are preferred", "axis_ratio of S_sc, u = 1 %",
-        1.1, {"imp": _IMP}, 4,
-        lambda seed: anisotropy(displacement_maps(at(seed["imp"], 0.01).masks[0].W).same).axis_ratio,
+        1.1, _IMP, 4, lambda imp: same_colour(imp, 0.01).axis_ratio,
     ),
     "pb-rotated": Claim(
         "P&B C.4, Fig. 20", "the preferred directions turn with the images, by 20 degrees",
-        "- |preferred angle - 20|, degrees, best round", -8, _variants("rotated"), 1,
-        lambda seed: -abs(turned_angle(seed["rotated"]) - 20),
+        "- |preferred angle - 20|, degrees, best round", -8, _files("pb", "rotated"), 1,
+        lambda rotated: -abs(same_colour(rotated).preferred_angle - 20),
     ),
     "pb-effective": Claim(
         "P&B 5, Fig. 12, 15", "nodes of layer 2 see local features, too", "L3 of effective layer-2 masks, u = 0.3 %",
-        1.2, {"imp": _IMP}, 4, lambda seed: effective_L3(seed["imp"], 0.003, 2),
+        1.2, _IMP, 4, lambda imp: effective_L3(imp, 0.003, 2),
     ),
     "pb-oneshot": Claim(
         "P&B B.1, Fig. 4", "oneshot masks are less localised than IMP's",
-        "mean RF width of oneshot over IMP's, u = 1 %", 1.1, {"imp": _IMP, **_variants("oneshot")}, 1,
-        lambda seed: mean_width(seed["oneshot"], 0.01) / mean_width(seed["imp"], 0.01),
+        "mean RF width of oneshot over IMP's, u = 1 %", 1.1, _IMP | _files("pb", "oneshot"), 1,
+        lambda imp, oneshot: mean_width(oneshot, 0.01) / mean_width(imp, 0.01),
     ),
     "pb-effective-method": Claim(
         "P&B B.1", "IMP is the most effective of the methods",
-        "best accuracy of IMP less the best of oneshot, SNIP and SynFlow (pruned levels)", 0.0,
-        {"imp": _IMP, **_variants("oneshot", "snip", "synflow")}, 1,
-        lambda seed: best_accuracy(seed["imp"])
-        - max(float(np.nanmax(read_seeds([seed[name]]).accuracy[1:])) for name in ("oneshot", "snip", "synflow")),
+        "best accuracy of IMP less the best of oneshot, SNIP and SynFlow (pruned levels)", 0.0, _IMP | _RIVALS, 1,
+        lambda imp, *rivals: best_accuracy(imp) - max(best_accuracy(run, first=1) for run in rivals),
     ),
     "pb-snip": Claim(
         "P&B B.1, Fig. 14", "SNIP's masks are somewhat local", "L3 of SNIP, u = 1 %",
-        1.5, _variants("snip"), 1, lambda seed: L3(seed["snip"], 0.01),
+        1.5, _files("pb", "snip"), 1, lambda snip: L3(snip, 0.01),
     ),
     "pb-synflow": Claim(
         "P&B B.1, Fig. 14", "SynFlow's masks are not local", "1 / L3 of SynFlow, u = 10 %",
-        1 / 1.2, _variants("synflow"), 1, lambda seed: 1 / L3(seed["synflow"], 0.1),
+        1 / 1.2, _files("pb", "synflow"), 1, lambda synflow: 1 / L3(synflow, 0.1),
     ),
     "pb-random-masks": Claim(
         "P&B 4, Fig. 9", "randomly pruned nodes are not local", "1 / L3 of random masks, u = 1 %",
-        1 / 1.1, _variants("random"), 1, lambda seed: 1 / L3(seed["random"], 0.01),
+        1 / 1.1, _files("pb", "random"), 1, lambda random: 1 / L3(random, 0.01),
     ),
     "pb-task": Claim(
         "P&B 4, C.1, Fig. 5, 17", "local features need a task with structure",
         "L3 of the semantic task over that of the random one, u = 0.7 %", 1.5, _TASKS, 2,
-        lambda seed: L3(seed["classes_semantic"], 0.007) / L3(seed["classes_random"], 0.007),
+        lambda semantic, random: L3(semantic, 0.007) / L3(random, 0.007),
     ),
     "pb-task-gain": Claim(
         "P&B C.1, Fig. 17b", "pruning gains more on the semantic task than on the random one",
         "gain on the semantic task less that on the random one", 0.01, _TASKS, 2,
-        lambda seed: gain(seed["classes_semantic"]) - gain(seed["classes_random"]),
+        lambda semantic, random: gain(semantic) - gain(random),
     ),
     "pb-data-gain": Claim(
         "P&B C.3, Fig. 19b", "the smaller the training set, the smaller the gain",
-        "rank correlation of gain and size, 2 to 100 % of the images", 0.8, {**_FRACTIONS, "imp": _IMP}, 1,
-        lambda seed: trend([gain(run) for run in seed.values()]),
+        "rank correlation of gain and size, 2 to 100 % of the images", 0.8, _FRACTIONS | _IMP, 1,
+        lambda *runs: trend([gain(run) for run in runs]),
     ),
     "pb-data-local": Claim(
         "P&B C.3, Fig. 19d", "the smaller the training set, the less local the masks",
-        "rank correlation of L3 and size, u = 0.5 %", 0.8, {**_FRACTIONS, "imp": _IMP}, 1,
-        lambda seed: trend([L3(run, 0.005) for run in seed.values()]),
+        "rank correlation of L3 and size, u = 0.5 %", 0.8, _FRACTIONS | _IMP, 1,
+        lambda *runs: trend([L3(run, 0.005) for run in runs]),
     ),
     "pb-minimisers": Claim(
         "P&B A, Fig. 6", "minimiser and learning rate do not decide whether masks are local",
         "smallest L3 of SGD 0.5, SGD 0.02, Adam 0.01, u = 1 %", 1.5, _MINIMISERS, 1,
-        lambda seed: min(L3(run, 0.01) for run in seed.values()),
+        lambda *runs: min(L3(run, 0.01) for run in runs),
     ),
     "pb-sizes": Claim(
         "P&B A, Fig. 7", "masks are local in networks of any width and depth",
         "smallest L3 of widths 256, 512, 2k and depths 4, 5, u = 1 %", 1.5, _SIZES, 1,
-        lambda seed: min(L3(run, 0.01) for run in seed.values()),
+        lambda *runs: min(L3(run, 0.01) for run in runs),
     ),
     "pb-settings": Claim(
         "P&B A, Fig. 8", "most settings of the pruning lead to the same best accuracy",
-        "share of 6 variants whose best accuracy is within 2 points of the standard one", 2 / 3,
-        {"imp": _IMP, **_ACCURACY_VARIANTS}, 1,
-        lambda seed: float(
-            np.mean(
-                [
-                    abs(best_accuracy(seed[name]) - best_accuracy(seed["imp"])) <= 0.02
-                    for name in _ACCURACY_VARIANTS
-                ]
-            )
-        ),
+        "share of 6 variants whose best accuracy is within 2 points of the standard one", 2 / 3, _IMP | _VARIANTS, 1,
+        lambda imp, *runs: float(np.mean([abs(best_accuracy(run) - best_accuracy(imp)) <= 0.02 for run in runs])),
     ),
     "pb-layers": Claim(
         "P&B 5, Fig. 16", "each layer of a deep network can be pruned below 1 % without loss",
-        "- the largest u of a hidden layer where it is last as good as dense", -0.01, _variants("layer_by_layer"), 1,
-        lambda seed: -last_good_density(seed["layer_by_layer"]),
+        "- the largest u of a hidden layer where it is last as good as dense", -0.01, _files("pb", "layer_by_layer"), 1,
+        lambda layers: -last_good_density(layers),
     ),
     "pb-centre": Claim(
         "P&B A, Fig. 10", "networks that perform well look at the centre of the image",
-        "connections of a central input over those of an outer one, u = 1 %", 1.2, {"imp": _IMP}, 4,
-        lambda seed: centre_ratio(at(seed["imp"], 0.01).masks[0].W),
+        "connections of a central input over those of an outer one, u = 1 %", 1.2, _IMP, 4,
+        lambda imp: centre_ratio(mask(imp, 0.01)),
     ),
     "pb-64": Claim(
         "P&B C.5, Fig. 21", "masks are local on images of 64 x 64 pixels, too", "L3 of layer 1, u = 0.3 %",
-        1.5, _variants("imagenet64"), 1, lambda seed: L3(seed["imagenet64"], 0.003),
+        1.5, _files("pb", "imagenet64"), 1, lambda imagenet64: L3(imagenet64, 0.003),
     ),
     "pb-translated": Claim(
         "P&B C.6, Fig. 22", "features emerge on randomly translated images, too", "L3 of layer 1, u = 8 %",
-        1.2, _variants("translated"), 1, lambda seed: L3(seed["translated"], 0.08),
+        1.2, _files("pb", "translated"), 1, lambda translated: L3(translated, 0.08),
     ),
     "redman-oneshot": Claim(
         "Redman Fig. 1, 4A", "oneshot's receptive fields are wider than IMP's",
-        "mean RF width of oneshot over IMP's, s = 97.2 %", 1.1,
-        {"imp": f"{_REDMAN}imp.in", "oneshot": f"{_REDMAN}oneshot.in"}, 3,
-        lambda seed: mean_width(seed["oneshot"], TEN) / mean_width(seed["imp"], TEN),
+        "mean RF width of oneshot over IMP's, s = 97.2 %", 1.1, _files("redman", "imp", "oneshot"), 3,
+        lambda imp, oneshot: mean_width(oneshot, TEN) / mean_width(imp, TEN),
     ),
     "redman-random": Claim(
         "Redman Fig. 4A", "randomly pruned nodes have no small receptive fields",
-        "mean RF width of random pruning over IMP's, s = 97.2 %", 1.5,
-        {"imp": f"{_REDMAN}imp.in", "random": f"{_REDMAN}random.in"}, 3,
-        lambda seed: mean_width(seed["random"], TEN) / mean_width(seed["imp"], TEN),
+        "mean RF width of random pruning over IMP's, s = 97.2 %", 1.5, _files("redman", "imp", "random"), 3,
+        lambda imp, random: mean_width(random, TEN) / mean_width(imp, TEN),
     ),
     "redman-components": Claim(
         "Redman Fig. 2", "independent components are local, principal ones are not",
-        "median participation ratio of PCA over that of ICA", 1.5, {"imp": f"{_REDMAN}imp.in"}, 1,
-        lambda seed: component_ratio(seed["imp"]),
+        "median participation ratio of PCA over that of ICA", 1.5, _REDMAN, 1, component_ratio,
     ),
     "redman-clone": Claim(
         "Redman Fig. 3C", "no local receptive fields on the Gaussian clone",
         "mean RF width on the clone over that on images, s = 97.2 %", 1.5,
-        {"imp": f"{_REDMAN}imp.in", "clone": f"{_REDMAN}imp_clone.in"}, 3,
-        lambda seed: mean_width(seed["clone"], TEN) / mean_width(seed["imp"], TEN),
+        _REDMAN | {"clone": "inputs/redman/imp_clone.in"}, 3,
+        lambda imp, clone: mean_width(clone, TEN) / mean_width(imp, TEN),
     ),
     "redman-kurtosis": Claim(
         "Redman Fig. 4B", "IMP increases the kurtosis of the preactivations",
-        "kurtosis after ten prunings less that of the dense network", 0.05, {"imp": f"{_REDMAN}imp.in"}, 3,
-        lambda seed: kurtosis(seed["imp"])[-1] - kurtosis(seed["imp"])[0],
+        "kurtosis after ten prunings less that of the dense network", 0.05, _REDMAN, 3,
+        lambda imp: kurtosis(imp)[-1] - kurtosis(imp)[0],
     ),
     "redman-non-gaussian": Claim(
         "Redman Fig. 4B", "IMP leads away from Gaussian preactivations, of either sign, and further than oneshot",
-        "|3 - kurtosis| of IMP less that of oneshot, s = 97.2 %", 0.01,
-        {"imp": f"{_REDMAN}imp.in", "oneshot": f"{_REDMAN}oneshot.in"}, 3,
-        lambda seed: abs(3 - kurtosis(seed["imp"])[-1]) - abs(3 - kurtosis(seed["oneshot"])[-1]),
+        "|3 - kurtosis| of IMP less that of oneshot, s = 97.2 %", 0.01, _files("redman", "imp", "oneshot"), 3,
+        lambda imp, oneshot: abs(3 - kurtosis(imp)[-1]) - abs(3 - kurtosis(oneshot)[-1]),
     ),
     "redman-cavity-sign": Claim(
         "Redman Fig. 5", "weights are pruned when their removal makes the preactivations less Gaussian",
         "share of rounds where the weights pruned next have a positive mean cavity score", 0.8,
-        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_shares(seed["imp"])[1],
+        _REDMAN, 3, lambda imp: cavity_shares(imp)[1],
     ),
     "redman-cavity-order": Claim(
         "Redman Fig. 5", "weights are pruned in the order of their cavity scores",
         "share of rounds where the weights pruned next score higher than all that outlive them", 0.8,
-        {"imp": f"{_REDMAN}imp.in"}, 3, lambda seed: cavity_shares(seed["imp"])[0],
+        _REDMAN, 3, lambda imp: cavity_shares(imp)[0],
     ),
 }  # fmt: skip
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from postprocess.command_line import Parser, aligned, output_file, run_command
+from postprocess.command_line import Parser, aligned, decimal, output_file, run_command
 from postprocess.connectivity import connection_histogram
 from postprocess.locality import radial_profile
-from postprocess.summary import COLUMNS, Column, Summary, summarise
+from postprocess.summary import COLUMNS, Summary, summarise
 from sifting.runs.find import find_runs
 
 SAME_DENSITY = 1.1  # the largest ratio of two densities that are called the same
@@ -111,7 +111,9 @@ def format_comparison(entries: Sequence[dict[str, Any]], spread: str) -> str:
     for entry in entries:
         sides = [side for side in "ab" if entry[side] is not None]
         for side in sides:
-            distances = [_plain(entry[name]) for name in ("C_in distance", "S distance")] if side == "b" else ["", ""]
+            distances = (
+                [decimal(entry[name], 3) for name in ("C_in distance", "S distance")] if side == "b" else ["", ""]
+            )
             rows.append([side.upper(), str(entry[side]["round"]), *_cells(entry[side], spread), *distances])
     return aligned(rows)
 
@@ -119,20 +121,12 @@ def format_comparison(entries: Sequence[dict[str, Any]], spread: str) -> str:
 def _cells(numbers: dict[str, Any], spread: str) -> list[str]:
     cells = []
     for name, column in COLUMNS.items():
-        values = numbers[name]
-
-        def shown(statistic: str, column: Column = column, values: dict[str, Any] = values) -> str:
-            return f"{column.factor * values[statistic]:.{column.digits}f}"
-
-        cell = "-" if values["mean"] is None else shown("mean")
-        if values["sd"] is not None:
-            cell += f" \u00b1 {shown('sd')}" if spread == "sd" else f" [{shown('min')}, {shown('max')}]"
+        shown = {key: column.cell(numbers[name][key]) for key in ("mean", "sd", "min", "max")}
+        cell = shown["mean"]
+        if numbers[name]["sd"] is not None:
+            cell += f" \u00b1 {shown['sd']}" if spread == "sd" else f" [{shown['min']}, {shown['max']}]"
         cells.append(cell)
     return cells
-
-
-def _plain(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -49,36 +49,6 @@ class Components:
     converged: bool = True
 
 
-def principal_components(x: np.ndarray, count: int = COUNT) -> Components:
-    """The directions of the largest variance, the largest first.
-
-    Args:
-        x: float [n, n_in]; best in float64, and not far from zero, since the covariance is formed.
-
-    Raises:
-        DataError: x varies in fewer than `count` directions, or count < 1.
-    """
-    return _principal_components(x, count)[0]
-
-
-def independent_components(
-    x: np.ndarray, count: int = COUNT, seed: int = 0, max_iterations: int = MAX_ITERATIONS
-) -> Components:
-    """FastICA (Hyvärinen & Oja 2000): directions whose projections are as non-Gaussian as can be, and uncorrelated.
-
-    They have no natural order; here the largest |3 - kurtosis|, excess in the words of Redman et al., stands first.
-
-    Args:
-        x: as principal_components.
-        seed: of the random start, 0 <= seed < 2**32.
-        max_iterations: then it stops, and `converged` is False.
-
-    Raises:
-        DataError: as principal_components.
-    """
-    return _independent_components(*_principal_components(x, count), seed, max_iterations)
-
-
 def image_components(
     image_set: ImageSet, count: int = COUNT, seed: int = 0, max_iterations: int = MAX_ITERATIONS
 ) -> tuple[Components, Components]:
@@ -97,16 +67,23 @@ def image_components(
     for block in ImageBlocks(image_set.val_images, image_set.mean):
         x[start : start + len(block)] = block
         start += len(block)
-    principal, projections = _principal_components(x, count)
-    independent = _independent_components(principal, projections, seed, max_iterations)
+    principal, projections = principal_components(x, count)
+    independent = independent_components(principal, projections, seed, max_iterations)
     principal, independent = (
         replace(found, weights=found.weights.reshape(-1, *image_set.shape)) for found in (principal, independent)
     )
     return principal, independent
 
 
-def _principal_components(x: np.ndarray, count: int) -> tuple[Components, np.ndarray]:
-    """Also the projections, float64 [n, count]."""
+def principal_components(x: np.ndarray, count: int = COUNT) -> tuple[Components, np.ndarray]:
+    """The directions of the largest variance, the largest first, and the projections on them, float64 [n, count].
+
+    Args:
+        x: float [n, n_in]; best in float64, and not far from zero, since the covariance is formed.
+
+    Raises:
+        DataError: x varies in fewer than `count` directions, or count < 1.
+    """
     most = max(0, min(len(x) - 1, x.shape[1]))
     if not 1 <= count <= most:
         raise DataError(f"{count} components of {len(x)} images of {x.shape[1]} numbers; accepted: 1 to {most}")
@@ -122,10 +99,18 @@ def _principal_components(x: np.ndarray, count: int) -> tuple[Components, np.nda
     return Components(weights, pca.explained_variance_ratio_, _kurtosis(projections)), projections
 
 
-def _independent_components(
-    principal: Components, projections: np.ndarray, seed: int, max_iterations: int
+def independent_components(
+    principal: Components, projections: np.ndarray, seed: int = 0, max_iterations: int = MAX_ITERATIONS
 ) -> Components:
-    """From the principal components and the projections on them."""
+    """FastICA (Hyvärinen & Oja 2000): directions whose projections are as non-Gaussian as can be, and uncorrelated.
+
+    They have no natural order; here the largest |3 - kurtosis|, excess in the words of Redman et al., stands first.
+
+    Args:
+        principal, projections: of principal_components.
+        seed: of the random start, 0 <= seed < 2**32.
+        max_iterations: then it stops, and `converged` is False.
+    """
     deviations = np.std(projections, axis=0)
     whitened = projections / deviations
     ica = FastICA(whiten=False, max_iter=max_iterations, random_state=seed)

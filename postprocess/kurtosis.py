@@ -4,7 +4,6 @@ lambda = W . (gamma z + beta) + b with the weights of a checkpoint, in Fig. 4B t
 round. What z is, and why stored moments go with other masks in the first layer only, says `normalise` in
 postprocess.activations.
 
-Functions of blocks take inputs that can be iterated over again and again; functions of rounds take images.
 """
 
 import warnings
@@ -18,7 +17,7 @@ from postprocess.activations import layer_inputs_of_images
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 from sifting.network.rounds import Checkpoint, Mask, Round
-from sifting.network.statistics import ImageBlocks, class_moments, kurtosis
+from sifting.network.statistics import CentralMoments, ImageBlocks, class_moments, kurtosis
 
 IMAGES_PER_CLASS = 100
 
@@ -37,6 +36,11 @@ class Kurtosis:
     over_all: np.ndarray
     within_class: np.ndarray
     images: np.ndarray
+
+    @classmethod
+    def of(cls, moments: CentralMoments) -> "Kurtosis":
+        """From the moments of the preactivations, by class."""
+        return cls(kurtosis(moments.pooled()), kurtosis(moments), moments.count)
 
     @property
     def mean(self) -> float:
@@ -57,21 +61,6 @@ class Kurtosis:
     def left_out_within_class(self) -> int:
         """Pairs of a node and a class with images that `mean_within_class` leaves out, for zero variance there."""
         return int(np.sum(np.isnan(self.within_class[self.images > 0])))
-
-
-def preactivation_kurtosis(inputs: Iterable[np.ndarray], W: np.ndarray, labels: np.ndarray) -> Kurtosis:
-    """Kurtosis of lambda = W . x~ over all inputs and within each class, in two passes over the inputs.
-
-    Args:
-        inputs: blocks of x~ [block, n_in].
-        W: [n_in, nodes], already masked. Biases do not change the kurtosis.
-        labels: int [n], the class of each input, in the order of the blocks.
-
-    Raises:
-        ValueError: there are no inputs, or not as many as labels.
-    """
-    moments = class_moments(inputs, W, labels)
-    return Kurtosis(kurtosis(moments.pooled()), kurtosis(moments), moments.count)
 
 
 def image_kurtosis(
@@ -101,7 +90,7 @@ def image_kurtosis(
     source = ImageBlocks(image_set.images, image_set.mean, rows)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, masks, normalise)
     mask = (result.masks if masks is None else masks)[layer]
-    return preactivation_kurtosis(inputs, inputs.parameters.W * mask.W, image_set.labels[rows])
+    return Kurtosis.of(class_moments(inputs, inputs.parameters.W * mask.W, image_set.labels[rows]))
 
 
 def rewind_kurtosis(

@@ -34,7 +34,7 @@ from PIL import Image
 
 from postprocess.analyse import VERSION as ANALYSIS_VERSION
 from postprocess.cache import signature
-from postprocess.command_line import Parser, output_file, run_command
+from postprocess.command_line import Parser, decimal, output_file, run_command
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import drawing
 from postprocess.masks import image_plate, input_images
@@ -363,16 +363,15 @@ def round_table(report: Report) -> Table:
     """One row a round; columns that are defined in no round are left out."""
     columns = [("round", list(map(str, report.rounds)))]
     for name, column in COLUMNS.items():
-        values = column.factor * report.numbers(name)
-        if np.isfinite(values).any():
-            columns.append((column.title, [_number(value, column.digits) for value in values]))
+        if np.isfinite(report.numbers(name)).any():
+            columns.append((column.title, list(map(column.cell, report.numbers(name)))))
     if report.kurtosis:
-        columns.append(("kurtosis", [_number(row.mean, 3) for row in report.kurtosis]))
-        columns.append(("kurtosis within a class", [_number(row.within_class, 3) for row in report.kurtosis]))
+        columns.append(("kurtosis", [decimal(row.mean, 3) for row in report.kurtosis]))
+        columns.append(("kurtosis within a class", [decimal(row.within_class, 3) for row in report.kurtosis]))
     timings = report.record.get("rounds", {})
     seconds = [_seconds(timings.get(str(number))) for number in report.rounds]
     if np.isfinite(seconds).any():
-        columns.append(("seconds", [_number(value, 1) for value in seconds]))
+        columns.append(("seconds", [decimal(value, 1) for value in seconds]))
     return _table(columns)
 
 
@@ -384,7 +383,7 @@ def layer_table(report: Report) -> Table:
         title = f"layer {layer.layer + 1}: {' × '.join(map(str, spec.weight_shape))}"
         if not layer.prunable:
             title += ", not pruned"
-        columns.append((title, [_number(100 * row[place].density, 3) for row in report.layers]))
+        columns.append((title, [decimal(100 * row[place].density, 3) for row in report.layers]))
     return _table(columns)
 
 
@@ -397,10 +396,6 @@ def _seconds(timing: Any) -> float:
     """Of one entry of run.json; nan for what has another shape."""
     value = timing.get("seconds") if isinstance(timing, dict) else None
     return float(value) if isinstance(value, (int, float)) else math.nan
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 # --- the page ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from postprocess.command_line import Parser, run_command
+from postprocess.command_line import Parser, aligned, run_command
 from postprocess.figures import FIGURES, all_figures, base, figure_module, title
 from postprocess.figures.__main__ import draw_figure, picture_format
 from postprocess.rates import (
@@ -144,9 +144,7 @@ def plan_lines(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, flo
         for run, one in progress.items()
     ]
     rows = [("input files", "seed", "state", "training"), *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*lines, totals(progress, seconds)]
+    return [*aligned(rows, left=True).splitlines(), totals(progress, seconds)]
 
 
 def totals(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
@@ -187,9 +185,7 @@ def list_lines(assignments: Sequence[str] = ()) -> list[str]:
     names = [*modules, "all figures"]
     titles = [*map(title, modules.values()), "(runs that figures share are counted once)"]
     rows = [("figure", *base.SCALES, "shows"), *zip(names, *columns.values(), titles, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*table, *others]
+    return [*aligned(rows, left=True).splitlines(), *others]
 
 
 def _cost(runs: Sequence[NeededRun], progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from postprocess.command_line import Parser, aligned, run_command
+from postprocess.command_line import Parser, aligned, decimal, run_command
 from postprocess.connectivity import input_connections
 from postprocess.differences import seed_differences
 from postprocess.figures import base, drawing
@@ -33,6 +33,9 @@ class Column(NamedTuple):
     title: str
     factor: float
     digits: int
+
+    def cell(self, value: float | None) -> str:
+        return decimal(None if value is None else self.factor * value, self.digits)
 
 
 # What is said of a round: u, counted over all prunable layers; the best validation accuracy; the fraction of connected
@@ -161,8 +164,11 @@ def format_table(summary: Summary) -> str:
     """One line a round, in aligned columns."""
     cells = [["round", *map(str, summary.rounds)]]
     for name, column in COLUMNS.items():
-        mean, sd = (column.factor * values for values in summary.mean_and_sd(name))
-        cells.append([column.title, *(_cell(*pair, column.digits) for pair in zip(mean, sd, strict=True))])
+        means_and_sds = zip(*summary.mean_and_sd(name), strict=True)
+        shown = [
+            column.cell(mean) + (f" \u00b1 {column.cell(sd)}" if np.isfinite(sd) else "") for mean, sd in means_and_sds
+        ]
+        cells.append([column.title, *shown])
     return aligned(zip(*cells, strict=True))
 
 
@@ -208,12 +214,6 @@ def draw_summary(summary: Summary, title: str) -> Figure:
 def describe_round(summary: Summary) -> str:
     """Such as 'round 10, u = 2.82 %'."""
     return f"round {summary.shown}, u = {base.percent(summary.seeds.u_of(summary.shown))} %"
-
-
-def _cell(mean: float, sd: float, digits: int) -> str:
-    if not np.isfinite(mean):
-        return "-"
-    return f"{mean:.{digits}f}" + (f" \u00b1 {sd:.{digits}f}" if np.isfinite(sd) else "")
 
 
 _RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); several: seeds of one experiment"

@@ -62,7 +62,7 @@ def test_a_claim_holds_from_its_threshold_on():
 def test_seeds_of_all_roles_go_together(monkeypatch):
     """The effect of a seed takes the run of that seed of every role."""
     runs = {"a": ["a1", "a2"], "b": ["b1", "b2"]}
-    claim = claims.Claim("", "", "", 0.0, {}, 2, lambda seed: float(seed["a"][1] + seed["b"][1]))
+    claim = claims.Claim("", "", "", 0.0, {}, 2, lambda a, b: float(a[1] + b[1]))
     np.testing.assert_array_equal(claim.effects(runs), [11, 22])
 
 

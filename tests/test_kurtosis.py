@@ -18,11 +18,11 @@ from postprocess.kurtosis import (
     first_of_each_class,
     image_kurtosis,
     participation_ratio,
-    preactivation_kurtosis,
     rewind_kurtosis,
 )
 from sifting.errors import DataError
 from sifting.network.rounds import Mask, Round
+from sifting.network.statistics import class_moments
 
 SHAPE, CLASSES = (3, 4, 4), 4
 
@@ -79,7 +79,7 @@ def test_nodes_of_zero_variance_are_left_out_and_counted():
     rng = np.random.default_rng(3)
     x, labels = rng.normal(size=(60, 3)), np.repeat([0, 1, 2, 4], 15)
     x[labels == 0, 2] = 1 / 3
-    got = preactivation_kurtosis([x[:20], x[20:]], np.diag([1.0, 0, 1]), labels)
+    got = Kurtosis.of(class_moments([x[:20], x[20:]], np.diag([1.0, 0, 1]), labels))
     np.testing.assert_array_equal(np.isnan(got.over_all), [False, True, False])
     assert (got.left_out, got.left_out_within_class) == (1, 4 + 1)
     np.testing.assert_array_equal(got.images, [15, 15, 15, 0, 15])

@@ -1,6 +1,4 @@
-"""S_sc, S_dc and L3: by hand on three pixels, by brute force on small masks, and equal to the reference's notebook."""
-
-from pathlib import Path
+"""S_sc, S_dc and L3: by hand on three pixels, by brute force on small masks; test_crosscheck has the notebook's."""
 
 import numpy as np
 import pytest
@@ -15,9 +13,6 @@ from postprocess.locality import (
     node_maps,
     radial_profile,
 )
-from postprocess.masks import effective_mask
-
-DATA = Path(__file__).parent / "data"
 
 
 def pixels(size: int, *positions: tuple[int, int, int]) -> np.ndarray:
@@ -94,23 +89,6 @@ def test_dense_nodes():
     maps = displacement_maps(np.ones((16, 2)), channels=1)
     np.testing.assert_array_equal(maps.same, 2 * full_map(4, channels=1))
     assert not maps.different.any()
-
-
-def test_equals_the_notebook_on_32x32():
-    recorded = np.load(DATA / "postprocess.npz")
-    maps = displacement_maps(recorded["synthetic32_mask"])
-    np.testing.assert_array_equal(maps.same, recorded["synthetic32_sc"])
-    np.testing.assert_array_equal(maps.different, recorded["synthetic32_dc"])
-
-
-@pytest.mark.parametrize("number", [3, 5])
-@pytest.mark.parametrize("layer", [1, 2])
-def test_equals_the_notebook_on_a_recorded_run(number, layer):
-    """Layer 2 by its effective mask."""
-    run, recorded = np.load(DATA / "imp_fc_sgd.npz"), np.load(DATA / "postprocess.npz")
-    maps = displacement_maps(effective_mask([run[f"r{number}_mask_l{index}_W"] for index in range(layer)]))
-    np.testing.assert_array_equal(maps.same, recorded[f"digits_r{number}_l{layer}_sc"])
-    np.testing.assert_array_equal(maps.different, recorded[f"digits_r{number}_l{layer}_dc"])
 
 
 def test_locality_index_by_hand():

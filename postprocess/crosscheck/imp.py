@@ -82,31 +82,22 @@ class ImpRecording(Recording):
 
     def parameters(self, prefix: str) -> dict[int, Parameters]:
         """Of all layers, such as prefix "r0_init"."""
-        return {
-            layer: Parameters(
-                self.array(f"{prefix}_l{layer}_W", (n_in, n_out)),
-                self.array(f"{prefix}_l{layer}_b", (n_out,)),
-                self.array(f"{prefix}_l{layer}_gamma", (n_in,)),
-                self.array(f"{prefix}_l{layer}_beta", (n_in,)),
-            )
-            for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
-        }
+        return {layer: Parameters(*arrays) for layer, arrays in self._layers(prefix, Parameters._fields)}
 
     def moments(self, prefix: str) -> dict[int, Moments]:
         """Of all layers, such as prefix "r0_t1"."""
-        return {
-            layer: Moments(*self.array(f"{prefix}_ema{layer}", (2, n_in)))
-            for layer, (_, (n_in, _), _) in enumerate(self.meta["arch"])
-        }
+        inputs = (shape[0] for _, shape, _ in self.meta["arch"])
+        return {layer: Moments(*self.array(f"{prefix}_ema{layer}", (2, n_in))) for layer, n_in in enumerate(inputs)}
 
     def masks(self, number: int) -> dict[int, Mask]:
-        return {
-            layer: Mask(
-                self.array(f"r{number}_mask_l{layer}_W", (n_in, n_out)).astype(np.float32),
-                self.array(f"r{number}_mask_l{layer}_b", (n_out,)).astype(np.float32),
-            )
-            for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"])
-        }
+        layers = self._layers(f"r{number}_mask", Mask._fields)
+        return {layer: Mask(*(array.astype(np.float32) for array in arrays)) for layer, arrays in layers}
+
+    def _layers(self, prefix: str, names: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray]]]:
+        """The arrays PREFIX_lL_NAME of every layer L."""
+        for layer, (_, (n_in, n_out), _) in enumerate(self.meta["arch"]):
+            shapes = {"W": (n_in, n_out), "b": (n_out,), "gamma": (n_in,), "beta": (n_in,)}
+            yield layer, [self.array(f"{prefix}_l{layer}_{name}", shapes[name]) for name in names]
 
     def round(self, number: int) -> Round:
         """A recorded round, with its stored checkpoints."""
@@ -304,49 +295,43 @@ class Comparison:
 
 
 def compare_round(recording: ImpRecording, experiment: Experiment, ours: Round, start: Start) -> Comparison:
-    number = ours.number
-    steps = recording.arrays[f"r{number}_checkpoints"]
-    differences: dict[tuple[int | str, int, str], float] = {
-        ("start", layer, name): relative_difference(value, theirs)
-        for layer, recorded in recording.parameters(f"r{number}_init").items()
-        for name, value, theirs in zip(Parameters._fields, start[layer], recorded, strict=True)
+    theirs = recording.round(ours.number)
+    states: dict[int | str, tuple[_Tensors, _Tensors]] = {
+        "start": (_tensors(start), _tensors(recording.parameters(f"r{ours.number}_init")))
     }
-    for index, checkpoint in enumerate(ours.checkpoints[: len(steps)]):
-        for layer, name, value, theirs in _tensors(recording, checkpoint, f"r{number}_t{index}"):
-            differences[index, layer, name] = relative_difference(value, theirs)
-    pairs = [
-        (own, theirs)
-        for layer, other in recording.masks(number).items()
-        for own, theirs in zip(ours.masks[layer], other, strict=True)
-    ]
-    training, validation = (recording.arrays[f"r{number}_{kind}_error"] for kind in ("train", "val"))
-    same_steps = list(steps) == [checkpoint.step for checkpoint in ours.checkpoints]
-    same_validation = list(recording.arrays[f"r{number}_val_steps"]) == list(ours.validation_steps)
+    for index, (own, other) in enumerate(zip(ours.checkpoints, theirs.checkpoints, strict=False)):
+        states[index] = _tensors(own.parameters, own.moments), _tensors(other.parameters, other.moments)
+    own_masks, their_masks = _tensors(ours.masks), _tensors(theirs.masks)
+    same_steps = [own.step for own in ours.checkpoints] == [other.step for other in theirs.checkpoints]
     return Comparison(
-        differences,
-        sum(int(np.count_nonzero(mine != other)) for mine, other in pairs),
-        sum(mine.size for mine, _ in pairs),
+        {
+            (place, *key): relative_difference(own[key], other[key])
+            for place, (own, other) in states.items()
+            for key in other
+        },
+        sum(int(np.count_nonzero(own_masks[key] != mask)) for key, mask in their_masks.items()),
+        sum(mask.size for mask in their_masks.values()),
         same_steps
-        and same_validation
-        and np.allclose(ours.sparsities, recording.arrays["ratios"][number], rtol=0, atol=1e-12),
-        _images(ours.training_errors, training, experiment.network.batch_size),
-        _images(ours.validation_errors, validation, experiment.network.val_size),
-        np.array_equal(ours.training_errors, training) and np.array_equal(ours.validation_errors, validation),
+        and ours.validation_steps == theirs.validation_steps
+        and np.allclose(ours.sparsities, theirs.sparsities, rtol=0, atol=1e-12),
+        _images(ours.training_errors, theirs.training_errors, experiment.network.batch_size),
+        _images(ours.validation_errors, theirs.validation_errors, experiment.network.val_size),
+        np.array_equal(ours.training_errors, theirs.training_errors)
+        and np.array_equal(ours.validation_errors, theirs.validation_errors),
     )
 
 
-def _tensors(
-    recording: ImpRecording, checkpoint: Checkpoint, prefix: str
-) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
-    """(layer, name, ours, theirs) of every parameter and moment of one checkpoint."""
-    kinds: list[tuple[Mapping[int, Parameters | Moments], Mapping[int, Parameters | Moments]]] = [
-        (checkpoint.parameters, recording.parameters(prefix)),
-        (checkpoint.moments, recording.moments(prefix)),
-    ]
-    for ours, recorded in kinds:
-        for layer, others in recorded.items():
-            for name, theirs in others._asdict().items():
-                yield layer, name, getattr(ours[layer], name), theirs
+_Tensors = dict[tuple[int, str], np.ndarray]
+
+
+def _tensors(*values: Mapping[int, Any]) -> _Tensors:
+    """Parameters, moments or masks by (layer, name)."""
+    return {
+        (layer, name): array
+        for by_layer in values
+        for layer, of_layer in by_layer.items()
+        for name, array in of_layer._asdict().items()
+    }
 
 
 def _images(ours: np.ndarray, theirs: np.ndarray, count: int) -> float:

@@ -7,7 +7,6 @@ synflow_U_N_maskL for density U, reached in N iterations. Scores must agree with
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,32 +16,18 @@ from sifting.base.quiet import native_messages_hidden
 from sifting.network.rounds import Mask, Parameters
 
 TOLERANCE = 1e-9
-_SCORE = re.compile(r"(?P<method>snip|synflow)_score[0-9]+")
-_MASKS = (
-    re.compile(r"(?P<method>snip)_(?P<density>[^_]+)_mask[0-9]+"),
-    re.compile(r"(?P<method>synflow)_(?P<density>[^_]+)_(?P<iterations>[0-9]+)_mask[0-9]+"),
-)
-_INPUTS = re.compile(r"x|y|W[0-9]+")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What masks were recorded for: the fraction kept, as text, and SynFlow's iterations (None for SNIP)."""
-
-    method: str
-    density: str
-    iterations: int | None = None
-
-    def __str__(self) -> str:
-        return "_".join(str(part) for part in (self.method, self.density, self.iterations) if part is not None)
+_SCORE = re.compile(r"(snip|synflow)_score[0-9]+")
+_MASK = re.compile(r"(snip_[^_]+|synflow_[^_]+_[0-9]+)_mask[0-9]+")
+_INPUT = re.compile(r"x|y|W[0-9]+")
 
 
 @dataclass(frozen=True)
 class Results:
-    """Scores by method and masks by setting, one array [n_in, n_out] a layer."""
+    """Scores by method and masks by setting (METHOD_DENSITY, METHOD_DENSITY_ITERATIONS), one array [n_in, n_out] a
+    layer."""
 
     scores: dict[str, list[np.ndarray]]
-    masks: dict[Setting, list[np.ndarray]]
+    masks: dict[str, list[np.ndarray]]
 
 
 def check(recording: Recording, mode: str) -> list[bool]:
@@ -50,7 +35,8 @@ def check(recording: Recording, mode: str) -> list[bool]:
     theirs = read_results(recording)
     ours = replay(recording, theirs)
     print(f"{recording.name}  {'-'.join(map(str, _dims(recording)))}; tolerance: scores {TOLERANCE:g}, masks equal")
-    others = [name for name in recording.arrays if not _INPUTS.fullmatch(name) and _result(name) is None]
+    known = (_INPUT, _SCORE, _MASK)
+    others = [name for name in recording.arrays if not any(pattern.fullmatch(name) for pattern in known)]
     if others:
         print(f"not compared: {', '.join(others)}")
     return [verdict(_compare_scores(ours, theirs) + _compare_masks(ours, theirs))]
@@ -61,13 +47,13 @@ def check(recording: Recording, mode: str) -> list[bool]:
 
 def read_results(recording: Recording) -> Results:
     """Raises DataError: scores or masks that are missing, of a wrong shape, or no masks."""
-    found = [_result(name) for name in recording.arrays]
-    settings = dict.fromkeys(result for result in found if isinstance(result, Setting))
-    methods = dict.fromkeys([result for result in found if isinstance(result, str)] + [s.method for s in settings])
+    settings = _first_groups(_MASK, recording)
+    methods = dict.fromkeys([*_first_groups(_SCORE, recording), *(setting.split("_")[0] for setting in settings)])
     if not settings:
         raise recording.refusal("has no masks, such as snip_0.1_mask0 or synflow_0.1_100_mask0")
     for setting in settings:
-        if not _is_density(setting.density) or setting.iterations == 0:
+        _, density, *iterations = setting.split("_")
+        if not _is_density(density) or not all(map(int, iterations)):
             raise recording.refusal(f"{setting}_mask0 names no density in (0, 1] or no iteration")
     masks = {setting: _layers(recording, f"{setting}_mask") for setting in settings}
     for setting, layers in masks.items():
@@ -76,15 +62,9 @@ def read_results(recording: Recording) -> Results:
     return Results({method: _layers(recording, f"{method}_score") for method in methods}, masks)
 
 
-def _result(name: str) -> Setting | str | None:
-    """What an array holds: masks of a setting, scores of a method, or neither."""
-    if match := _SCORE.fullmatch(name):
-        return match["method"]
-    for pattern in _MASKS:
-        if match := pattern.fullmatch(name):
-            values: dict[str, Any] = match.groupdict()
-            return Setting(**values | ({"iterations": int(values["iterations"])} if "iterations" in values else {}))
-    return None
+def _first_groups(pattern: re.Pattern[str], recording: Recording) -> list[str]:
+    """Of the names of arrays that match, each once, in their order."""
+    return list(dict.fromkeys(match[1] for match in map(pattern.fullmatch, recording.arrays) if match))
 
 
 def _is_density(text: str) -> bool:
@@ -143,11 +123,11 @@ def replay(recording: Recording, recorded: Results) -> Results:
         scores["synflow"] = synflow(network)
     masks = {}
     for setting in recorded.masks:
-        sparsity = 1 - float(setting.density)
-        if setting.method == "snip":
-            masks[setting] = globally(scores["snip"], network.masks, sparsity)
+        method, density, *iterations = setting.split("_")
+        if method == "snip":
+            masks[setting] = globally(scores["snip"], network.masks, 1 - float(density))
         else:
-            masks[setting] = iterated_synflow(network, sparsity, setting.iterations or 0)
+            masks[setting] = iterated_synflow(network, 1 - float(density), int(iterations[0]))
     return Results(
         {method: [layer.W for layer in found.values()] for method, found in scores.items()},
         {setting: [layer.W for layer in found.values()] for setting, found in masks.items()},
@@ -187,7 +167,7 @@ def _compare_masks(ours: Results, theirs: Results) -> list[str]:
     for setting, layers in theirs.masks.items():
         for layer, (a, b) in enumerate(zip(ours.masks[setting], layers, strict=True)):
             kept, differing = (np.count_nonzero(a), np.count_nonzero(b)), np.count_nonzero(a != b)
-            print(f"{str(setting):20}{layer:6}{kept[0]:12}{kept[1]:12}{differing:8}{b.size:10}")
+            print(f"{setting:20}{layer:6}{kept[0]:12}{kept[1]:12}{differing:8}{b.size:10}")
             if differing:
                 failures.append(f"{setting}: {differing} mask entries of layer {layer} differ")
     return failures
