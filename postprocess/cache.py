@@ -29,7 +29,7 @@ def cached(
         RunDirectoryError: the file cannot be written.
     """
     key = json.dumps(depends, sort_keys=True)
-    found = _read(path)
+    found = stored_arrays(path)
     if found is not None and found.pop(_DEPENDS, None) == key:
         return found, True
     arrays = {name: np.asarray(values) for name, values in compute().items()}
@@ -45,7 +45,8 @@ def signature(path: Path) -> list[Any]:
     return [path.name, status.st_size, status.st_mtime_ns]
 
 
-def _read(path: Path) -> dict[str, np.ndarray] | None:
+def stored_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of an npz file by name, also what they depend on; None for one that is damaged or not there."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file}

@@ -19,7 +19,6 @@ import os
 import re
 import shlex
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from postprocess.analyse import VERSION as ANALYSIS_VERSION
-from postprocess.cache import signature
+from postprocess.cache import signature, stored_arrays
 from postprocess.command_line import Parser, decimal, output_file, run_command
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import drawing
@@ -176,17 +175,17 @@ def _stored_kurtosis(run: RunDirectory, rounds: Sequence[int]) -> tuple[tuple[Ku
     """Kurtosis of every round, its layer, and what is missing. Files that do not follow from these rounds are none."""
     found, layers, stale = {}, set(), False
     for number in rounds:
+        arrays = stored_arrays(run.path(f"analysis_kurtosis_{number}.npz")) or {}
         try:
-            with np.load(run.path(f"analysis_kurtosis_{number}.npz"), allow_pickle=False) as file:
-                depends = json.loads(str(file["depends_on"]))
-                values = Kurtosis(float(file["mean"]), float(file["mean_within_class"]))
+            depends = json.loads(str(arrays["depends_on"]))
+            values = Kurtosis(float(arrays["mean"]), float(arrays["mean_within_class"]))
             fits = depends["rounds"] == [signature(run.round_path(n)) for n in (0, number)]
             if not fits or depends["version"][0] != ANALYSIS_VERSION:
                 stale = True
                 continue
             layers.add(int(depends["options"][0]))
             found[number] = values
-        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
             continue
     if len(layers) > 1:
         return None, None, "The stored kurtosis is of several layers."
