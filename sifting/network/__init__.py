@@ -1,1 +1,1 @@
-"""Networks: architectures' values, Keras models, forward passes, statistics of what passes through."""
+"""Networks: their values and rounds, Keras models, the forward pass, statistics of what passes through."""
