@@ -14,7 +14,7 @@ from sifting.runs.directory import RunDirectory
 
 @pytest.fixture(autouse=True, scope="session")
 def undisturbed(tmp_path_factory):
-    """A cache folder of the session's own, and files that count as written before the disk says so."""
+    """A cache folder of the test run, and files that count as written before the disk says so."""
     flags.FLAGS.mark_as_parsed()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
