@@ -141,7 +141,7 @@ class Analysis(Run):
     @property
     def frozen(self) -> bool:
         """Whether layers keep trained values when later rounds start."""
-        return self.known is not None and getattr(self.known.method, "freeze", "") == "mask_and_weights"
+        return self.known is not None and self.known.method.freezes_weights
 
     @cached_property
     def nested(self) -> bool:

@@ -54,7 +54,7 @@ def open_run(directory, freeze="mask", **options):
         to_text=lambda: "images of this test",
         data="images of this test",
         network=SimpleNamespace(val_size=150),
-        method=SimpleNamespace(freeze=freeze),
+        method=SimpleNamespace(freezes_weights=freeze == "mask_and_weights"),
     )
     lines = []
     run = Analysis(directory, experiment, Options(**options), lines.append)

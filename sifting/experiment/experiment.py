@@ -136,6 +136,11 @@ class Method(ABC):
         return ""
 
     @property
+    def freezes_weights(self) -> bool:
+        """Whether a layer that is done keeps its trained weights."""
+        return False
+
+    @property
     def scoring_images(self) -> int:
         """Number of training images that scores are computed on."""
         return 0

@@ -35,6 +35,16 @@ def further(sparsity: _Sparsity, prune_ratio: float) -> _Sparsity:
     return sparsity + prune_ratio * (1 - sparsity)
 
 
+class Scoped(Method):
+    """Methods with a key scope: which weights compete."""
+
+    scope: str
+
+    @property
+    def global_scope(self) -> bool:
+        return self.scope == "global"
+
+
 class PrunedAt(Method):
     """Methods with a key prune_step: its weights make the masks."""
 

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from sifting.experiment.experiment import Session
 from sifting.experiment.keys import choice, key
-from sifting.methods.base import IterativeMagnitude, begin, further
+from sifting.methods.base import IterativeMagnitude, Scoped, begin, further
 from sifting.network.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
 
 
 @dataclass(frozen=True)
-class IMP(IterativeMagnitude):
+class IMP(Scoped, IterativeMagnitude):
     """Iterative magnitude pruning."""
 
     scope: str = key(
@@ -23,10 +23,6 @@ class IMP(IterativeMagnitude):
         "layerwise: weights and biases of each layer in a pool of their own; global: the weights of all prunable "
         "layers in one pool, biases are kept",
     )
-
-    @property
-    def global_scope(self) -> bool:
-        return self.scope == "global"
 
     def run(self, session: Session) -> None:
         """Train, prune the smallest weights, rewind; until max_iterations or stop_ratio.

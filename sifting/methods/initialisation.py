@@ -17,7 +17,7 @@ from sifting.base.extensions import described
 from sifting.errors import InputError
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import POSITIVE, choice, integer, key, optional, text
-from sifting.methods.base import Levels, begin, dense_key, scope_key
+from sifting.methods.base import Levels, Scoped, begin, dense_key, scope_key
 from sifting.network.rounds import NOTHING, Mask, MaskedNetwork, Round, layer_counts
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import Scores, uniform
@@ -25,19 +25,14 @@ from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 
 
-class AtInitialisation(Levels):
+class AtInitialisation(Scoped, Levels):
     """What these methods share. Their sections have the keys scope and dense."""
 
-    scope: str
     dense: bool
 
     @property
     def dense_round(self) -> bool:
         return self.dense
-
-    @property
-    def global_scope(self) -> bool:
-        return self.scope == "global"
 
 
 class ByScores(AtInitialisation):

@@ -55,7 +55,7 @@ class LayerByLayer(IterativeMagnitude):
                 if result.best_validation_error > start.dense_error:
                     break
                 good, trained = result, result.checkpoint_at(self.prune_step)
-            if self.freeze == "mask_and_weights":
+            if self.freezes_weights:
                 frozen.append(layer)
                 parameters[layer] = good.checkpoints[-1].parameters[layer]
 
@@ -68,6 +68,10 @@ class LayerByLayer(IterativeMagnitude):
         nominal[index] = further(nominal[index], self.prune_ratio)
         scores = {layer: magnitude(session.network(trained.parameters, result.masks))[layer]}
         return layerwise(scores, result.masks, nominal[index], reference_threshold), nominal
+
+    @property
+    def freezes_weights(self) -> bool:
+        return self.freeze == "mask_and_weights"
 
     def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
         return None

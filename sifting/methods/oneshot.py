@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import choice, integer, key, optional, text
-from sifting.methods.base import Levels, PrunedAt, begin
+from sifting.methods.base import Levels, PrunedAt, Scoped, begin
 from sifting.network.rounds import Round, counted_sparsities
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
@@ -13,7 +13,7 @@ from sifting.runs.find import find_runs
 
 
 @dataclass(frozen=True)
-class OneShot(PrunedAt, Levels):
+class OneShot(Scoped, PrunedAt, Levels):
     """Magnitude pruning in one step: every level is pruned from the same dense training."""
 
     weights_step: int = key(1000, integer(0), "rewind step; less than prune_step and steps", scaled="steps")
@@ -31,10 +31,6 @@ class OneShot(PrunedAt, Levels):
     @property
     def rewind_step(self) -> int:
         return self.weights_step
-
-    @property
-    def global_scope(self) -> bool:
-        return self.scope == "global"
 
     def run(self, session: Session) -> None:
         """Every level is pruned from the same trained weights, rewound to weights_step of round 0 and trained again.
