@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import SPECS, input_text, made_round, write_input
+from synthetic import SPECS, RunsCode, input_text, made_round, write_input
 
 from sifting import inputs, run
 from sifting.base.pickles import dump_pickle
@@ -332,11 +332,6 @@ def test_a_disk_that_is_full(refuse, tmp_path, directory):
 
 
 # --- images --------------------------------------------------------------------------------------------------------
-
-
-class RunsCode:
-    def __reduce__(self):
-        return os.mkdir, ("code_was_run",)
 
 
 def batch(count: int = 40, **changes) -> bytes:

@@ -2,13 +2,12 @@
 
 import dataclasses
 import fcntl
-import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import made_round, write_input
+from synthetic import RunsCode, made_round, write_input
 
 import sifting
 from sifting.datasets import cache
@@ -240,11 +239,6 @@ def test_another_method_and_rounds_without_a_record_are_refused(directory, exper
     directory.write_input(experiment().to_text())
     for method in ("SNIP", "Cavity", "LayerByLayer"):
         assert f"holds another experiment ([IMP] there, [{method}] here); " in refusal(experiment(method=method))
-
-
-class RunsCode:
-    def __reduce__(self):
-        return os.mkdir, ("code_was_run",)
 
 
 @pytest.mark.parametrize(
