@@ -1,0 +1,1 @@
+"""Training on a CPU that touches kept weights only."""

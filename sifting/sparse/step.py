@@ -1,0 +1,293 @@
+"""Training steps of a network on a CPU that cost what its weights cost: values and structure for kernels.py."""
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from sifting.layers import MaskedDense
+from sifting.sparse import kernels
+
+LARGEST_TILE = 64  # images
+L1_ROWS = 128  # rows of a tile that stay in the first cache
+WEIGHTS_A_BLOCK = 24  # of an output, at least on average: fewer do not pay for another block
+WORK_A_WORKER = 2**19  # multiplications a step that pay for another worker
+
+
+def zeros(shape: Any, dtype: Any = np.float32) -> np.ndarray:
+    """np.zeros that begins with a cache line."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.zeros(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
+def _copy(values: Any, shape: Any = None, dtype: Any = np.float32) -> np.ndarray:
+    """Aligned, and padded with zeros to the shape."""
+    values = np.asarray(values)
+    result = zeros(shape or values.shape, dtype)
+    result[tuple(map(slice, values.shape))] = values
+    return result
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _shares(costs: np.ndarray, workers: int, multiple: int = 1) -> np.ndarray:
+    """Where each worker's share of len(costs) pieces of work begins, and the last one's ends."""
+    total = np.concatenate([[0], np.cumsum(costs, dtype=np.float64)])
+    cuts = np.searchsorted(total, np.linspace(0, total[-1], workers + 1))
+    cuts = (cuts + multiple // 2) // multiple * multiple
+    cuts[0], cuts[-1] = 0, len(costs)
+    return _copy(np.minimum(cuts, len(costs)), dtype=np.int64)
+
+
+def _in_blocks(rows: np.ndarray, columns: np.ndarray, count: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The order of weights by (block of columns, row, column), where each (block, row) starts, and how many blocks.
+
+    A block is so wide that its rows of a tile stay in the first cache, or wider where rows have few weights.
+    """
+    size = max(L1_ROWS, WEIGHTS_A_BLOCK * count * width // max(1, len(rows)))
+    order = np.lexsort((columns, rows, columns // size))
+    blocks = max(1, -(-width // size))
+    starts = np.cumsum(np.bincount(columns // size * count + rows, minlength=blocks * count))
+    return order, _copy(np.concatenate([[0], starts]), dtype=np.int32), blocks
+
+
+class _Layer:
+    """One layer as kernels.LAYER has it.
+
+    Attributes:
+        record: the numbers and arrays of kernels.LAYER by name.
+    """
+
+    def __init__(
+        self, layer: MaskedDense, slots: Sequence[Sequence[keras.Variable]], sparse: bool, trained: bool, workers: int
+    ) -> None:
+        self.layer = layer
+        mask = layer.mask_W.numpy()
+        inputs, outputs = mask.shape
+        # Which numbers of W, flat, are which ones of the kernels' W; pruned ones are nowhere.
+        self._kept = np.flatnonzero(mask)
+        at_input, at_output = np.divmod(self._kept, outputs)
+        record: dict[str, Any] = {
+            "inputs": inputs,
+            "outputs": outputs,
+            "output_rows": _up(outputs, 16),
+            "sparse": sparse,
+            "trained": trained,
+            "masked": len(self._kept) < mask.size,
+        }
+        live = np.unique(at_input) if sparse else np.arange(inputs)
+        record["live"] = _copy(live, dtype=np.int32)
+        record["live_before"] = _copy(np.searchsorted(live, np.arange(inputs + 1)), dtype=np.int32)
+        record["live_inputs"] = len(live)
+        if sparse:
+            at_live = np.searchsorted(live, at_input)
+            order, record["starts"], record["input_blocks"] = _in_blocks(at_output, at_live, outputs, len(live))
+            self._kept, at_live, at_output = self._kept[order], at_live[order], at_output[order]
+            turned, record["turned_starts"], record["output_blocks"] = _in_blocks(at_live, at_output, len(live), outputs)
+            record["inputs_of"], record["turned"] = _copy(at_live, dtype=np.int32), _copy(turned, dtype=np.int32)
+            record["outputs_of"] = _copy(at_output[turned], dtype=np.int32)
+            record["rows"], record["weights"] = len(live), len(self._kept)
+            self._place: Any = slice(None)
+            record.update({name: zeros(len(self._kept)) for name in ("products", "turned_W", "dW")})
+            record["output_shares"] = _shares(16 + np.bincount(at_output, minlength=outputs), workers)
+            record["live_shares"] = _shares(32 + np.bincount(at_live, minlength=len(live)), workers)
+        else:
+            record["rows"] = _up(inputs, 8)
+            record["weights"] = record["rows"] * record["output_rows"]
+            self._place = (at_output // 16 * record["rows"] + at_input) * 16 + at_output % 16
+            record["output_shares"] = _shares(np.ones(record["output_rows"]), workers, 16)
+            record["live_shares"] = _shares(np.ones(inputs), workers, 4)
+            if record["masked"]:
+                record["mask_W"] = zeros(record["weights"])
+                record["mask_W"][self._place] = 1
+        record["input_shares"] = _shares(np.ones(inputs), workers, 16)
+        self._values = {"W": layer.W, "b": layer.b, "gamma": layer.gamma, "beta": layer.beta}
+        for name, value in self._values.items():
+            record[name] = self._packed(name, value, record)
+        record["mask_b"] = _copy(layer.mask_b.numpy(), record["output_rows"])
+        record["running_mean"] = _copy(layer.running_mean.numpy())
+        record["running_variance"] = _copy(layer.running_variance.numpy())
+        self._slots = dict(zip(self._values, slots, strict=False))
+        for name, variables in self._slots.items():
+            record[f"{name}_slots"] = _copy(np.stack([self._packed(name, each, record) for each in variables]))
+        record.update({name: zeros(inputs) for name in ("mean", "deviation", "shift")})
+        record.update({name: zeros(record["output_rows"]) for name in ("bias", "db")})
+        record.update({name: zeros(len(live)) for name in ("dgamma", "dbeta")})
+        self.record = record
+
+    def _packed(self, name: str, variable: keras.Variable, record: dict[str, Any]) -> np.ndarray:
+        """The values of a variable like W, b, gamma or beta as the kernels have them."""
+        values = variable.numpy()
+        if name != "W":
+            return _copy(values)
+        packed = zeros(record["weights"])
+        packed[self._place] = values.ravel()[self._kept]
+        return packed
+
+    def make_room(self, batch: int, tiles: int, T: int) -> None:
+        """Arrays for activations and their gradients."""
+        record = self.record
+        record["z"] = zeros((tiles, record["rows"], T))
+        record["y"], record["dy"] = (zeros((tiles, record["output_rows"], T)) for _ in range(2))
+        if not record["sparse"]:
+            record["scaled"] = zeros((tiles, record["rows"], T))
+            record["scaled_rows"] = zeros((tiles * T, record["rows"]))
+            record["dy_rows"] = zeros((tiles * T, record["output_rows"]))
+
+    def write_back(self, started: bool) -> None:
+        """Give the values to the layer and its optimizer."""
+        for name, variable in self._values.items():
+            self._write(name, variable, self.record[name])
+            for slot, values in zip(self._slots.get(name, ()), self.record.get(f"{name}_slots", ()), strict=True):
+                self._write(name, slot, values)
+        self.layer.running_mean.assign(self.record["running_mean"])
+        self.layer.running_variance.assign(self.record["running_variance"])
+        self.layer.started.assign(float(started))
+
+    def _write(self, name: str, variable: keras.Variable, packed: np.ndarray) -> None:
+        if name == "W":
+            values = variable.numpy()
+            values.ravel()[self._kept] = packed[self._place]
+            packed = values
+        variable.assign(packed)
+
+
+def workers_for(work: int) -> int:
+    """How many threads share a step of so many multiplications."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, work // WORK_A_WORKER))
+
+
+class SparseSteps:
+    """Trains a network from where its model and optimizer are; `write_back` gives the values back to them.
+
+    Args:
+        layers: of the model, in their order.
+        optimizer: keras SGD or Adam, built with the trainable variables of these layers.
+        sparse: for each layer, whether it touches kept weights only.
+        trained: for each layer, whether it is trained.
+        batch: images a step.
+        shape: (channels, S, S) of the images; mean: float32 [channels*S*S], the mean image.
+        workers: threads; by default what the work is worth. Results do not depend on it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[MaskedDense],
+        optimizer: keras.optimizers.Optimizer,
+        sparse: Sequence[bool],
+        trained: Sequence[bool],
+        batch: int,
+        shape: tuple[int, int, int],
+        mean: NDArray[np.float32],
+        workers: int = 0,
+    ) -> None:
+        self._optimizer = optimizer
+        self.sparse = tuple(sparse)
+        T = min(LARGEST_TILE, _up(batch, 16))
+        tiles = -(-batch // T)
+        kept = sum(np.count_nonzero(layer.mask_W.numpy()) for layer in layers)
+        self.workers = workers or workers_for(3 * int(kept) * batch)
+        slots = [
+            [variable for variable in optimizer.variables if kind in variable.path] for kind in ("momentum", "velocity")
+        ]
+        self._layers = []
+        for n, layer in enumerate(layers):
+            of_layer = list(zip(*(kind[4 * n : 4 * n + 4] for kind in slots), strict=True))
+            self._layers.append(_Layer(layer, of_layer, sparse[n], trained[n], self.workers))
+            self._layers[n].make_room(batch, tiles, T)
+        self._started = bool(layers[0].started.numpy())
+        self._done = int(optimizer.iterations.numpy())
+        adam = isinstance(optimizer, keras.optimizers.Adam)
+        items = -(-batch // 16)
+        self._network: dict[str, Any] = {
+            "batch": batch,
+            "tiles": tiles,
+            "channels": shape[0],
+            "size": shape[1],
+            "exact": layers[0].centring == "exact",
+            "adam": adam,
+            "first_trained": list(trained).index(True) if any(trained) else len(trained),
+            "pixel_mean": _copy(mean),
+            "x": zeros((self.workers, batch, kernels.COLUMNS)),
+            "item_losses": zeros(items),
+            "item_correct": zeros(items, np.int64),
+            "decay": layers[0].decay,
+            "rest": 1.0 - layers[0].decay,
+            "rate": float(optimizer.learning_rate.numpy()),
+            **({"beta_1": optimizer.beta_1, "beta_2": optimizer.beta_2} if adam else {}),
+            **({"adam_epsilon": optimizer.epsilon} if adam else {}),
+        }
+        pixels = {} if sparse[0] else {"output_rows": _up(int(np.prod(shape)), 16)}
+        if pixels:
+            pixels.update({name: zeros((tiles, pixels["output_rows"], T)) for name in ("y", "dy")})
+        self._records = np.concatenate(
+            [*(_record(kernels.LAYER, layer.record) for layer in self._layers), _record(kernels.LAYER, pixels)]
+        )
+        self._keep = pixels
+        self._networks = _record(kernels.NETWORK, self._network)
+        self._gates = zeros(16, np.int64)
+        self.ticks = zeros((self.workers, 8), np.int64)
+        self._tile = (0,) * (T // 16)
+        self._threads = concurrent.futures.ThreadPoolExecutor(max(1, self.workers - 1))
+
+    def _together(self, kernel: Callable[..., None], *arguments: Any) -> None:
+        """Call a kernel in all workers."""
+
+        def work(worker: int) -> None:
+            kernel(
+                self._records, self._networks, worker, self.workers, self._gates, *arguments, self.ticks[worker], self._tile
+            )
+
+        others = [self._threads.submit(work, worker) for worker in range(1, self.workers)]
+        work(0)
+        for other in others:
+            other.result()
+
+    def train(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: NDArray[np.int32], shifts: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Train some steps.
+
+        Args:
+            images: [all, pixels]; labels: [all].
+            rows: [steps, batch], those of each step.
+            shifts: [steps, batch, 2], see trainer.translate; or [steps, 0, 2].
+
+        Returns:
+            correct answers and loss of each batch before its update, [steps].
+        """
+        correct, losses = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.float32)
+        self._together(
+            kernels.train, images.ctypes.data, labels, rows, shifts, self._started, self._done, correct, losses
+        )
+        self._started, self._done = True, self._done + len(rows)
+        return correct, losses
+
+    def count_correct(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> int:
+        """Correct answers with the running moments. Arguments as of train."""
+        correct = np.zeros(self.workers, np.int64)
+        self._together(kernels.count_correct, images.ctypes.data, labels, correct)
+        return int(correct.sum())
+
+    def write_back(self) -> None:
+        """Give the values to the model and the optimizer."""
+        for layer in self._layers:
+            layer.write_back(self._started)
+        self._optimizer.iterations.assign(self._done)
+
+
+def _record(kind: np.dtype, values: dict[str, Any]) -> np.ndarray:
+    """A record of numbers and addresses of arrays."""
+    record = np.zeros(1, kind)
+    for name, value in values.items():
+        record[name] = value.ctypes.data if isinstance(value, np.ndarray) else value
+    return record
