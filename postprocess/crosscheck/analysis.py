@@ -17,7 +17,7 @@ the order of nodes (and so the removal curves) up to ties, probabilities within 
 import itertools
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,8 +43,8 @@ _OF_ROUND = re.compile(
 _OF_MASK = re.compile(r"(?P<mask>.+)_(?P<what>sc|dc)")
 
 
-def check(recording: Recording, mode: str) -> list[bool]:
-    """Compare one recording and print the comparison; whether it agrees. There is but one `mode`.
+def check(recording: Recording, loops: Sequence[str]) -> list[bool]:
+    """Compare one recording and print the comparison; whether it agrees. Nothing is trained by `loops`.
 
     Raises:
         DataError: the recorded run is missing, or arrays are missing or of a wrong shape.
@@ -55,7 +55,7 @@ def check(recording: Recording, mode: str) -> list[bool]:
     run = ImpRecording.of(load_recording(partner, ["imp"]))
     print(f"{recording.name}  of {run.name}; tolerance: probabilities {TOLERANCE:g}, all else equal")
     with tempfile.TemporaryDirectory() as folder:
-        val_size = read_recorded_experiment(run, False, Path(folder)).network.val_size
+        val_size = read_recorded_experiment(run, "plain", Path(folder)).network.val_size
     images = run.image_set(val_size)
     failures, others = [], []
     for name in sorted(recording.arrays):

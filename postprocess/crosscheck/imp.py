@@ -35,7 +35,13 @@ Start = dict[int, Parameters]  # the values that a round starts from
 TRAINING_IMAGES = 1200  # x[:1200] are for training, x[1200:1200 + val_size] for validation
 FLOAT32_ROUNDING = 2.0**-24
 TWINS = 4
-MODES = {"both": (False, True), "plain": (False,), "jit": (True,)}  # jit_compile of each replay
+# The loops of each --mode, and their settings; the sparse one is what --sparse always asks for.
+MODES = {"both": ("plain", "jit_compile"), "plain": ("plain",), "jit": ("jit_compile",)}
+LOOPS = {
+    "plain": ("Network.jit_compile=false", "Network.sparse=never"),
+    "jit_compile": ("Network.jit_compile=true", "Network.sparse=never"),
+    "sparse": ("Network.sparse=always",),
+}
 
 
 # --- recordings ----------------------------------------------------------------------------------------------------
@@ -166,11 +172,12 @@ def amplifies_rounding(recording: ImpRecording, experiment: Experiment) -> str:
 
 
 def replay(
-    recording: ImpRecording, jit_compile: bool, folder: Path, twin: int = 0
+    recording: ImpRecording, loop: str, folder: Path, twin: int = 0
 ) -> tuple[Experiment, list[Round], list[Start]]:
     """Run the recorded experiment through the project's driver, into `folder`.
 
     Args:
+        loop: one of LOOPS.
         twin: 0 for the recorded initial weights; otherwise each is moved by -1, 0 or 1 unit in the last place, at
             random with this seed.
 
@@ -214,7 +221,7 @@ def replay(
             return super().train(number, masks, ratios, start, frozen)
 
     starts: list[Start] = []
-    experiment = read_recorded_experiment(recording, jit_compile, folder)
+    experiment = read_recorded_experiment(recording, loop, folder)
     batches = tf.constant(recording.arrays["batches"].astype(np.int32))
     directory = RunDirectory(folder, experiment.io.prefix)
     with directory.lock():
@@ -228,7 +235,7 @@ def replay(
         )
         experiment.method.run(session)
         session.finish()
-        if session.jit_compile != jit_compile:
+        if session.jit_compile != experiment.network.jit_compile:
             raise SiftingError(f"{recording.name}: XLA cannot compile the training loop here; accepted: --mode plain")
     return experiment, [directory.read_round(number) for number in directory.rounds()], starts
 
@@ -240,7 +247,7 @@ def _nudged(values: np.ndarray, rng: np.random.Generator) -> NDArray[np.float32]
     return nudged
 
 
-def read_recorded_experiment(recording: ImpRecording, jit_compile: bool, folder: Path) -> Experiment:
+def read_recorded_experiment(recording: ImpRecording, loop: str, folder: Path) -> Experiment:
     """The recorded input file, with its images and folder replaced.
 
     Raises:
@@ -253,7 +260,7 @@ def read_recorded_experiment(recording: ImpRecording, jit_compile: bool, folder:
         f"IO.save_dir={folder}",
         "IO.tensorboard=false",  # whose plates need square images
         "Network.seed=0",
-        f"Network.jit_compile={str(jit_compile).lower()}",
+        *LOOPS[loop],
     ]
     experiment = read_experiment([str(path)], replaced)
     network, images = experiment.network, len(recording.arrays["x"])
@@ -372,26 +379,25 @@ def failures(comparisons: Sequence[Comparison], rounds: int, amplified: bool) ->
 # --- report --------------------------------------------------------------------------------------------------------
 
 
-def check(recording: Recording, mode: str) -> list[bool]:
-    """Replay one recording plain, under XLA, or both, and print the comparisons; which of them agree."""
+def check(recording: Recording, loops: Sequence[str]) -> list[bool]:
+    """Replay one recording by each of these LOOPS, and print the comparisons; which of them agree."""
     recording = ImpRecording.of(recording)
-    return [_check(recording, jit_compile) for jit_compile in MODES[mode]]
+    return [_check(recording, loop) for loop in loops]
 
 
-def _check(recording: ImpRecording, jit_compile: bool) -> bool:
+def _check(recording: ImpRecording, loop: str) -> bool:
     for twin in range(TWINS + 1):
         with tempfile.TemporaryDirectory() as folder:
-            experiment, rounds, starts = replay(recording, jit_compile, Path(folder), twin)
+            experiment, rounds, starts = replay(recording, loop, Path(folder), twin)
         comparisons = [
             compare_round(recording, experiment, ours, start)
             for ours, start in zip(rounds, starts, strict=True)
             if ours.number in recording.rounds
         ]
         reason = amplifies_rounding(recording, experiment)
-        mode = "jit_compile" if jit_compile else "plain"
         weights = f", twin {twin}: initial weights changed by at most one unit in the last place" if twin else ""
         tolerance = reason or "every tensor 1e-5, all else equal"
-        print(f"{recording.name}  {mode}  {experiment.network.minimizer}{weights}; tolerance: {tolerance}")
+        print(f"{recording.name}  {loop}  {experiment.network.minimizer}{weights}; tolerance: {tolerance}")
         _print_table(comparisons)
         if verdict(failures(comparisons, len(recording.rounds), bool(reason))):
             return True

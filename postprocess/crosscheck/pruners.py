@@ -6,6 +6,7 @@ synflow_U_N_maskL for density U, reached in N iterations. Scores must agree with
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,8 @@ class Results:
     masks: dict[str, list[np.ndarray]]
 
 
-def check(recording: Recording, mode: str) -> list[bool]:
-    """Compare one recording and print the comparison; whether it agrees. There is but one `mode`."""
+def check(recording: Recording, loops: Sequence[str]) -> list[bool]:
+    """Compare one recording and print the comparison; whether it agrees. Nothing is trained by `loops`."""
     theirs = read_results(recording)
     ours = replay(recording, theirs)
     print(f"{recording.name}  {'-'.join(map(str, _dims(recording)))}; tolerance: scores {TOLERANCE:g}, masks equal")

@@ -221,6 +221,13 @@ class Network:
     )
     seed: int = key(None, integer(0), "seed of all random draws; default: drawn once and recorded")
     jit_compile: bool = key(True, boolean(), "compile the training loop with XLA", continues=anything)
+    sparse: str = key(
+        "auto",
+        choice("auto", "never", "always"),
+        "on a CPU, train layers by their kept weights alone: auto, large ones that keep at most 40 %; always, all that "
+        "are pruned; never: the same numbers to rounding, see docs/performance.md",
+        continues=anything,
+    )
     deterministic: bool = key(False, boolean(), "TensorFlow's deterministic kernels: slower on a GPU")
     tf32: bool = key(False, boolean(), "allow TF32 matrix products on GPUs that have them (errors near 1e-3)")
     centring: str = key(

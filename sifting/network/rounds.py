@@ -139,6 +139,7 @@ class RoundInProgress:
         step: the next one to train.
         seconds: that the round took before this process went on with it.
         state: values of network and optimizer by name that it goes on from; {} at its begin.
+        sparse: the layers that train by their kept weights alone, see sparse.choice.
     """
 
     number: int
@@ -152,10 +153,17 @@ class RoundInProgress:
     step: int = 0
     seconds: float = 0.0
     state: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sparse: tuple[int, ...] = ()
 
     @classmethod
     def of(
-        cls, result: Round, step: int, seconds: float, state: Mapping[str, np.ndarray], steps: int
+        cls,
+        result: Round,
+        step: int,
+        seconds: float,
+        state: Mapping[str, np.ndarray],
+        sparse: tuple[int, ...],
+        steps: int,
     ) -> "RoundInProgress":
         """What goes on from `result`, the round so far, before `step` of so many steps."""
         errors = np.zeros(max(steps + 1, len(result.training_errors)), np.float32)
@@ -172,6 +180,7 @@ class RoundInProgress:
             step,
             seconds,
             state,
+            sparse,
         )
 
     def so_far(self) -> Round:

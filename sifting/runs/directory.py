@@ -165,6 +165,7 @@ class RunDirectory:
             "step": progress.step,
             "seconds": seconds,
             "state": dict(state),
+            "sparse": progress.sparse,
         }
         self._write(self.progress_path, dump_pickle(content))
 
@@ -175,7 +176,8 @@ class RunDirectory:
         try:
             content = load_pickle(self.progress_path)
             partial = round_from_lists(content["round"], content["number"])
-            return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], steps)
+            sparse = content.get("sparse", ())  # earlier versions had no such layers
+            return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], sparse, steps)
         except (DataError, *MALFORMED):
             raise RunDirectoryError(f"{self.progress_path}: is damaged; remove it to train its round anew") from None
 

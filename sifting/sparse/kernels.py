@@ -19,20 +19,21 @@ from numba.extending import intrinsic, models, register_model
 from sifting.architecture import EPSILON
 
 COLUMNS = 256  # pixels that are worked on at a time
-ONE = (0,)  # the tile of one register
+ONE, TWO = (0,), (0, 0)  # tiles of one register, and of two
+GROUP = 32  # outputs of a dense layer whose weights are together
 
 # What the kernels know of a layer: numbers, and addresses of arrays, float32 and [n] if nothing else is said. Inputs
 # that have a kept weight are live; z has rows for them alone, in their order. Weights are numbered by (block of live
 # inputs, output, input), and listed a second time by (block of outputs, input, output). A dense layer has all inputs
-# live, and W as [group of 16 outputs][input][16], padded with zeros. The last record stands for the pixels below the first
-# layer; it has room for their gradient, and that only where the first layer is dense.
+# live, and W as [group of outputs][input][GROUP], padded with zeros. The last record stands for the pixels below the
+# first layer; it has room for their gradient, and that only where the first layer is dense.
 LAYER = np.dtype(
     [
         (name, np.int64)
         for name in (
             *("inputs", "outputs", "live_inputs", "rows", "output_rows", "weights"),
             *("sparse", "masked", "trained"),
-            *("input_blocks", "output_blocks"),  # how many of each there are
+            *("input_blocks", "input_block", "output_blocks"),  # how many there are; how many live inputs make one
             *("live", "live_before"),  # int32: inputs; how many live ones come before input i, [inputs + 1]
             *("starts", "inputs_of"),  # int32: where weights of (block, output) start; rows of z
             *("turned_starts", "outputs_of", "turned"),  # int32: the same by (block, input); numbers of weights
@@ -49,8 +50,8 @@ LAYER = np.dtype(
 
 NETWORK = np.dtype(
     [
-        *((name, np.int64) for name in ("batch", "tiles", "channels", "size", "exact", "adam", "first_trained")),
-        *((name, np.int64) for name in ("pixel_mean", "x", "item_losses", "item_correct")),
+        *((name, np.int64) for name in ("batch", "tiles", "pixels", "size", "exact", "adam", "first_trained")),
+        *((name, np.int64) for name in ("pixel_mean", "x", "block", "item_losses", "item_correct")),
         *((name, np.float32) for name in ("decay", "rest", "rate", "beta_1", "beta_2", "adam_epsilon")),
     ]
 )
@@ -61,7 +62,7 @@ PHASES = ("inputs", "forward products", "loss", "backward products", "gradient o
 # --- vectors of float32 --------------------------------------------------------------------------------------------
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Float32 in so many registers of `width`; LLVM splits them where the processor's are narrower."""
 
     def __init__(self, registers: int, width: int = 16) -> None:
@@ -70,7 +71,7 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
         super().__init__(manager, kind, ir.ArrayType(ir.VectorType(ir.FloatType(), kind.width), kind.registers))
 
@@ -100,7 +101,7 @@ def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def _pointer(kind: Any) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def pointer(typing: Any, address: Any) -> Any:
         """What stands at an address; indices are not checked."""
 
@@ -115,7 +116,7 @@ def _pointer(kind: Any) -> Any:
 floats, integers, longs, pixels_at = map(_pointer, (types.float32, types.int32, types.int64, types.uint8))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def after(typing: Any, pointer: Any, place: Any) -> Any:
     """The pointer to pointer[place]."""
 
@@ -131,7 +132,7 @@ def _register_at(builder: Any, kind: Vector, pointer: Any, place: Any, number: i
 
 
 def _loading(kind_of: Any) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def load(typing: Any, pointer: Any, place: Any, tile: Any) -> Any:
         """Numbers from pointer[place] on."""
         kind = kind_of(tile)
@@ -139,7 +140,7 @@ def _loading(kind_of: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             registers = []
             for number in range(kind.registers):
-                registers.append(builder.load(_register_at(builder, kind, *arguments[:2], number)))
+                registers.append(builder.load(_register_at(builder, kind, arguments[0], arguments[1], number)))
                 registers[-1].align = 4
             return _join(builder, registers)
 
@@ -152,19 +153,19 @@ load = _loading(lambda tile: Vector(tile.count))
 load16, load4 = _loading(lambda tile: V16), _loading(lambda tile: V4)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store(typing: Any, pointer: Any, place: Any, vector: Any) -> Any:
     """Numbers from pointer[place] on become those of the vector."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         for number, register in enumerate(_split(builder, arguments[2])):
-            builder.store(register, _register_at(builder, vector, *arguments[:2], number)).align = 4
+            builder.store(register, _register_at(builder, vector, arguments[0], arguments[1], number)).align = 4
         return context.get_dummy_value()
 
     return types.void(pointer, types.int64, vector), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def spread(typing: Any, number: Any, tile: Any) -> Any:
     """T equal numbers."""
 
@@ -205,21 +206,49 @@ larger = _operation(2, lambda builder, a, b: builder.select(builder.fcmp_ordered
 where_larger = _operation(4, lambda builder, a, b, c, d: builder.select(builder.fcmp_ordered(">", a, b), c, d))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
+def transpose(
+    typing: Any, source: Any, place: Any, stride: Any, target: Any, target_place: Any, target_stride: Any
+) -> Any:
+    """target[target_place + j * target_stride + i] = source[place + i * stride + j] for i, j < 16."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def row(first: int, i: int) -> Any:
+            pointer, place, stride = arguments[first : first + 3]
+            return _register_at(builder, V16, pointer, builder.add(place, builder.mul(stride, _I64(i))), 0)
+
+        rows = []
+        for i in range(16):
+            rows.append(builder.load(row(0, i)))
+            rows[-1].align = 4
+        for size in (1, 2, 4, 8):  # swap the halves of blocks of 2, 4, 8, 16 that lie off the diagonal
+            upper = [16 + j - size if j & size else j for j in range(16)]
+            lower = [16 + j if j & size else j + size for j in range(16)]
+            for i in (i for i in range(16) if not i & size):
+                a, b = rows[i], rows[i + size]
+                rows[i], rows[i + size] = _pick(builder, a, b, upper), _pick(builder, a, b, lower)
+        for i in range(16):
+            builder.store(rows[i], row(3, i)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, types.int64, target, types.int64, types.int64), code
+
+
+@intrinsic
 def lanes(typing: Any, a: Any, b: Any) -> Any:
     """Sixteen partial sums of the products of two vectors, register by register."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (first, *rest) = zip(*(_split(builder, each) for each in arguments), strict=True)
         result = builder.fmul(*first)
-        for registers in rest:
-            result = _multiply_add(builder, *registers, result)
+        for left, right in rest:
+            result = _multiply_add(builder, left, right, result)
         return _join(builder, [result])
 
     return V16(a, b), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def sums(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """The sums of four vectors of 16: a vector of 4."""
 
@@ -227,7 +256,10 @@ def sums(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         def halve(x: Any, y: Any, size: int) -> Any:
             """Sums of neighbours `size` apart, of x and of y in turns."""
             near = [
-                number + of for start in range(0, 16, 2 * size) for of in (0, 16) for number in range(start, start + size)
+                number + of
+                for start in range(0, 16, 2 * size)
+                for of in (0, 16)
+                for number in range(start, start + size)
             ]
             return builder.fadd(_pick(builder, x, y, near), _pick(builder, x, y, [place + size for place in near]))
 
@@ -240,7 +272,7 @@ def sums(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     return V4(a, b, c, d), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def total(typing: Any, vector: Any) -> Any:
     """The sum of 16 numbers: of the halves, then of theirs, and so on."""
 
@@ -285,7 +317,7 @@ exponential = _operation(1, _exponential)
 # --- workers -------------------------------------------------------------------------------------------------------
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _add_atomically(typing: Any, pointer: Any, number: Any) -> Any:
     """The number at the pointer before `number` is added to it."""
 
@@ -295,12 +327,14 @@ def _add_atomically(typing: Any, pointer: Any, number: Any) -> Any:
     return types.int64(pointer, types.int64), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def cycles(typing: Any) -> Any:
     """Ticks of the processor's clock."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.call(builder.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(_I64, ())), ())
+        return builder.call(
+            builder.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(_I64, ())), ()
+        )
 
     return types.int64(), code
 
@@ -354,7 +388,7 @@ def read_pixels(x: Any, network: Any, images: Any, rows: Any, shifts: Any, count
 
     images: uint8 [all][inputs]; rows: int32 [count]; shifts: int32 [count][2] or empty, see trainer.translate.
     """
-    inputs, size = network.channels * network.size**2, network.size
+    inputs, size = network.pixels, network.size
     mean, scale = floats(network.pixel_mean), np.float32(1 / 255)
     for image in range(count):
         pixels, row = after(images, rows[image] * inputs), image * COLUMNS
@@ -453,8 +487,9 @@ def scale(layer: Any, network: Any, first: int, last: int, tile: Any) -> None:
             gamma, beta = spread(floats(layer.gamma)[l], tile), spread(floats(layer.beta)[l], tile)
             place = (t * rows + l) * T
             store(scaled, place, multiply_add(gamma, load(z, place, tile), beta))
-            for image in range(T):
-                by_image[(t * T + image) * rows + l] = scaled[place + image]
+    for l in range(first, last, 16):
+        for image in range(0, network.tiles * T, 16):
+            transpose(scaled, (image // T * rows + l) * T + image % T, T, by_image, image * rows + l, rows)
 
 
 @_compiled
@@ -475,17 +510,22 @@ def prepare_inputs(
     if not training:
         use_running(layer, first, last)
     if n == 0:
-        x = floats(network.x + 4 * worker * network.batch * COLUMNS)
+        x = floats(network.x + 4 * worker * network.tiles * T * COLUMNS)
+        block = floats(network.block + 4 * worker * 256)
         for start in range(first, last, COLUMNS):
             stop = min(start + COLUMNS, last)
             read_pixels(x, network, images, rows, shifts, count, start, stop)
             if training:
                 pixel_moments(layer, network, x, start, stop, started, tile)
-            for image in range(count):
-                place, row = (image // T * layer.rows) * T + image % T, image * COLUMNS - start
-                for l in range(before[start], before[stop]):
-                    f = live[l]
-                    z[place + l * T] = (x[row + f] - shift[f] - mean[f]) * deviation[f]
+            for image in range(0, count, 16):
+                place = (image // T * layer.rows) * T + image % T
+                for c in range(0, stop - start, 16):
+                    transpose(x, image * COLUMNS + c, COLUMNS, block, 0, 16)
+                    for l in range(before[start + c], before[min(start + c + 16, stop)]):
+                        f = live[l]
+                        row = load16(block, (f - start - c) * 16, tile)
+                        row = sub(sub(row, spread(shift[f], ONE)), spread(mean[f], ONE))
+                        store(z, place + l * T, mul(row, spread(deviation[f], ONE)))
     else:
         h, h_rows = floats(layers[n - 1].y), layers[n - 1].output_rows
         if training:
@@ -507,7 +547,7 @@ def prepare_inputs(
     prepare_outputs(layer, worker)
 
 
-@_compiled
+@njit(nogil=True, error_model="numpy", cache=True, fastmath={"contract", "reassoc"})
 def prepare_outputs(layer: Any, worker: int) -> None:
     """bias = b + sum of W * beta, and products = W * gamma, of the outputs that are this worker's; dense: bias = b."""
     first, last = longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]
@@ -519,11 +559,12 @@ def prepare_outputs(layer: Any, worker: int) -> None:
         starts, inputs_of, live = integers(layer.starts), integers(layer.inputs_of), integers(layer.live)
         for block in range(layer.input_blocks):
             for o in range(first, last):
-                place = block * layer.outputs + o
+                place, added = block * layer.outputs + o, np.float32(0)
                 for k in range(starts[place], starts[place + 1]):
                     f = live[inputs_of[k]]
                     products[k] = W[k] * gamma[f]
-                    bias[o] += W[k] * beta[f]
+                    added += W[k] * beta[f]
+                bias[o] += added
 
 
 # --- products ------------------------------------------------------------------------------------------------------
@@ -561,20 +602,20 @@ def multiply_sparse(layer: Any, t: int, first: int, last: int, tile: Any) -> Non
 
 @_compiled
 def multiply_dense(layer: Any, t: int, first: int, last: int, tile: Any) -> None:
-    """The same, first and last multiples of 16."""
+    """The same, first and last multiples of 4."""
     T, inputs = 16 * len(tile), layer.rows
     a, y = after(floats(layer.scaled), t * inputs * T), after(floats(layer.y), t * layer.output_rows * T)
     bias = floats(layer.bias)
     for o in range(first, last, 4):
-        W = after(floats(layer.W), o // 16 * 16 * inputs + o % 16)
+        W = after(floats(layer.W), o // GROUP * GROUP * inputs + o % GROUP)
         y0, y1 = spread(bias[o], tile), spread(bias[o + 1], tile)
         y2, y3 = spread(bias[o + 2], tile), spread(bias[o + 3], tile)
         for i in range(inputs):
             a0 = load(a, i * T, tile)
-            y0 = multiply_add(spread(W[16 * i], tile), a0, y0)
-            y1 = multiply_add(spread(W[16 * i + 1], tile), a0, y1)
-            y2 = multiply_add(spread(W[16 * i + 2], tile), a0, y2)
-            y3 = multiply_add(spread(W[16 * i + 3], tile), a0, y3)
+            y0 = multiply_add(spread(W[GROUP * i], tile), a0, y0)
+            y1 = multiply_add(spread(W[GROUP * i + 1], tile), a0, y1)
+            y2 = multiply_add(spread(W[GROUP * i + 2], tile), a0, y2)
+            y3 = multiply_add(spread(W[GROUP * i + 3], tile), a0, y3)
         store(y, o * T, y0)
         store(y, (o + 1) * T, y1)
         store(y, (o + 2) * T, y2)
@@ -659,15 +700,17 @@ def find_db(layer: Any, network: Any, worker: int, tile: Any) -> None:
     T, rows = 16 * len(tile), layer.output_rows
     dy, db, by_image = floats(layer.dy), floats(layer.db), floats(layer.dy_rows)
     one = spread(np.float32(1), tile)
-    for o in range(longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]):
+    first, last = longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]
+    for o in range(first, last):
         s = spread(np.float32(0), ONE)
         for t in range(network.tiles):
             place = (t * rows + o) * T
             s = add(s, lanes(one, load(dy, place, tile)))
-            if not layer.sparse:
-                for image in range(T):
-                    by_image[(t * T + image) * rows + o] = dy[place + image]
         db[o] = total(s)
+    if not layer.sparse:
+        for o in range(first, last, 16):
+            for image in range(0, network.tiles * T, 16):
+                transpose(dy, (image // T * rows + o) * T + image % T, T, by_image, image * rows + o, rows)
 
 
 @_compiled
@@ -722,14 +765,14 @@ def multiply_back_dense(layer: Any, t: int, first: int, last: int, da: Any, tile
     dy = after(floats(layer.dy), t * outputs * T)
     for i in range(first, last, 4):
         a0 = a1 = a2 = a3 = spread(np.float32(0), tile)
-        for group in range(0, outputs, 16):
-            W = after(floats(layer.W), group * inputs + 16 * i)
-            for o in range(16):
+        for group in range(0, outputs, GROUP):
+            W = after(floats(layer.W), group * inputs + GROUP * i)
+            for o in range(GROUP):
                 d = load(dy, (group + o) * T, tile)
                 a0 = multiply_add(spread(W[o], tile), d, a0)
-                a1 = multiply_add(spread(W[o + 16], tile), d, a1)
-                a2 = multiply_add(spread(W[o + 32], tile), d, a2)
-                a3 = multiply_add(spread(W[o + 48], tile), d, a3)
+                a1 = multiply_add(spread(W[o + GROUP], tile), d, a1)
+                a2 = multiply_add(spread(W[o + 2 * GROUP], tile), d, a2)
+                a3 = multiply_add(spread(W[o + 3 * GROUP], tile), d, a3)
         store(da, i * T, a0)
         store(da, (i + 1) * T, a1)
         store(da, (i + 2) * T, a2)
@@ -779,20 +822,21 @@ def multiply_back(layers: Any, n: int, network: Any, worker: int, tile: Any) -> 
 
 
 @_compiled
-def find_dgamma_of_data(layer: Any, worker: int) -> None:
-    """dgamma and dbeta of the first layer's live inputs that are this worker's, from its weights alone: nobody needs the
-    gradient of the pixels. See layers.masked_affine_of_data."""
+def find_dgamma_of_data(layer: Any, worker: int, workers: int) -> None:
+    """dgamma and dbeta of the inputs of the lowest layer that is trained, from its weights alone: nobody needs the
+    gradient of what is below. See layers.masked_affine_of_data. Blocks of inputs are taken by workers in turns."""
     W, dW, db = floats(layer.W), floats(layer.dW), floats(layer.db)
-    starts, turned, outputs_of = integers(layer.turned_starts), integers(layer.turned), integers(layer.outputs_of)
-    for l in range(longs(layer.live_shares)[worker], longs(layer.live_shares)[worker + 1]):
-        dgamma = dbeta = np.float32(0)
-        for block in range(layer.output_blocks):
-            place = block * layer.live_inputs + l
-            for p in range(starts[place], starts[place + 1]):
-                k = turned[p]
-                dgamma += W[k] * dW[k]
-                dbeta += W[k] * db[outputs_of[p]]
-        floats(layer.dgamma)[l], floats(layer.dbeta)[l] = dgamma, dbeta
+    starts, inputs_of = integers(layer.starts), integers(layer.inputs_of)
+    dgamma, dbeta = floats(layer.dgamma), floats(layer.dbeta)
+    for block in range(worker, layer.input_blocks, workers):
+        first = block * layer.input_block
+        for l in range(first, min(first + layer.input_block, layer.live_inputs)):
+            dgamma[l], dbeta[l] = np.float32(0), np.float32(0)
+        for o in range(layer.outputs):
+            place = block * layer.outputs + o
+            for k in range(starts[place], starts[place + 1]):
+                dgamma[inputs_of[k]] += W[k] * dW[k]
+                dbeta[inputs_of[k]] += W[k] * db[o]
 
 
 @_compiled
@@ -824,33 +868,32 @@ def change(values: Any, slots: Any, count: int, place: int, gradient: float, net
 
 @_compiled
 def change_dense(layer: Any, network: Any, worker: int, rate: float, tile: Any) -> None:
-    """W of a dense layer, of the outputs that are this worker's: dW = sum over the images of (gamma * z + beta) * dy."""
+    """W of a dense layer, of the outputs that are this worker's; dW = sum of (gamma * z + beta) * dy over images."""
     inputs, outputs = layer.rows, layer.output_rows
     W, mask, slots = floats(layer.W), floats(layer.mask_W), floats(layer.W_slots)
     a, dy = floats(layer.scaled_rows), floats(layer.dy_rows)
-    step = spread(-rate, ONE)
-    buffer = np.empty(16, np.float32)
-    numbers = floats(buffer.ctypes.data)
-    for o in range(longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1], 16):
+    step = spread(-rate, TWO)
+    buffer = np.empty(GROUP, np.float32)
+    for o in range(longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1], GROUP):
         for i in range(0, inputs, 8):
-            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = spread(np.float32(0), ONE)
+            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = spread(np.float32(0), TWO)
             for image in range(network.batch):
-                d, of_image = load16(dy, image * outputs + o, tile), after(a, image * inputs + i)
-                s0, s1 = multiply_add(spread(of_image[0], ONE), d, s0), multiply_add(spread(of_image[1], ONE), d, s1)
-                s2, s3 = multiply_add(spread(of_image[2], ONE), d, s2), multiply_add(spread(of_image[3], ONE), d, s3)
-                s4, s5 = multiply_add(spread(of_image[4], ONE), d, s4), multiply_add(spread(of_image[5], ONE), d, s5)
-                s6, s7 = multiply_add(spread(of_image[6], ONE), d, s6), multiply_add(spread(of_image[7], ONE), d, s7)
-            place = o * inputs + 16 * i
+                d, of = load(dy, image * outputs + o, TWO), after(a, image * inputs + i)
+                s0, s1 = multiply_add(spread(of[0], TWO), d, s0), multiply_add(spread(of[1], TWO), d, s1)
+                s2, s3 = multiply_add(spread(of[2], TWO), d, s2), multiply_add(spread(of[3], TWO), d, s3)
+                s4, s5 = multiply_add(spread(of[4], TWO), d, s4), multiply_add(spread(of[5], TWO), d, s5)
+                s6, s7 = multiply_add(spread(of[6], TWO), d, s6), multiply_add(spread(of[7], TWO), d, s7)
+            place = o * inputs + GROUP * i
             for s in (s0, s1, s2, s3, s4, s5, s6, s7):
                 if layer.masked:
-                    s = mul(s, load16(mask, place, tile))
+                    s = mul(s, load(mask, place, TWO))
                 if network.adam:
-                    store(numbers, 0, s)
-                    for of in range(16):
-                        change(W, slots, inputs * outputs, place + of, buffer[of], network, rate)
+                    store(floats(buffer.ctypes.data), 0, s)
+                    for number in range(GROUP):
+                        change(W, slots, inputs * outputs, place + number, buffer[number], network, rate)
                 else:
-                    store(W, place, multiply_add(step, s, load16(W, place, tile)))
-                place += 16
+                    store(W, place, multiply_add(step, s, load(W, place, TWO)))
+                place += GROUP
 
 
 @_compiled
@@ -890,7 +933,7 @@ def change_inputs(layer: Any, network: Any, worker: int, rate: float) -> None:
 
 
 @_compiled
-def tick(ticks: Any, phase: int, since: int) -> int:
+def tick(ticks: Any, phase: int, since: Any) -> Any:
     """Add the time since `since` to a phase's, and begin anew."""
     now = cycles()
     ticks[phase] += now - since
@@ -931,7 +974,7 @@ def find_gradients(layers: Any, network: Any, worker: int, workers: int, gate: A
         wait(gate, workers)
         now = tick(ticks, 6, now)
         if at_end:
-            find_dgamma_of_data(layer, worker)
+            find_dgamma_of_data(layer, worker, workers)
         else:
             multiply_back(layers, n, network, worker, tile)
         now = tick(ticks, 3, now)
@@ -995,8 +1038,8 @@ def train(
 
 @_compiled
 def count_correct(
-    layers: Any, networks: Any, worker: int, workers: int, gates: Any, images: Any, labels: Any, correct: Any, ticks: Any,
-    tile: Any,
+    layers: Any, networks: Any, worker: int, workers: int, gates: Any, images: Any, labels: Any, correct: Any,
+    ticks: Any, tile: Any,
 ) -> None:  # fmt: skip
     """A worker's share of a validation with the running moments. Arguments as of train; correct: int64 [workers]."""
     network, gate = networks[0], longs(gates.ctypes.data)
@@ -1006,7 +1049,9 @@ def count_correct(
     for start in range(0, len(labels), network.batch):
         count = min(network.batch, len(labels) - start)
         rows = np.arange(start, start + count)
-        propagate(layers, network, worker, workers, gate, pixels_at(images), rows, shifts, count, False, True, ticks, tile)
+        propagate(
+            layers, network, worker, workers, gate, pixels_at(images), rows, shifts, count, False, True, ticks, tile
+        )
         for item in range(worker, (count + 15) // 16, workers):
             first = item * 16
             y = after(floats(last.y), first // T * last.output_rows * T + first % T)

@@ -1,6 +1,7 @@
 """Training steps of a network on a CPU that cost what its weights cost: values and structure for kernels.py."""
 
 import concurrent.futures
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,8 @@ def zeros(shape: Any, dtype: Any = np.float32) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     room = np.zeros(size + 64, np.uint8)
     start = -room.ctypes.data % 64
-    return room[start : start + size].view(dtype).reshape(shape)
+    result: np.ndarray = room[start : start + size].view(dtype).reshape(shape)
+    return result
 
 
 def _copy(values: Any, shape: Any = None, dtype: Any = np.float32) -> np.ndarray:
@@ -47,8 +49,11 @@ def _shares(costs: np.ndarray, workers: int, multiple: int = 1) -> np.ndarray:
     return _copy(np.minimum(cuts, len(costs)), dtype=np.int64)
 
 
-def _in_blocks(rows: np.ndarray, columns: np.ndarray, count: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """The order of weights by (block of columns, row, column), where each (block, row) starts, and how many blocks.
+def _in_blocks(
+    rows: np.ndarray, columns: np.ndarray, count: int, width: int
+) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """The order of weights by (block of columns, row, column), where each (block, row) starts, how many blocks, and
+    how many columns make one.
 
     A block is so wide that its rows of a tile stay in the first cache, or wider where rows have few weights.
     """
@@ -56,7 +61,7 @@ def _in_blocks(rows: np.ndarray, columns: np.ndarray, count: int, width: int) ->
     order = np.lexsort((columns, rows, columns // size))
     blocks = max(1, -(-width // size))
     starts = np.cumsum(np.bincount(columns // size * count + rows, minlength=blocks * count))
-    return order, _copy(np.concatenate([[0], starts]), dtype=np.int32), blocks
+    return order, _copy(np.concatenate([[0], starts]), dtype=np.int32), blocks, size
 
 
 class _Layer:
@@ -78,7 +83,7 @@ class _Layer:
         record: dict[str, Any] = {
             "inputs": inputs,
             "outputs": outputs,
-            "output_rows": _up(outputs, 16),
+            "output_rows": _up(outputs, kernels.GROUP),
             "sparse": sparse,
             "trained": trained,
             "masked": len(self._kept) < mask.size,
@@ -89,9 +94,13 @@ class _Layer:
         record["live_inputs"] = len(live)
         if sparse:
             at_live = np.searchsorted(live, at_input)
-            order, record["starts"], record["input_blocks"] = _in_blocks(at_output, at_live, outputs, len(live))
+            order, record["starts"], record["input_blocks"], record["input_block"] = _in_blocks(
+                at_output, at_live, outputs, len(live)
+            )
             self._kept, at_live, at_output = self._kept[order], at_live[order], at_output[order]
-            turned, record["turned_starts"], record["output_blocks"] = _in_blocks(at_live, at_output, len(live), outputs)
+            turned, record["turned_starts"], record["output_blocks"], _ = _in_blocks(
+                at_live, at_output, len(live), outputs
+            )
             record["inputs_of"], record["turned"] = _copy(at_live, dtype=np.int32), _copy(turned, dtype=np.int32)
             record["outputs_of"] = _copy(at_output[turned], dtype=np.int32)
             record["rows"], record["weights"] = len(live), len(self._kept)
@@ -100,11 +109,12 @@ class _Layer:
             record["output_shares"] = _shares(16 + np.bincount(at_output, minlength=outputs), workers)
             record["live_shares"] = _shares(32 + np.bincount(at_live, minlength=len(live)), workers)
         else:
-            record["rows"] = _up(inputs, 8)
+            record["rows"] = _up(inputs, 16)
             record["weights"] = record["rows"] * record["output_rows"]
-            self._place = (at_output // 16 * record["rows"] + at_input) * 16 + at_output % 16
-            record["output_shares"] = _shares(np.ones(record["output_rows"]), workers, 16)
-            record["live_shares"] = _shares(np.ones(inputs), workers, 4)
+            group, number = np.divmod(at_output, kernels.GROUP)
+            self._place = (group * record["rows"] + at_input) * kernels.GROUP + number
+            record["output_shares"] = _shares(np.ones(record["output_rows"]), workers, kernels.GROUP)
+            record["live_shares"] = _shares(np.ones(inputs), workers, 16)
             if record["masked"]:
                 record["mask_W"] = zeros(record["weights"])
                 record["mask_W"][self._place] = 1
@@ -166,6 +176,12 @@ def workers_for(work: int) -> int:
     return max(1, min(cores, work // WORK_A_WORKER))
 
 
+@functools.cache
+def _threads(workers: int) -> concurrent.futures.ThreadPoolExecutor:
+    """For all workers but the one that calls."""
+    return concurrent.futures.ThreadPoolExecutor(max(1, workers - 1))
+
+
 class SparseSteps:
     """Trains a network from where its model and optimizer are; `write_back` gives the values back to them.
 
@@ -211,13 +227,14 @@ class SparseSteps:
         self._network: dict[str, Any] = {
             "batch": batch,
             "tiles": tiles,
-            "channels": shape[0],
+            "pixels": len(mean),
             "size": shape[1],
             "exact": layers[0].centring == "exact",
             "adam": adam,
             "first_trained": list(trained).index(True) if any(trained) else len(trained),
             "pixel_mean": _copy(mean),
-            "x": zeros((self.workers, batch, kernels.COLUMNS)),
+            "x": zeros((self.workers, tiles * T, kernels.COLUMNS)),
+            "block": zeros((self.workers, 16, 16)),
             "item_losses": zeros(items),
             "item_correct": zeros(items, np.int64),
             "decay": layers[0].decay,
@@ -226,7 +243,7 @@ class SparseSteps:
             **({"beta_1": optimizer.beta_1, "beta_2": optimizer.beta_2} if adam else {}),
             **({"adam_epsilon": optimizer.epsilon} if adam else {}),
         }
-        pixels = {} if sparse[0] else {"output_rows": _up(int(np.prod(shape)), 16)}
+        pixels: dict[str, Any] = {} if sparse[0] else {"output_rows": _up(len(mean), kernels.GROUP)}
         if pixels:
             pixels.update({name: zeros((tiles, pixels["output_rows"], T)) for name in ("y", "dy")})
         self._records = np.concatenate(
@@ -237,14 +254,21 @@ class SparseSteps:
         self._gates = zeros(16, np.int64)
         self.ticks = zeros((self.workers, 8), np.int64)
         self._tile = (0,) * (T // 16)
-        self._threads = concurrent.futures.ThreadPoolExecutor(max(1, self.workers - 1))
+        self._threads = _threads(self.workers)
 
     def _together(self, kernel: Callable[..., None], *arguments: Any) -> None:
         """Call a kernel in all workers."""
 
         def work(worker: int) -> None:
             kernel(
-                self._records, self._networks, worker, self.workers, self._gates, *arguments, self.ticks[worker], self._tile
+                self._records,
+                self._networks,
+                worker,
+                self.workers,
+                self._gates,
+                *arguments,
+                self.ticks[worker],
+                self._tile,
             )
 
         others = [self._threads.submit(work, worker) for worker in range(1, self.workers)]
@@ -253,18 +277,24 @@ class SparseSteps:
             other.result()
 
     def train(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: NDArray[np.int32], shifts: NDArray[np.int32]
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int32],
+        rows: NDArray[np.int32],
+        shifts: NDArray[np.int32] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Train some steps.
 
         Args:
             images: [all, pixels]; labels: [all].
             rows: [steps, batch], those of each step.
-            shifts: [steps, batch, 2], see trainer.translate; or [steps, 0, 2].
+            shifts: [steps, batch, 2], see trainer.translate; None: the images are not translated.
 
         Returns:
             correct answers and loss of each batch before its update, [steps].
         """
+        if shifts is None:
+            shifts = np.zeros((len(rows), 0, 2), np.int32)
         correct, losses = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.float32)
         self._together(
             kernels.train, images.ctypes.data, labels, rows, shifts, self._started, self._done, correct, losses

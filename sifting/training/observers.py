@@ -41,13 +41,14 @@ class Observer:
 class StoreWeights(Observer):
     """Adds a checkpoint at each step that the method stores."""
 
-    def __init__(self, experiment: Experiment, network: NetworkState) -> None:
-        self._experiment, self._network = experiment, network
+    def __init__(self, experiment: Experiment, network: NetworkState, trainer: Trainer) -> None:
+        self._experiment, self._network, self._trainer = experiment, network, trainer
 
     def steps(self, progress: RoundInProgress) -> Collection[int]:
         return self._experiment.method.stored_steps(progress.number, self._experiment.network.steps)
 
     def before_step(self, progress: RoundInProgress) -> None:
+        self._trainer.write_back()
         progress.checkpoints.append(Checkpoint(progress.step, self._network.parameters(), self._network.moments()))
 
 

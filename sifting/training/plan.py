@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.runs.reference import read_round_file
+from sifting.sparse.choice import obstacle
 
 RESTART_FILES = ("rest_weights_file", "rest_mask_file")
 
@@ -74,6 +76,11 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
     for key, path in experiment.method.other_runs().items():
         if not (key == "dense_run" and 0 in directory.rounds() and not overwrite):  # else it was taken already
             _check_other_run(experiment, key, path, specs)
+    reason = obstacle(specs)
+    if experiment.network.sparse == "always" and reason:
+        raise experiment.error("Network", "sparse", f"auto or never ({reason} stands in the way)")
+    if experiment.network.sparse == "auto" and reason:
+        experiment = experiment.replace("Network", sparse="never")
     settled, begins = _settle(experiment, directory, overwrite, draw_seed)
     first = experiment.network.rest_it if experiment.network.restart else 0
     return Plan(experiment, settled, images, specs, directory, overwrite, begins, first)
@@ -158,6 +165,9 @@ def _settle(
     else:
         recorded = read_experiment([str(recorded_path)])
         experiment = _with_seed(experiment, lambda: recorded.network.seed)
+        if experiment.network.sparse == "auto":  # a run goes on as it began; earlier versions did not have the key
+            begun = recorded.network.sparse if re.search("^sparse = ", recorded_path.read_text(), re.M) else "never"
+            experiment = experiment.replace("Network", sparse=begun)
         differences = _differences(recorded, experiment)
     if not differences:
         directory.read_progress(network.steps)  # what is damaged is refused here, before TensorFlow is imported

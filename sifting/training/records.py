@@ -43,16 +43,16 @@ class Records:
         """Whether a round is stored."""
         return number in self._rounds
 
-    def store(self, result: Round, facts: dict[str, Any], timing: dict[str, float]) -> None:
+    def store(self, result: Round, facts: dict[str, Any], own: dict[str, Any]) -> None:
         """A finished round, and what follows from it.
 
         Args:
             facts: of the process that trained it, for run.json.
-            timing: of the round, for run.json.
+            own: of the round, for run.json.
         """
         self._directory.write_round(result)
         self._add(result, new=True)
-        self._publish(facts, {str(result.number): timing})
+        self._publish(facts, {str(result.number): own})
 
     def begin(self, progress: RoundInProgress) -> None:
         """The log of all finished rounds, then that of the one in progress."""
@@ -84,8 +84,8 @@ class Records:
     def _write_log(self, lines: str = "") -> None:
         self._directory.write_log("".join(entry.log for _, entry in sorted(self._rounds.items())) + lines)
 
-    def _publish(self, facts: dict[str, Any], timings: dict[str, dict[str, float]]) -> None:
-        """Log, findata, history and run.json of the stored rounds; `timings`: of a round that was just trained."""
+    def _publish(self, facts: dict[str, Any], new: dict[str, dict[str, Any]]) -> None:
+        """Log, findata, history and run.json of the stored rounds; `new`: those of a round that was just trained."""
         self._write_log()
         entries = dict(sorted(self._rounds.items()))
         self._directory.write_findata(
@@ -101,7 +101,7 @@ class Records:
         record["rounds"] = {
             str(number): {
                 **rounds.get(str(number), {}),
-                **timings.get(str(number), {}),
+                **new.get(str(number), {}),
                 "layers": [
                     {"layer": c.layer + 1, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
                     for c in entry.layers

@@ -17,10 +17,11 @@ from sifting.network.model import NetworkState, build_model, initial_masks, init
 from sifting.network.rounds import Mask, MaskedNetwork, Parameters, Round, RoundInProgress
 from sifting.network.statistics import network_inputs
 from sifting.runs.directory import RunDirectory
+from sifting.sparse.choice import sparse_layers
 from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
 from sifting.training.records import Records
 from sifting.training.screen import Screen
-from sifting.training.trainer import Draw, Trainer, build_optimizer, draw_uniformly
+from sifting.training.trainer import Draw, Trainer, build_optimizer, compute_device, draw_uniformly
 
 
 class Session:
@@ -71,9 +72,10 @@ class Session:
             report=screen.line,
             shifts=draw_uniformly(most + 1, network.batch_size, 2) if most else None,
         )
+        self._sparse = self._settled_sparse()
         self._records = Records(experiment, directory, self.specs, image_set.shape[0])
         self._observers: list[Observer] = [
-            StoreWeights(experiment, self._network),
+            StoreWeights(experiment, self._network, self._trainer),
             Validate(experiment, self._trainer),
             AppendToLog(directory),
             *([ShowCurves(directory)] if experiment.io.tensorboard else []),
@@ -81,6 +83,13 @@ class Session:
             *observers,
             Save(experiment, directory, self._trainer, signals),
         ]
+
+    def _settled_sparse(self) -> str:
+        """[Network] sparse, or never on a GPU, for which the kernels are not made."""
+        choice = self.experiment.network.sparse
+        if choice == "always" and compute_device() != "/CPU:0":
+            raise self.experiment.error("Network", "sparse", "auto or never on a GPU")
+        return choice if compute_device() == "/CPU:0" else "never"
 
     @property
     def jit_compile(self) -> bool:
@@ -140,17 +149,22 @@ class Session:
             self._trainer.restore(progress.state)
         else:
             progress = RoundInProgress(number, self.specs, sparsities, masks, np.zeros(steps + 1, np.float32))
+            progress.sparse = sparse_layers(self._sparse, masks, self.specs, self.experiment.network.batch_size)
             self._network.set_parameters(start)
             self._network.set_masks(masks)
             self._network.reset_moments()
             self._trainer.reset_optimizer()
-        self._trainer.freeze([layer_name(layer) for layer in frozen])
+        self._trainer.begin_round(*([layer_name(layer) for layer in layers] for layers in (frozen, progress.sparse)))
         with self._signals.deferred():
             began = time.monotonic() - progress.seconds
             self._train_steps(progress)
             result, seconds = progress.so_far(), time.monotonic() - began
-            timing = {"seconds": round(seconds, 3), "steps_per_second": round((steps + 1) / seconds, 2)}
-            self._records.store(result, {"device": describe_device(), "jit_compile": self.jit_compile}, timing)
+            own = {
+                "seconds": round(seconds, 3),
+                "steps_per_second": round((steps + 1) / seconds, 2),
+                "sparse_layers": [layer + 1 for layer in progress.sparse],
+            }
+            self._records.store(result, {"device": describe_device(), "jit_compile": self.jit_compile}, own)
         for observer in self._observers:
             observer.end(result, seconds)
         return result

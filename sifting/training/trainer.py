@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from sifting.datasets.image_set import ImageSet
 from sifting.layers import MaskedDense
+
+if TYPE_CHECKING:
+    from sifting.sparse.step import SparseSteps
 
 # (key, step) -> what is drawn for a step, see draw_uniformly.
 Draw: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -101,6 +104,29 @@ def translate(inputs: tf.Tensor, shifts: tf.Tensor, shape: tuple[int, int, int])
     return tf.reshape(tf.gather(planes, pixels, axis=2, batch_dims=1), (-1, channels * size**2))
 
 
+class Drawn:
+    """What a Draw draws for many steps at once, as arrays: for those who need it outside of the compiled loop."""
+
+    def __init__(self, draw: Draw) -> None:
+        def block(key: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+            steps = start + tf.range(MOST_STEPS, dtype=tf.int64)
+            return tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32)
+
+        self._block = tf.function(block, jit_compile=True, autograph=False)
+        self._known: tuple[tuple[int, int], NDArray[np.int32]] | None = None  # key and start of a block, and the block
+
+    def __call__(self, key: int, start: int, stop: int) -> NDArray[np.int32]:
+        """int32 [stop - start, ...] of the steps start <= step < stop."""
+        pieces = []
+        for first in range(start // MOST_STEPS * MOST_STEPS, stop, MOST_STEPS):
+            known = self._known
+            if known is None or known[0] != (key, first):
+                drawn = self._block(tf.constant(key, tf.int64), tf.constant(first, tf.int64)).numpy()
+                self._known = known = (key, first), drawn
+            pieces.append(known[1][max(start - first, 0) : stop - first])
+        return np.concatenate(pieces)
+
+
 _Batches: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
@@ -111,8 +137,16 @@ class ResidentImages:
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw) -> None:
         self.rows = rows
+        self._drawn = Drawn(rows)
         with tf.device(compute_device()):
             self._arrays = tf.identity(images), tf.identity(labels)
+
+    def batches(
+        self, key: int, start: int, stop: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+        """Images, labels, and the rows of both that make the batches of the steps, [stop - start, batch_size]."""
+        images, labels = map(np.asarray, self._arrays)
+        return images, labels, self._drawn(key, start, stop)
 
     def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
         """What the compiled loop gathers from in the steps start <= step < stop."""
@@ -132,18 +166,14 @@ class StreamedImages:
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw, batch_size: int) -> None:
         self.most_steps = max(1, min(MOST_STEPS, STREAMED_BYTES // (batch_size * images.shape[1])))
         self._images, self._labels, self._batch_size = images, labels, batch_size
-        self._rows = tf.function(
-            lambda key, steps: tf.map_fn(lambda step: rows(key, step), steps, fn_output_signature=tf.int32),
-            reduce_retracing=True,
-        )
+        self._drawn = Drawn(rows)
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         # Arguments and future of the steps that will probably be asked for next.
         self._ahead: tuple[tuple[int, int, int], concurrent.futures.Future[_Batches]] | None = None
 
     def _gather(self, key: int, start: int, count: int) -> _Batches:
         """The batches of `count` steps; the arrays have room for most_steps, so that nothing is compiled anew."""
-        steps = tf.range(start, start + count, dtype=tf.int64)
-        rows = self._rows(tf.constant(key, tf.int64), steps).numpy().ravel()
+        rows = self._drawn(key, start, start + count).ravel()
         order = np.argsort(rows)  # the disk is read in its own order
         images = np.zeros((self.most_steps * self._batch_size, self._images.shape[1]), np.uint8)
         images[order] = self._images[rows[order]]
@@ -151,11 +181,18 @@ class StreamedImages:
         labels[: rows.size] = self._labels[rows]
         return images, labels
 
-    def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def batches(
+        self, key: int, start: int, stop: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+        """As of ResidentImages."""
         count = stop - start
         expected = self._ahead is not None and self._ahead[0] == (key, start, count)
         images, labels = self._ahead[1].result() if self._ahead and expected else self._gather(key, start, count)
         self._ahead = (key, stop, count), self._thread.submit(self._gather, key, stop, count)
+        return images, labels, np.arange(count * self._batch_size, dtype=np.int32).reshape(count, -1)
+
+    def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels, _ = self.batches(key, start, stop)
         with tf.device(compute_device()):
             return tf.identity(images), tf.identity(labels)
 
@@ -207,6 +244,9 @@ class Trainer:
         self.rate = 0.0  # steps per second, of the last call
         self._report = report
         self._shifts, self._shape = shifts, image_set.shape
+        self._drawn_shifts = Drawn(shifts) if shifts else None
+        self._image_set = image_set
+        self._sparse: SparseSteps | None = None
         optimizer.build(model.trainable_variables)
         self._trained = model.trainable_variables
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
@@ -234,17 +274,38 @@ class Trainer:
                 self._report(f"{size} of images do not fit on the device: streaming them from disk")
         return StreamedImages(image_set.images, image_set.labels, rows, self.batch_size)
 
-    def freeze(self, layers: Collection[str]) -> None:
-        """From now on leave W, b, gamma and beta of these layers as they are; a change traces the loop anew."""
-        trained = [
-            variable
-            for layer in self.model.layers
-            if layer.name not in layers
-            for variable in layer.trainable_variables
-        ]
+    def begin_round(self, frozen: Collection[str] = (), sparse: Collection[str] = ()) -> None:
+        """From now on train from the values that model and optimizer have.
+
+        Args:
+            frozen: names of layers whose W, b, gamma and beta stay as they are; others than before trace the loop anew.
+            sparse: names of layers that train by their kept weights alone. If there are any, all layers train outside
+                of TensorFlow, see sparse.step; on a CPU only, and without convolutions.
+        """
+        layers = [layer for layer in self.model.layers if layer.trainable_variables]
+        trained = [variable for layer in layers if layer.name not in frozen for variable in layer.trainable_variables]
         if [variable.path for variable in trained] != [variable.path for variable in self._trained]:
             self._trained = trained
             self._set_compilation(self.jit_compile)
+        self._sparse = None
+        if sparse:
+            from sifting.sparse.step import SparseSteps  # loads numba
+
+            self._sparse = SparseSteps(
+                layers,
+                self.optimizer,
+                [layer.name in sparse for layer in layers],
+                [layer.name not in frozen for layer in layers],
+                self.batch_size,
+                self._shape,
+                self._image_set.mean,
+            )
+
+    def write_back(self) -> None:
+        """Let model and optimizer have the values that training has reached. Between begin_round and this they may have
+        older ones."""
+        if self._sparse:
+            self._sparse.write_back()
 
     def _set_compilation(self, jit_compile: bool) -> None:
         self.jit_compile = jit_compile
@@ -359,16 +420,22 @@ class Trainer:
             training errors and losses, float32 [stop - start], both of the batch before its update.
         """
         began = time.monotonic()
-        images, labels = self._source.arrays(key, start, stop)
-        scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
-        correct, losses = self._compiled("_train", images, labels, *scalars)
-        taken = slice(stop - start)
-        errors = error_rate(correct.numpy()[taken], self.batch_size)
+        if self._sparse:
+            shifts = self._drawn_shifts(shift_key, start, stop) if self._drawn_shifts else None
+            correct, losses = self._sparse.train(*self._source.batches(key, start, stop), shifts)
+        else:
+            images, labels = self._source.arrays(key, start, stop)
+            scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
+            results = self._compiled("_train", images, labels, *scalars)
+            correct, losses = (values.numpy()[: stop - start] for values in results)
         self.rate = (stop - start) / max(time.monotonic() - began, 1e-9)
-        return errors, losses.numpy()[taken]
+        return error_rate(correct, self.batch_size), losses
 
     def validate(self) -> np.float32:
         """Error on the validation images with the running moments."""
+        if self._sparse:
+            images, labels = self._image_set.val_images, self._image_set.val_labels
+            return np.float32(error_rate(np.int64(self._sparse.count_correct(images, labels)), len(labels)))
         images, labels = self._validation
         return np.float32(error_rate(self._compiled("_validate", images, labels).numpy(), len(labels)))
 
@@ -378,6 +445,7 @@ class Trainer:
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values that training changes."""
+        self.write_back()
         return {f"variable_{index}": variable.numpy() for index, variable in enumerate(self._variables())}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
