@@ -118,7 +118,7 @@ def test_tolerance_follows_from_the_recording(tmp_path):
 
     def reason(name):
         recording = imp_recording(name)
-        return imp.amplifies_rounding(recording, imp.read_recorded_experiment(recording, False, tmp_path))
+        return imp.amplifies_rounding(recording, imp.read_recorded_experiment(recording, "plain", tmp_path))
 
     assert reason("imp_fc_sgd") == ""
     assert "Adam" in reason("imp_fc_adam")
@@ -128,7 +128,7 @@ def test_tolerance_follows_from_the_recording(tmp_path):
 def test_nodes_held_up_by_their_bias_widen_the_tolerance(tmp_path):
     """A node of layer 1 without inputs, whose bias is not pruned: noise only if the bias is positive at a start."""
     recording = imp_recording("imp_fc_sgd")
-    experiment = imp.read_recorded_experiment(recording, False, tmp_path)
+    experiment = imp.read_recorded_experiment(recording, "plain", tmp_path)
     recording.arrays["r2_mask_l0_W"][:, 7] = 0
     recording.arrays["r2_mask_l0_b"][7] = 1
     for bias, reason in ((-0.1, ""), (0.1, "nodes without inputs that their bias holds up")):
@@ -140,8 +140,8 @@ def test_a_recording_is_met_by_a_twin(monkeypatch, capsys):
     """The recorded initial weights miss it, here because the replay is spoiled; one of the twins does not."""
     replay = imp.replay
 
-    def spoiled_replay(recording, jit_compile, folder, twin=0):
-        experiment, rounds, starts = replay(recording, jit_compile, folder, twin)
+    def spoiled_replay(recording, loop, folder, twin=0):
+        experiment, rounds, starts = replay(recording, loop, folder, twin)
         if not twin:
             rounds[3].training_errors[5] += 1
         return experiment, rounds, starts

@@ -164,7 +164,13 @@ def test_a_moved_directory_continues(directory, experiment, start, tmp_path):
 def test_which_keys_a_run_may_continue_with():
     """Those that say where things are, how fast to compute or when to stop; of [IO] all. Levels may be added. With
     [LayerByLayer] stop_ratio decides which layer a round prunes, so that stored rounds would be misread."""
-    free = {"Data.preload", "Network.jit_compile", "IMP.max_iterations", "LayerByLayer.max_iterations"}
+    free = {
+        "Data.preload",
+        "Network.jit_compile",
+        "Network.sparse",
+        "IMP.max_iterations",
+        "LayerByLayer.max_iterations",
+    }
     free |= {"Cavity.max_iterations", "IMP.stop_ratio", "Cavity.stop_ratio", "Data.dataloc"}
     free |= {f"{name}.rounds" for name in ("OneShot", "SNIP", "SynFlow", "GraSP", "Random")}
     found = {

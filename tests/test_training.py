@@ -372,7 +372,7 @@ def test_frozen_layers_do_not_move_by_a_bit_and_others_train(minimizer):
 
     before = values()
     for frozen in ((), (0,), (1, 2)):
-        trainer.freeze([f"layer_{index + 1}" for index in frozen])
+        trainer.begin_round([f"layer_{index + 1}" for index in frozen])
         moments = layers[0].running_mean.numpy()
         trainer.train(5, 0, 6)
         after = values()
@@ -388,18 +388,18 @@ def test_freezing_nothing_traces_nothing_anew():
     """The compiled loop is kept from round to round, unless what is frozen changes."""
     trainer, _ = trainer_of(arch="f8:x", jit_compile=False)
     kept = trainer._train
-    trainer.freeze([])
+    trainer.begin_round([])
     assert trainer._train is kept
-    trainer.freeze(["layer_1"])
+    trainer.begin_round(["layer_1"])
     frozen = trainer._train
-    trainer.freeze(["layer_1"])
+    trainer.begin_round(["layer_1"])
     assert trainer._train is frozen and frozen is not kept
 
 
 def test_a_frozen_layer_passes_gradients_on():
     """Plain SGD: the layers that are trained take the same first step as without freezing."""
     free, frozen = (trainer_of(arch="f8:f6:x", jit_compile=False)[0] for _ in range(2))
-    frozen.freeze(["layer_2"])
+    frozen.begin_round(["layer_2"])
     for trainer in (free, frozen):
         trainer.train(5, 0, 1)
     for index in (0, 2):

@@ -162,8 +162,8 @@ class RoundInProgress:
         step: int,
         seconds: float,
         state: Mapping[str, np.ndarray],
-        sparse: tuple[int, ...],
         steps: int,
+        sparse: tuple[int, ...] = (),
     ) -> "RoundInProgress":
         """What goes on from `result`, the round so far, before `step` of so many steps."""
         errors = np.zeros(max(steps + 1, len(result.training_errors)), np.float32)

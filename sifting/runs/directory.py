@@ -177,7 +177,7 @@ class RunDirectory:
             content = load_pickle(self.progress_path)
             partial = round_from_lists(content["round"], content["number"])
             sparse = content.get("sparse", ())  # earlier versions had no such layers
-            return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], sparse, steps)
+            return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], steps, sparse)
         except (DataError, *MALFORMED):
             raise RunDirectoryError(f"{self.progress_path}: is damaged; remove it to train its round anew") from None
 
