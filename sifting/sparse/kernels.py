@@ -5,8 +5,10 @@ All of it stands in one file, because numba's cache of compiled functions looks 
 The batch is cut into tiles of T = 16 * len(tile) images. Activations are [tile][feature][T]: a weight reads one row, as
 one Vector. The images of the last tile that are not there have dy = 0, so that they are felt nowhere.
 
-Several workers run `train` at once, each with a share of outputs, inputs or images, and wait for each other between the
-phases of a step. Every sum is made by one worker in one order: the bits do not depend on the number of workers.
+A step is a list of phases, each cut into shares: of outputs, inputs or images. Workers, who all call `run` at once,
+take shares as they come, and begin a phase when all shares of the one before are done; so whoever has to wait for a
+processor holds up nobody but for the share that he is at. Every sum is made within one share and in one order: the bits
+do not depend on who takes it, or on the number of workers or shares.
 """
 
 from typing import Any
@@ -37,7 +39,7 @@ LAYER = np.dtype(
             *("live", "live_before"),  # int32: inputs; how many live ones come before input i, [inputs + 1]
             *("starts", "inputs_of"),  # int32: where weights of (block, output) start; rows of z
             *("turned_starts", "outputs_of", "turned"),  # int32: the same by (block, input); numbers of weights
-            *("output_shares", "live_shares", "input_shares"),  # int64: where each worker's begin
+            *("output_shares", "live_shares", "input_shares"),  # int64: where each begins, and the last one's end
             *("W", "mask_W", "b", "mask_b", "gamma", "beta", "running_mean", "running_variance"),
             *("W_slots", "b_slots", "gamma_slots", "beta_slots"),  # Adam's two averages of each value
             *("mean", "deviation", "shift", "bias"),  # deviation: 1 / sqrt(variance + epsilon)
@@ -56,7 +58,10 @@ NETWORK = np.dtype(
     ]
 )
 
-PHASES = ("inputs", "forward products", "loss", "backward products", "gradient of W", "update", "waiting")
+PHASES = ("inputs", "products", "loss", "gradient of W", "products back", "change", "finish")
+PREPARE, MULTIPLY, LOSS, GRADIENT, BACK, CHANGE, FINISH = range(len(PHASES))
+WAITING = len(PHASES)
+BOARD = 16  # int64 a phase: how many shares are taken; and, on another cache line, how many are done
 
 
 # --- vectors of float32 --------------------------------------------------------------------------------------------
@@ -345,20 +350,23 @@ _compiled = njit(nogil=True, error_model="numpy", cache=True)
 
 
 @_compiled
-def wait(gate: Any, workers: int) -> None:
-    """Until all workers are here. gate: the number of those that are, and how often all were, int64."""
-    if workers == 1:
-        return
-    arrived, passed = gate, after(gate, 8)  # on cache lines of their own
-    before = _add_atomically(passed, 0)
-    if _add_atomically(arrived, 1) == workers - 1:
-        arrived[0] = 0
-        _add_atomically(passed, 1)
-        return
+def finish_share(board: Any) -> None:
+    _add_atomically(after(board, 8), 1)
+
+
+@_compiled
+def take_share(board: Any) -> Any:
+    """The number of a share that nobody has taken; at or beyond the number of shares: there is none."""
+    return _add_atomically(board, 1)
+
+
+@_compiled
+def wait(board: Any, shares: int) -> None:
+    """Until all shares are done."""
     tries = 0
-    while _add_atomically(passed, 0) == before:
+    while _add_atomically(after(board, 8), 0) < shares:
         tries += 1
-        if tries > 500:
+        if tries > 200:
             _give_way()
 
 
@@ -494,10 +502,10 @@ def scale(layer: Any, network: Any, first: int, last: int, tile: Any) -> None:
 
 @_compiled
 def prepare_inputs(
-    layers: Any, n: int, network: Any, worker: int, images: Any, rows: Any, shifts: Any, count: int, training: bool,
-    started: bool, tile: Any,
+    layers: Any, n: int, network: Any, share: int, worker: int, images: Any, rows: Any, shifts: Any, count: int,
+    training: bool, started: bool, tile: Any,
 ) -> None:  # fmt: skip
-    """z of a layer, and what its products need, of the inputs and outputs that are this worker's.
+    """z of a layer, and what its products need, of a share of the inputs and outputs.
 
     count: images; fewer than the batch only outside of training, where running moments normalise.
     """
@@ -505,7 +513,7 @@ def prepare_inputs(
     T = 16 * len(tile)
     z, live = floats(layer.z), integers(layer.live)
     mean, deviation, shift = floats(layer.mean), floats(layer.deviation), floats(layer.shift)
-    first, last = longs(layer.input_shares)[worker], longs(layer.input_shares)[worker + 1]
+    first, last = longs(layer.input_shares)[share], longs(layer.input_shares)[share + 1]
     before = integers(layer.live_before)
     if not training:
         use_running(layer, first, last)
@@ -544,13 +552,13 @@ def prepare_inputs(
             z[(t * layer.rows + l) * T + image] = np.float32(0)
     if not layer.sparse:
         scale(layer, network, first_live, last_live, tile)
-    prepare_outputs(layer, worker)
+    prepare_outputs(layer, share)
 
 
 @njit(nogil=True, error_model="numpy", cache=True, fastmath={"contract", "reassoc"})
-def prepare_outputs(layer: Any, worker: int) -> None:
-    """bias = b + sum of W * beta, and products = W * gamma, of the outputs that are this worker's; dense: bias = b."""
-    first, last = longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]
+def prepare_outputs(layer: Any, share: int) -> None:
+    """bias = b + sum of W * beta, and products = W * gamma, of a share of the outputs; dense: bias = b."""
+    first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
     bias, b, mask_b = floats(layer.bias), floats(layer.b), floats(layer.mask_b)
     for o in range(first, last):
         bias[o] = b[o] * mask_b[o]
@@ -623,10 +631,10 @@ def multiply_dense(layer: Any, t: int, first: int, last: int, tile: Any) -> None
 
 
 @_compiled
-def multiply(layer: Any, network: Any, worker: int, hidden: bool, tile: Any) -> None:
-    """y of the outputs that are this worker's, after the activation."""
+def multiply(layer: Any, network: Any, share: int, hidden: bool, tile: Any) -> None:
+    """y of a share of the outputs, after the activation."""
     T = 16 * len(tile)
-    first, last = longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]
+    first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
     zero = spread(np.float32(0), tile)
     for t in range(network.tiles):
         if layer.sparse:
@@ -655,8 +663,22 @@ def find_largest(y: Any, outputs: int, tile: Any) -> Any:
 
 
 @_compiled
+def count_correct(layer: Any, network: Any, item: int, labels: Any, rows: Any, count: int, tile: Any) -> None:
+    """How many of 16 images have their label's logit as the first of the largest."""
+    T, first = 16 * len(tile), item * 16
+    y = after(floats(layer.y), first // T * layer.output_rows * T + first % T)
+    _, place = find_largest(y, layer.outputs, tile)
+    buffer = np.empty(16, np.float32)
+    store(floats(buffer.ctypes.data), 0, place)
+    correct = 0
+    for image in range(min(16, count - first)):
+        correct += labels[rows[first + image]] == np.int64(buffer[image])
+    longs(network.item_correct)[item] = correct
+
+
+@_compiled
 def find_loss(layer: Any, network: Any, item: int, labels: Any, rows: Any, tile: Any) -> None:
-    """Loss, correct answers and dy of 16 images, see trainer.cross_entropy.
+    """Loss and dy of 16 images, see trainer.cross_entropy.
 
     With e = exp(y - max), S = sum of (e + 1e-10) and p = e / S, of the label: loss = -log(p + 1e-30), so
     dy = p[label] / (p[label] + 1e-30) / batch * (p - one_hot(label)).
@@ -665,42 +687,39 @@ def find_loss(layer: Any, network: Any, item: int, labels: Any, rows: Any, tile:
     first = item * 16
     offset = first // T * layer.output_rows * T + first % T
     y, dy = after(floats(layer.y), offset), after(floats(layer.dy), offset)
-    best, place = find_largest(y, outputs, tile)
+    best, _ = find_largest(y, outputs, tile)
     sum_e = spread(np.float32(0), ONE)
     for o in range(outputs):
         e = exponential(sub(load16(y, o * T, tile), best))
         store(dy, o * T, e)
         sum_e = add(sum_e, add(e, spread(np.float32(1e-10), ONE)))
-    buffer = np.zeros((3, 16), np.float32)
+    buffer = np.zeros((2, 16), np.float32)
     numbers = floats(buffer.ctypes.data)
     store(numbers, 0, sum_e)
-    store(numbers, 16, place)
-    loss, correct = np.float32(0), 0
+    loss = np.float32(0)
     for image in range(min(16, batch - first)):
         label = labels[rows[first + image]]
         p = dy[label * T + image] / buffer[0, image]
         loss -= np.log(p + np.float32(1e-30))
-        correct += label == np.int64(buffer[1, image])
-        buffer[2, image] = p / (p + np.float32(1e-30)) / np.float32(batch)
-    factor = div(load16(numbers, 32, tile), sum_e)
+        buffer[1, image] = p / (p + np.float32(1e-30)) / np.float32(batch)
+    factor = div(load16(numbers, 16, tile), sum_e)
     for o in range(outputs):
         store(dy, o * T, mul(load16(dy, o * T, tile), factor))
     for image in range(min(16, batch - first)):
-        dy[labels[rows[first + image]] * T + image] -= buffer[2, image]
+        dy[labels[rows[first + image]] * T + image] -= buffer[1, image]
     floats(network.item_losses)[item] = loss
-    longs(network.item_correct)[item] = correct
 
 
 # --- gradients -----------------------------------------------------------------------------------------------------
 
 
 @_compiled
-def find_db(layer: Any, network: Any, worker: int, tile: Any) -> None:
-    """db, not masked yet, of the outputs that are this worker's; dense: also dy with images as rows."""
+def find_db(layer: Any, network: Any, share: int, tile: Any) -> None:
+    """db, not masked yet, of a share of the outputs; dense: also dy with images as rows."""
     T, rows = 16 * len(tile), layer.output_rows
     dy, db, by_image = floats(layer.dy), floats(layer.db), floats(layer.dy_rows)
     one = spread(np.float32(1), tile)
-    first, last = longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]
+    first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
     for o in range(first, last):
         s = spread(np.float32(0), ONE)
         for t in range(network.tiles):
@@ -714,10 +733,10 @@ def find_db(layer: Any, network: Any, worker: int, tile: Any) -> None:
 
 
 @_compiled
-def find_dW(layer: Any, network: Any, worker: int, tile: Any) -> None:
-    """For a sparse layer: sum over the images of z * dy, of the weights of the outputs that are this worker's."""
+def find_dW(layer: Any, network: Any, share: int, tile: Any) -> None:
+    """For a sparse layer: sum over the images of z * dy, of the weights of a share of the outputs."""
     T = 16 * len(tile)
-    first, last = longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1]
+    first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
     dW, starts, inputs_of = floats(layer.dW), integers(layer.starts), integers(layer.inputs_of)
     for t in range(network.tiles):
         z, dy = after(floats(layer.z), t * layer.rows * T), after(floats(layer.dy), t * layer.output_rows * T)
@@ -780,15 +799,15 @@ def multiply_back_dense(layer: Any, t: int, first: int, last: int, da: Any, tile
 
 
 @_compiled
-def multiply_back(layers: Any, n: int, network: Any, worker: int, tile: Any) -> None:
-    """dgamma and dbeta of the live inputs that are this worker's, and from them dy of the layer below.
+def multiply_back(layers: Any, n: int, network: Any, share: int, tile: Any) -> None:
+    """dgamma and dbeta of a share of the live inputs, and from them dy of the layer below.
 
     With a = gamma * z + beta: dbeta = sum of da, dgamma = sum of da * z over the batch, and through the moments
     dx = gamma / sqrt(variance + epsilon) * (da - dbeta / batch - z * dgamma / batch).
     """
     layer, below = layers[n], layers[n - 1]
     T, rows = 16 * len(tile), below.output_rows
-    first, last = longs(layer.live_shares)[worker], longs(layer.live_shares)[worker + 1]
+    first, last = longs(layer.live_shares)[share], longs(layer.live_shares)[share + 1]
     dgamma, dbeta, gamma = floats(layer.dgamma), floats(layer.dbeta), floats(layer.gamma)
     live, z, h = integers(layer.live), floats(layer.z), floats(below.y)
     one, zero = spread(np.float32(1), tile), spread(np.float32(0), tile)
@@ -822,13 +841,13 @@ def multiply_back(layers: Any, n: int, network: Any, worker: int, tile: Any) -> 
 
 
 @_compiled
-def find_dgamma_of_data(layer: Any, worker: int, workers: int) -> None:
+def find_dgamma_of_data(layer: Any, share: int, shares: int) -> None:
     """dgamma and dbeta of the inputs of the lowest layer that is trained, from its weights alone: nobody needs the
-    gradient of what is below. See layers.masked_affine_of_data. Blocks of inputs are taken by workers in turns."""
+    gradient of what is below. See layers.masked_affine_of_data. Shares are of blocks of inputs, in turns."""
     W, dW, db = floats(layer.W), floats(layer.dW), floats(layer.db)
     starts, inputs_of = integers(layer.starts), integers(layer.inputs_of)
     dgamma, dbeta = floats(layer.dgamma), floats(layer.dbeta)
-    for block in range(worker, layer.input_blocks, workers):
+    for block in range(share, layer.input_blocks, shares):
         first = block * layer.input_block
         for l in range(first, min(first + layer.input_block, layer.live_inputs)):
             dgamma[l], dbeta[l] = np.float32(0), np.float32(0)
@@ -840,9 +859,9 @@ def find_dgamma_of_data(layer: Any, worker: int, workers: int) -> None:
 
 
 @_compiled
-def turn_W(layer: Any, worker: int) -> None:
-    """The weights of a sparse layer in their second order, of the live inputs that are this worker's."""
-    first, last = longs(layer.live_shares)[worker], longs(layer.live_shares)[worker + 1]
+def turn_W(layer: Any, share: int) -> None:
+    """The weights of a sparse layer in their second order, of a share of the live inputs."""
+    first, last = longs(layer.live_shares)[share], longs(layer.live_shares)[share + 1]
     W, turned_W = floats(layer.W), floats(layer.turned_W)
     starts, turned = integers(layer.turned_starts), integers(layer.turned)
     for block in range(layer.output_blocks):
@@ -867,14 +886,14 @@ def change(values: Any, slots: Any, count: int, place: int, gradient: float, net
 
 
 @_compiled
-def change_dense(layer: Any, network: Any, worker: int, rate: float, tile: Any) -> None:
-    """W of a dense layer, of the outputs that are this worker's; dW = sum of (gamma * z + beta) * dy over images."""
+def change_dense(layer: Any, network: Any, share: int, rate: float, tile: Any) -> None:
+    """W of a dense layer, of a share of the outputs; dW = sum of (gamma * z + beta) * dy over images."""
     inputs, outputs = layer.rows, layer.output_rows
     W, mask, slots = floats(layer.W), floats(layer.mask_W), floats(layer.W_slots)
     a, dy = floats(layer.scaled_rows), floats(layer.dy_rows)
     step = spread(-rate, TWO)
     buffer = np.empty(GROUP, np.float32)
-    for o in range(longs(layer.output_shares)[worker], longs(layer.output_shares)[worker + 1], GROUP):
+    for o in range(longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1], GROUP):
         for i in range(0, inputs, 8):
             s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = spread(np.float32(0), TWO)
             for image in range(network.batch):
@@ -897,16 +916,16 @@ def change_dense(layer: Any, network: Any, worker: int, rate: float, tile: Any) 
 
 
 @_compiled
-def change_layer(layer: Any, network: Any, worker: int, rate: float, tile: Any) -> None:
-    """All values of outputs and inputs that are this worker's."""
+def change_layer(layer: Any, network: Any, share: int, rate: float, tile: Any) -> None:
+    """W and b of a share of the outputs."""
     b, gamma, beta, db, mask_b = (
         floats(layer.b), floats(layer.gamma), floats(layer.beta), floats(layer.db), floats(layer.mask_b),
     )  # fmt: skip
-    first, last = longs(layer.output_shares)[worker], min(longs(layer.output_shares)[worker + 1], layer.outputs)
+    first, last = longs(layer.output_shares)[share], min(longs(layer.output_shares)[share + 1], layer.outputs)
     for o in range(first, last):
         change(b, floats(layer.b_slots), layer.outputs, o, db[o] * mask_b[o], network, rate)
     if not layer.sparse:
-        change_dense(layer, network, worker, rate, tile)
+        change_dense(layer, network, share, rate, tile)
         return
     W, dW, slots = floats(layer.W), floats(layer.dW), floats(layer.W_slots)
     starts, inputs_of, live = integers(layer.starts), integers(layer.inputs_of), integers(layer.live)
@@ -919,11 +938,11 @@ def change_layer(layer: Any, network: Any, worker: int, rate: float, tile: Any) 
 
 
 @_compiled
-def change_inputs(layer: Any, network: Any, worker: int, rate: float) -> None:
-    """gamma and beta of the live inputs that are this worker's."""
+def change_inputs(layer: Any, network: Any, share: int, rate: float) -> None:
+    """gamma and beta of a share of the live inputs."""
     live, gamma, beta = integers(layer.live), floats(layer.gamma), floats(layer.beta)
-    last = min(longs(layer.live_shares)[worker + 1], layer.live_inputs)
-    for l in range(longs(layer.live_shares)[worker], last):
+    last = min(longs(layer.live_shares)[share + 1], layer.live_inputs)
+    for l in range(longs(layer.live_shares)[share], last):
         f, inputs = live[l], layer.inputs
         change(gamma, floats(layer.gamma_slots), inputs, f, floats(layer.dgamma)[l], network, rate)
         change(beta, floats(layer.beta_slots), inputs, f, floats(layer.dbeta)[l], network, rate)
@@ -933,130 +952,103 @@ def change_inputs(layer: Any, network: Any, worker: int, rate: float) -> None:
 
 
 @_compiled
-def tick(ticks: Any, phase: int, since: Any) -> Any:
-    """Add the time since `since` to a phase's, and begin anew."""
-    now = cycles()
-    ticks[phase] += now - since
-    return now
+def find_gradient(layer: Any, network: Any, share: int, at_end: bool, tile: Any) -> None:
+    """What dy of a layer says of its outputs. at_end: nobody needs the gradient of its inputs."""
+    find_db(layer, network, share, tile)
+    if layer.sparse and layer.trained:
+        find_dW(layer, network, share, tile)
+    if layer.sparse and not at_end:
+        turn_W(layer, share)
 
 
 @_compiled
-def propagate(
-    layers: Any, network: Any, worker: int, workers: int, gate: Any, images: Any, rows: Any, shifts: Any, count: int,
-    training: bool, started: bool, ticks: Any, tile: Any,
+def finish(
+    layers: Any, network: Any, share: int, step: int, count: int, rate: float, training: bool, correct: Any, losses: Any
+) -> None:
+    """gamma and beta of a share of the live inputs; with the first one: the results of the step."""
+    if training:
+        for n in range(len(layers) - 1):
+            if layers[n].trained:
+                change_inputs(layers[n], network, share, rate)
+    if share == 0:
+        loss = np.float32(0)
+        for item in range((count + 15) // 16):
+            loss += floats(network.item_losses)[item]
+            correct[step] += longs(network.item_correct)[item]
+        losses[step] = loss / np.float32(network.batch)
+
+
+@_compiled
+def learning_rate(network: Any, updates: int) -> Any:
+    """That of the next update; Adam's has a factor that depends on the number of those before."""
+    rate = network.rate
+    if network.adam:
+        times = np.float32(updates + 1)
+        rate *= np.sqrt(np.float32(1) - network.beta_2**times) / (np.float32(1) - network.beta_1**times)
+    return rate
+
+
+@_compiled
+def run(
+    layers: Any, networks: Any, phases: Any, worker: int, shares: int, boards: Any, images: Any, labels: Any, rows: Any,
+    shifts: Any, total: int, training: bool, started: bool, updates: int, correct: Any, losses: Any, ticks: Any,
+    tile: Any,
 ) -> None:  # fmt: skip
-    """z and y of all layers."""
-    now = cycles()
-    for n in range(len(layers) - 1):
-        prepare_inputs(layers, n, network, worker, images, rows, shifts, count, training, started, tile)
-        now = tick(ticks, 0, now)
-        wait(gate, workers)
-        now = tick(ticks, 6, now)
-        multiply(layers[n], network, worker, n < len(layers) - 2, tile)
-        now = tick(ticks, 1, now)
-        wait(gate, workers)
-        now = tick(ticks, 6, now)
-
-
-@_compiled
-def find_gradients(layers: Any, network: Any, worker: int, workers: int, gate: Any, ticks: Any, tile: Any) -> None:
-    """Of all values that are trained, from dy of the last layer."""
-    now = cycles()
-    for n in range(len(layers) - 2, network.first_trained - 1, -1):
-        layer = layers[n]
-        at_end = n == network.first_trained and layer.sparse
-        find_db(layer, network, worker, tile)
-        if layer.sparse and layer.trained:
-            find_dW(layer, network, worker, tile)
-        if layer.sparse and not at_end:
-            turn_W(layer, worker)
-        now = tick(ticks, 4, now)
-        wait(gate, workers)
-        now = tick(ticks, 6, now)
-        if at_end:
-            find_dgamma_of_data(layer, worker, workers)
-        else:
-            multiply_back(layers, n, network, worker, tile)
-        now = tick(ticks, 3, now)
-        wait(gate, workers)
-        now = tick(ticks, 6, now)
-
-
-@_compiled
-def train(
-    layers: Any, networks: Any, worker: int, workers: int, gates: Any, images: Any, labels: Any, rows: Any, shifts: Any,
-    started: bool, done: int, correct: Any, losses: Any, ticks: Any, tile: Any,
-) -> None:  # fmt: skip
-    """A worker's share of some steps.
+    """What one worker does of some steps, or of a validation, whose steps are batches without an update.
 
     Args:
-        layers: LAYER [layers + 1]; networks: NETWORK [1]; gates: int64 [16], see wait.
+        layers: LAYER [layers + 1]; networks: NETWORK [1].
+        phases: int64 [phases][2], one of PREPARE, ... and the layer.
+        boards: int64 [steps][phases][BOARD], zeros.
         images: address of uint8 [all][inputs]; labels: int32 [all]; rows: int32 [steps][batch], of both.
         shifts: int32 [steps][batch][2], or [steps][0][2].
-        started: whether the running moments hold those of a batch; done: updates that Adam has made.
-        correct: int32 [steps], losses: float32 [steps]; are filled.
-        ticks: int64 [len(PHASES)]; the time that each phase takes is added.
+        total: images of all steps; those of the last batch that are beyond do not count.
+        training: False: running moments normalise.
+        started: whether the running moments hold those of a batch; updates: that Adam has made.
+        correct: int64 [steps], losses: float32 [steps]; are filled.
+        ticks: int64 [len(PHASES) + 1]; the time that each kind of phase takes is added, then that of waiting.
         tile: (0,) * (T / 16), whose length the compiler knows.
     """
-    network, gate = networks[0], longs(gates.ctypes.data)
-    items = (network.batch + 15) // 16
-    last = len(layers) - 2
+    network, last = networks[0], len(layers) - 2
+    now = cycles()
     for step in range(len(rows)):
-        propagate(layers, network, worker, workers, gate, pixels_at(images), rows[step], shifts[step], network.batch,
-                  True, started or step > 0, ticks, tile)  # fmt: skip
-        now = cycles()
-        for item in range(worker, items, workers):
-            find_loss(layers[last], network, item, labels, rows[step], tile)
-        now = tick(ticks, 2, now)
-        wait(gate, workers)
-        now = tick(ticks, 6, now)
-        if worker == 0:
-            loss, right = np.float32(0), 0
-            for item in range(items):
-                loss += floats(network.item_losses)[item]
-                right += longs(network.item_correct)[item]
-            losses[step], correct[step] = loss / np.float32(network.batch), right
-        find_gradients(layers, network, worker, workers, gate, ticks, tile)
-        now = cycles()
-        rate = network.rate
-        if network.adam:
-            times = np.float32(done + step + 1)
-            rate *= np.sqrt(np.float32(1) - network.beta_2**times) / (np.float32(1) - network.beta_1**times)
-        for n in range(last + 1):
-            if layers[n].trained:
-                change_layer(layers[n], network, worker, rate, tile)
-        now = tick(ticks, 5, now)
-        wait(gate, workers)
-        now = tick(ticks, 6, now)
-        for n in range(last + 1):
-            if layers[n].trained:
-                change_inputs(layers[n], network, worker, rate)
-        now = tick(ticks, 5, now)
-        wait(gate, workers)
-        tick(ticks, 6, now)
-
-
-@_compiled
-def count_correct(
-    layers: Any, networks: Any, worker: int, workers: int, gates: Any, images: Any, labels: Any, correct: Any,
-    ticks: Any, tile: Any,
-) -> None:  # fmt: skip
-    """A worker's share of a validation with the running moments. Arguments as of train; correct: int64 [workers]."""
-    network, gate = networks[0], longs(gates.ctypes.data)
-    T, last = 16 * len(tile), layers[len(layers) - 2]
-    shifts = np.empty((0, 2), np.int32)
-    buffer = np.empty(16, np.float32)
-    for start in range(0, len(labels), network.batch):
-        count = min(network.batch, len(labels) - start)
-        rows = np.arange(start, start + count)
-        propagate(
-            layers, network, worker, workers, gate, pixels_at(images), rows, shifts, count, False, True, ticks, tile
-        )
-        for item in range(worker, (count + 15) // 16, workers):
-            first = item * 16
-            y = after(floats(last.y), first // T * last.output_rows * T + first % T)
-            _, place = find_largest(y, last.outputs, tile)
-            store(floats(buffer.ctypes.data), 0, place)
-            for image in range(min(16, count - first)):
-                correct[worker] += labels[start + first + image] == np.int64(buffer[image])
-        wait(gate, workers)
+        count = min(network.batch, total - step * network.batch)
+        items = (count + 15) // 16
+        rate = learning_rate(network, updates + step)
+        for phase in range(len(phases)):
+            kind, n = phases[phase]
+            board = after(longs(boards.ctypes.data), (step * len(phases) + phase) * BOARD)
+            layer = layers[n]
+            at_end = n == network.first_trained and layer.sparse != 0
+            share = take_share(board)
+            while share < shares:
+                if kind == PREPARE:
+                    prepare_inputs(layers, n, network, share, worker, pixels_at(images), rows[step], shifts[step],
+                                   count, training, started or step > 0, tile)  # fmt: skip
+                elif kind == MULTIPLY:
+                    multiply(layer, network, share, n < last, tile)
+                elif kind == LOSS:
+                    for item in range(share, items, shares):
+                        count_correct(layer, network, item, labels, rows[step], count, tile)
+                        if training:
+                            find_loss(layer, network, item, labels, rows[step], tile)
+                elif kind == GRADIENT:
+                    find_gradient(layer, network, share, at_end, tile)
+                elif kind == BACK:
+                    if at_end:
+                        find_dgamma_of_data(layer, share, shares)
+                    else:
+                        multiply_back(layers, n, network, share, tile)
+                elif kind == CHANGE:
+                    for changed in range(last + 1):
+                        if layers[changed].trained:
+                            change_layer(layers[changed], network, share, rate, tile)
+                else:
+                    finish(layers, network, share, step, count, rate, training, correct, losses)
+                finish_share(board)
+                share = take_share(board)
+            then = cycles()
+            wait(board, shares)
+            ticks[kind] += then - now
+            now = cycles()
+            ticks[WAITING] += now - then

@@ -3,7 +3,7 @@
 import concurrent.futures
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ LARGEST_TILE = 64  # images
 L1_ROWS = 128  # rows of a tile that stay in the first cache
 WEIGHTS_A_BLOCK = 24  # of an output, at least on average: fewer do not pay for another block
 WORK_A_WORKER = 2**19  # multiplications a step that pay for another worker
+SHARES_A_WORKER = 4
 
 
 def zeros(shape: Any, dtype: Any = np.float32) -> np.ndarray:
@@ -40,10 +41,10 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _shares(costs: np.ndarray, workers: int, multiple: int = 1) -> np.ndarray:
-    """Where each worker's share of len(costs) pieces of work begins, and the last one's ends."""
+def _shares(costs: np.ndarray, shares: int, multiple: int = 1) -> np.ndarray:
+    """Where each share of len(costs) pieces of work begins, and the last one ends."""
     total = np.concatenate([[0], np.cumsum(costs, dtype=np.float64)])
-    cuts = np.searchsorted(total, np.linspace(0, total[-1], workers + 1))
+    cuts = np.searchsorted(total, np.linspace(0, total[-1], shares + 1))
     cuts = (cuts + multiple // 2) // multiple * multiple
     cuts[0], cuts[-1] = 0, len(costs)
     return _copy(np.minimum(cuts, len(costs)), dtype=np.int64)
@@ -72,7 +73,7 @@ class _Layer:
     """
 
     def __init__(
-        self, layer: MaskedDense, slots: Sequence[Sequence[keras.Variable]], sparse: bool, trained: bool, workers: int
+        self, layer: MaskedDense, slots: Sequence[Sequence[keras.Variable]], sparse: bool, trained: bool, shares: int
     ) -> None:
         self.layer = layer
         mask = layer.mask_W.numpy()
@@ -106,19 +107,19 @@ class _Layer:
             record["rows"], record["weights"] = len(live), len(self._kept)
             self._place: Any = slice(None)
             record.update({name: zeros(len(self._kept)) for name in ("products", "turned_W", "dW")})
-            record["output_shares"] = _shares(16 + np.bincount(at_output, minlength=outputs), workers)
-            record["live_shares"] = _shares(32 + np.bincount(at_live, minlength=len(live)), workers)
+            record["output_shares"] = _shares(16 + np.bincount(at_output, minlength=outputs), shares)
+            record["live_shares"] = _shares(32 + np.bincount(at_live, minlength=len(live)), shares)
         else:
             record["rows"] = _up(inputs, 16)
             record["weights"] = record["rows"] * record["output_rows"]
             group, number = np.divmod(at_output, kernels.GROUP)
             self._place = (group * record["rows"] + at_input) * kernels.GROUP + number
-            record["output_shares"] = _shares(np.ones(record["output_rows"]), workers, kernels.GROUP)
-            record["live_shares"] = _shares(np.ones(inputs), workers, 16)
+            record["output_shares"] = _shares(np.ones(record["output_rows"]), shares, kernels.GROUP)
+            record["live_shares"] = _shares(np.ones(inputs), shares, 16)
             if record["masked"]:
                 record["mask_W"] = zeros(record["weights"])
                 record["mask_W"][self._place] = 1
-        record["input_shares"] = _shares(np.ones(inputs), workers, 16)
+        record["input_shares"] = _shares(np.ones(inputs), shares, 16)
         self._values = {"W": layer.W, "b": layer.b, "gamma": layer.gamma, "beta": layer.beta}
         for name, value in self._values.items():
             record[name] = self._packed(name, value, record)
@@ -212,16 +213,17 @@ class SparseSteps:
         tiles = -(-batch // T)
         kept = sum(np.count_nonzero(layer.mask_W.numpy()) for layer in layers)
         self.workers = workers or workers_for(3 * int(kept) * batch)
+        self._shares = SHARES_A_WORKER * self.workers if self.workers > 1 else 1
         slots = [
             [variable for variable in optimizer.variables if kind in variable.path] for kind in ("momentum", "velocity")
         ]
         self._layers = []
         for n, layer in enumerate(layers):
             of_layer = list(zip(*(kind[4 * n : 4 * n + 4] for kind in slots), strict=True))
-            self._layers.append(_Layer(layer, of_layer, sparse[n], trained[n], self.workers))
+            self._layers.append(_Layer(layer, of_layer, sparse[n], trained[n], self._shares))
             self._layers[n].make_room(batch, tiles, T)
         self._started = bool(layers[0].started.numpy())
-        self._done = int(optimizer.iterations.numpy())
+        self._updates = int(optimizer.iterations.numpy())
         adam = isinstance(optimizer, keras.optimizers.Adam)
         items = -(-batch // 16)
         self._network: dict[str, Any] = {
@@ -251,30 +253,44 @@ class SparseSteps:
         )
         self._keep = pixels
         self._networks = _record(kernels.NETWORK, self._network)
-        self._gates = zeros(16, np.int64)
-        self.ticks = zeros((self.workers, 8), np.int64)
+        last, first_trained = len(layers) - 1, self._network["first_trained"]
+        forward = [(kind, n) for n in range(len(layers)) for kind in (kernels.PREPARE, kernels.MULTIPLY)]
+        forward.append((kernels.LOSS, last))
+        backward = [(kind, n) for n in range(last, first_trained - 1, -1) for kind in (kernels.GRADIENT, kernels.BACK)]
+        self._phases = np.array([*forward, *backward, (kernels.CHANGE, last), (kernels.FINISH, last)])
+        self._validation_phases = np.array([*forward, (kernels.FINISH, last)])
+        self.ticks = zeros((self.workers, 16), np.int64)
         self._tile = (0,) * (T // 16)
         self._threads = _threads(self.workers)
 
-    def _together(self, kernel: Callable[..., None], *arguments: Any) -> None:
-        """Call a kernel in all workers."""
+    def _run(
+        self,
+        phases: np.ndarray,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int32],
+        rows: NDArray[np.int32],
+        shifts: NDArray[np.int32] | None,
+        total: int,
+        training: bool,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """kernels.run in all workers. Correct answers and loss of each step."""
+        steps = len(rows)
+        if shifts is None:
+            shifts = np.zeros((steps, 0, 2), np.int32)
+        correct, losses = np.zeros(steps, np.int64), np.zeros(steps, np.float32)
+        boards = zeros((steps, len(phases), kernels.BOARD), np.int64)
 
         def work(worker: int) -> None:
-            kernel(
-                self._records,
-                self._networks,
-                worker,
-                self.workers,
-                self._gates,
-                *arguments,
-                self.ticks[worker],
-                self._tile,
-            )
+            kernels.run(
+                self._records, self._networks, phases, worker, self._shares, boards, images.ctypes.data, labels, rows,
+                shifts, total, training, self._started, self._updates, correct, losses, self.ticks[worker], self._tile,
+            )  # fmt: skip
 
         others = [self._threads.submit(work, worker) for worker in range(1, self.workers)]
         work(0)
         for other in others:
             other.result()
+        return correct, losses
 
     def train(
         self,
@@ -282,7 +298,7 @@ class SparseSteps:
         labels: NDArray[np.int32],
         rows: NDArray[np.int32],
         shifts: NDArray[np.int32] | None = None,
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Train some steps.
 
         Args:
@@ -293,26 +309,22 @@ class SparseSteps:
         Returns:
             correct answers and loss of each batch before its update, [steps].
         """
-        if shifts is None:
-            shifts = np.zeros((len(rows), 0, 2), np.int32)
-        correct, losses = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.float32)
-        self._together(
-            kernels.train, images.ctypes.data, labels, rows, shifts, self._started, self._done, correct, losses
-        )
-        self._started, self._done = True, self._done + len(rows)
-        return correct, losses
+        results = self._run(self._phases, images, labels, rows, shifts, rows.size, True)
+        self._started, self._updates = True, self._updates + len(rows)
+        return results
 
     def count_correct(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> int:
         """Correct answers with the running moments. Arguments as of train."""
-        correct = np.zeros(self.workers, np.int64)
-        self._together(kernels.count_correct, images.ctypes.data, labels, correct)
+        total, batch = len(labels), self._networks["batch"][0]
+        rows = np.minimum(np.arange(_up(total, batch), dtype=np.int32), total - 1).reshape(-1, batch)
+        correct, _ = self._run(self._validation_phases, images, labels, rows, None, total, False)
         return int(correct.sum())
 
     def write_back(self) -> None:
         """Give the values to the model and the optimizer."""
         for layer in self._layers:
             layer.write_back(self._started)
-        self._optimizer.iterations.assign(self._done)
+        self._optimizer.iterations.assign(self._updates)
 
 
 def _record(kind: np.dtype, values: dict[str, Any]) -> np.ndarray:
