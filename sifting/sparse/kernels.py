@@ -54,7 +54,8 @@ NETWORK = np.dtype(
     [
         *((name, np.int64) for name in ("batch", "tiles", "pixels", "size", "exact", "adam", "first_trained")),
         *((name, np.int64) for name in ("pixel_mean", "x", "block", "item_losses", "item_correct")),
-        *((name, np.float32) for name in ("decay", "rest", "rate", "beta_1", "beta_2", "adam_epsilon")),
+        *((name, np.float32) for name in ("decay", "rest", "rate", "adam_epsilon")),
+        *((name, np.float32) for name in ("beta_1", "beta_2", "rest_1", "rest_2")),
     ]
 )
 
@@ -560,7 +561,7 @@ def prepare_outputs(layer: Any, share: int) -> None:
     """bias = b + sum of W * beta, and products = W * gamma, of a share of the outputs; dense: bias = b."""
     first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
     bias, b, mask_b = floats(layer.bias), floats(layer.b), floats(layer.mask_b)
-    for o in range(first, last):
+    for o in range(first, min(last, layer.outputs)):  # b has no padding
         bias[o] = b[o] * mask_b[o]
     if layer.sparse:
         W, gamma, beta, products = floats(layer.W), floats(layer.gamma), floats(layer.beta), floats(layer.products)
@@ -878,8 +879,8 @@ def change(values: Any, slots: Any, count: int, place: int, gradient: float, net
     """One value by its gradient: SGD, or Adam as Keras has it. slots: [2][count]."""
     if network.adam:
         first, second = place, count + place
-        slots[first] += (gradient - slots[first]) * (np.float32(1) - network.beta_1)
-        slots[second] += (gradient * gradient - slots[second]) * (np.float32(1) - network.beta_2)
+        slots[first] += (gradient - slots[first]) * network.rest_1
+        slots[second] += (gradient * gradient - slots[second]) * network.rest_2
         values[place] -= slots[first] * rate / (np.sqrt(slots[second]) + network.adam_epsilon)
     else:
         values[place] -= rate * gradient

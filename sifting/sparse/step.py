@@ -242,9 +242,12 @@ class SparseSteps:
             "decay": layers[0].decay,
             "rest": 1.0 - layers[0].decay,
             "rate": float(optimizer.learning_rate.numpy()),
-            **({"beta_1": optimizer.beta_1, "beta_2": optimizer.beta_2} if adam else {}),
-            **({"adam_epsilon": optimizer.epsilon} if adam else {}),
         }
+        if adam:
+            beta_1, beta_2 = optimizer.beta_1, optimizer.beta_2
+            self._network |= {"beta_1": beta_1, "beta_2": beta_2, "adam_epsilon": optimizer.epsilon}
+            # Rounded after the difference, as Keras has it: in float32, 1 - beta_2 would be wrong by 1e-5 of itself.
+            self._network |= {"rest_1": 1 - beta_1, "rest_2": 1 - beta_2}
         pixels: dict[str, Any] = {} if sparse[0] else {"output_rows": _up(len(mean), kernels.GROUP)}
         if pixels:
             pixels.update({name: zeros((tiles, pixels["output_rows"], T)) for name in ("y", "dy")})
