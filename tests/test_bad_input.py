@@ -5,6 +5,7 @@ Which images and rounds are damaged: test_datasets.py and test_run_directory.py;
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import pickle
 import re
@@ -164,6 +165,8 @@ Random.weights_step=20 | a whole number >= 0 and < [Network] steps = 20
 Random.weights_step=5 & Random.dense=false | 0 with dense = false: the rewind point belongs to round 0
 Random.like=a | LEVELS, or like; given: like, sparsity
 Random.scope=global & Random.sparsity & Random.like=a | layerwise with like, which gives each layer its density
+Network.sparse=always & Network.arch=c3,4:p2,2:x
+    | auto or never (an architecture with convolutions stands in the way)
 LayerByLayer.layers=2 | at most 1, the number of prunable layers
 LayerByLayer.first_layer=2 | at most [LayerByLayer] layers = 1
 LayerByLayer.first_layer=2 & LayerByLayer.prune=T:T | 1, but after [Network] restart
@@ -192,6 +195,14 @@ def test_values_that_do_not_fit(refuse, tmp_path, row):
     start = start if start.startswith("default") else f"{path}: {start}"
     expected = expected.replace("LAYERS", "layers that fit images of 32 x 32 pixels")
     assert refuse(path) == f"{start}: accepted: {expected}"
+
+
+def test_sparse_layers_without_numba(refuse, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
+    path = write_input(tmp_path, "Network.sparse=always")
+    expected = "auto or never (the package numba, which is not installed stands in the way)"
+    assert refuse(path) == f"{path}: [Network] sparse = 'always': accepted: {expected}"
 
 
 def test_a_value_that_does_not_fit_another_one_names_the_file_that_gave_it(refuse, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import importlib.util
 import pickle
 from pathlib import Path
 
@@ -112,6 +113,41 @@ def test_keys_that_do_not_change_results_may_differ(directory, experiment, start
     defaults = ["IMP.prune_step=20", "Network.learning_rate=1e-1", "IMP.prune_ratio=0.30"]
     changed = experiment(*free, *defaults)
     assert start(changed) == changed and directory.rounds() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "expected"),
+    [
+        (None, "auto", "never"),  # by an earlier version, which had no such layers
+        ("never", "auto", "never"),
+        ("auto", "auto", "auto"),
+        ("always", "auto", "always"),
+        ("always", "never", "never"),
+        ("never", "always", "always"),
+        (None, "always", "always"),
+    ],
+)
+def test_a_run_goes_on_with_the_sparse_layers_it_began_with(directory, experiment, start, recorded, asked, expected):
+    """Unless it is asked for others. What stays is recorded, so that later processes go on in the same way."""
+    begin(directory, experiment(f"Network.sparse={recorded or 'auto'}"), 1)
+    text = directory.path("input.in").read_text()
+    assert text.count("\nsparse = ") == 1
+    if recorded is None:
+        directory.write_input(text.replace("\nsparse = auto", ""))
+    assert start(experiment(f"Network.sparse={asked}")).network.sparse == expected
+    assert start(experiment(f"Network.sparse={asked}")).network.sparse == expected
+
+
+def test_a_run_that_begins_or_overwrites_has_its_own_choice(directory, experiment, start):
+    begin(directory, experiment("Network.sparse=never"), 1)
+    assert start(experiment(), overwrite=True).network.sparse == "auto"
+
+
+def test_where_no_layer_can_be_sparse_auto_is_never(directory, experiment, start, monkeypatch):
+    assert start(experiment("Network.arch=c3,4:p2,2:x")).network.sparse == "never"
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
+    assert start(experiment("IO.prefix=other")).network.sparse == "never"
 
 
 def levels(experiment, change):
