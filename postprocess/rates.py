@@ -44,8 +44,9 @@ def estimated_rounds(plan: Plan) -> int:
 
 
 def recorded_rate(plan: Plan, record: Mapping[str, Any]) -> Rate | None:
-    """The median rate of a run's rounds, from its run.json; None: no round was timed."""
-    rates = [entry["steps_per_second"] for entry in record.get("rounds", {}).values() if "steps_per_second" in entry]
+    """The median rate of a run's rounds without sparse layers, from its run.json; None: no such round was timed."""
+    rounds = (entry for entry in record.get("rounds", {}).values() if not entry.get("sparse_layers"))
+    rates = [entry["steps_per_second"] for entry in rounds if "steps_per_second" in entry]
     return Rate(step_work(plan), 1 / float(np.median(rates))) if rates else None
 
 

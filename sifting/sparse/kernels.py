@@ -1001,7 +1001,7 @@ def run(
         layers: LAYER [layers + 1]; networks: NETWORK [1].
         phases: int64 [phases][2], one of PREPARE, ... and the layer.
         boards: int64 [steps][phases][BOARD], zeros.
-        images: address of uint8 [all][inputs]; labels: int32 [all]; rows: int32 [steps][batch], of both.
+        images, labels: addresses of uint8 [all][inputs] and int32 [all]; rows: int32 [steps][batch], of both.
         shifts: int32 [steps][batch][2], or [steps][0][2].
         total: images of all steps; those of the last batch that are beyond do not count.
         training: False: running moments normalise.
@@ -1030,9 +1030,9 @@ def run(
                     multiply(layer, network, share, n < last, tile)
                 elif kind == LOSS:
                     for item in range(share, items, shares):
-                        count_correct(layer, network, item, labels, rows[step], count, tile)
+                        count_correct(layer, network, item, integers(labels), rows[step], count, tile)
                         if training:
-                            find_loss(layer, network, item, labels, rows[step], tile)
+                            find_loss(layer, network, item, integers(labels), rows[step], tile)
                 elif kind == GRADIENT:
                     find_gradient(layer, network, share, at_end, tile)
                 elif kind == BACK:

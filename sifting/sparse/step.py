@@ -282,10 +282,12 @@ class SparseSteps:
             shifts = np.zeros((steps, 0, 2), np.int32)
         correct, losses = np.zeros(steps, np.int64), np.zeros(steps, np.float32)
         boards = zeros((steps, len(phases), kernels.BOARD), np.int64)
+        images, labels = np.ascontiguousarray(images, np.uint8), np.ascontiguousarray(labels, np.int32)
+        addresses = images.ctypes.data, labels.ctypes.data
 
         def work(worker: int) -> None:
             kernels.run(
-                self._records, self._networks, phases, worker, self._shares, boards, images.ctypes.data, labels, rows,
+                self._records, self._networks, phases, worker, self._shares, boards, addresses[0], addresses[1], rows,
                 shifts, total, training, self._started, self._updates, correct, losses, self.ticks[worker], self._tile,
             )  # fmt: skip
 
@@ -294,6 +296,11 @@ class SparseSteps:
         for other in others:
             other.result()
         return correct, losses
+
+    def load(self) -> None:
+        """Load the kernels now, or compile them where that was not done before on this machine: some 10 s."""
+        images, labels = np.zeros(0, np.uint8), np.zeros(0, np.int32)
+        self._run(self._phases, images, labels, np.zeros((0, self._networks["batch"][0]), np.int32), None, 0, True)
 
     def train(
         self,

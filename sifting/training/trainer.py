@@ -6,6 +6,7 @@ matter into how many calls a round is cut, and a run that was killed continues t
 
 import concurrent.futures
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -300,6 +301,10 @@ class Trainer:
                 self._shape,
                 self._image_set.mean,
             )
+            note = threading.Timer(2, self._report, ["compiling the code for sparse layers, once on this machine"])
+            note.start()
+            self._sparse.load()
+            note.cancel()
 
     def write_back(self) -> None:
         """Let model and optimizer have the values that training has reached. Between begin_round and this they may have
