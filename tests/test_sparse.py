@@ -315,7 +315,7 @@ def test_validation_counts_every_image_once(count, monkeypatch):
 
 
 @pytest.mark.slow  # two more widths to compile
-@pytest.mark.parametrize("batch", [3, 40])
+@pytest.mark.parametrize("batch", [13, 40])
 def test_other_widths_of_tiles(batch):
     for sparse in (LAYERS, (1,)):
         compare(sparse, (0.2, 0.5, 0.5), batch=batch, translated=True, centring="exact")
