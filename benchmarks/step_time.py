@@ -31,20 +31,28 @@ CONFIGURATIONS = (("f1024:f1024:f1024:x", 1000), ("f1024:f1024:x", 40))
 LEARNING_RATE = 0.1
 
 
-def random_images() -> ImageSet:
+def random_images(classes: int = CLASSES) -> ImageSet:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (IMAGES, np.prod(SHAPE)), dtype=np.uint8)
-    labels = rng.integers(0, CLASSES, IMAGES).astype(np.int32)
+    labels = rng.integers(0, classes, IMAGES).astype(np.int32)
     mean = np.full(pixels.shape[1], 127.5, np.float32)
-    return ImageSet(pixels, labels, pixels[:1000], labels[:1000], mean, SHAPE, CLASSES, "random pixels")
+    return ImageSet(pixels, labels, pixels[:1000], labels[:1000], mean, SHAPE, classes, "random pixels")
+
+
+def build_trainer(
+    specs, image_set: ImageSet, batch_size: int, jit_compile: bool = True
+) -> tuple[Trainer, NetworkState]:
+    """A trainer and the values of its network, which are the initial ones."""
+    model = build_model(specs, SHAPE)
+    state = NetworkState(model, specs)
+    state.set_parameters(initial_parameters(specs, seed=1))
+    optimizer = build_optimizer("SGD", LEARNING_RATE)
+    return Trainer(model, optimizer, image_set, batch_size, jit_compile=jit_compile), state
 
 
 def our_loop(specs, image_set: ImageSet, batch_size: int, jit_compile: bool):
     """A function of (first step, number of steps) that trains them."""
-    model = build_model(specs, SHAPE)
-    NetworkState(model, specs).set_parameters(initial_parameters(specs, seed=1))
-    optimizer = build_optimizer("SGD", LEARNING_RATE)
-    trainer = Trainer(model, optimizer, image_set, batch_size, jit_compile=jit_compile)
+    trainer, _ = build_trainer(specs, image_set, batch_size, jit_compile)
     return lambda first, count: trainer.train(1, first, first + count)
 
 

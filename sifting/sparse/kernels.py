@@ -11,6 +11,7 @@ processor holds up nobody but for the share that he is at. Every sum is made wit
 do not depend on who takes it, or on the number of workers or shares.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -347,7 +348,13 @@ def cycles(typing: Any) -> Any:
 
 _give_way = types.ExternalFunction("sched_yield", types.int32())
 
-_compiled = njit(nogil=True, error_model="numpy", cache=True)
+
+def _compiled(function: Any, **options: Any) -> Any:
+    """Compile on the first call; kept on disk, but where no folder can be written to."""
+    try:
+        return njit(function, nogil=True, error_model="numpy", cache=True, **options)
+    except RuntimeError:
+        return njit(function, nogil=True, error_model="numpy", **options)
 
 
 @_compiled
@@ -556,7 +563,7 @@ def prepare_inputs(
     prepare_outputs(layer, share)
 
 
-@njit(nogil=True, error_model="numpy", cache=True, fastmath={"contract", "reassoc"})
+@functools.partial(_compiled, fastmath={"contract", "reassoc"})
 def prepare_outputs(layer: Any, share: int) -> None:
     """bias = b + sum of W * beta, and products = W * gamma, of a share of the outputs; dense: bias = b."""
     first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
