@@ -166,7 +166,7 @@ Random.weights_step=5 & Random.dense=false | 0 with dense = false: the rewind po
 Random.like=a | LEVELS, or like; given: like, sparsity
 Random.scope=global & Random.sparsity & Random.like=a | layerwise with like, which gives each layer its density
 Network.sparse=always & Network.arch=c3,4:p2,2:x
-    | auto or never (an architecture with convolutions stands in the way)
+    | auto or never: convolutions are always dense
 LayerByLayer.layers=2 | at most 1, the number of prunable layers
 LayerByLayer.first_layer=2 | at most [LayerByLayer] layers = 1
 LayerByLayer.first_layer=2 & LayerByLayer.prune=T:T | 1, but after [Network] restart
@@ -201,7 +201,7 @@ def test_sparse_layers_without_numba(refuse, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
     path = write_input(tmp_path, "Network.sparse=always")
-    expected = "auto or never (the package numba, which is not installed stands in the way)"
+    expected = "auto or never: the package numba is not installed"
     assert refuse(path) == f"{path}: [Network] sparse = 'always': accepted: {expected}"
 
 

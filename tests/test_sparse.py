@@ -476,9 +476,9 @@ def test_the_largest_density_itself_is_sparse():
 
 def test_what_stands_in_the_way(monkeypatch):
     dense, convolutional = (build_specs(parse_arch(arch), (True,) * 9, SHAPE, CLASSES) for arch in (ARCH, "c2,3:f5:x"))
-    assert obstacle(dense) == "" and obstacle(convolutional) == "an architecture with convolutions"
+    assert obstacle(dense) == "" and obstacle(convolutional) == "convolutions are always dense"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert obstacle(dense) == "the package numba, which is not installed"
+    assert obstacle(dense) == "the package numba is not installed"
 
 
 # --- whole runs

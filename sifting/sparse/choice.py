@@ -11,15 +11,16 @@ from sifting.network.rounds import Mask
 # Below this density the kernels were faster than the dense loop in every network of benchmarks/README.md. It is a fixed
 # number and not measured on the spot, so that a run that continues, perhaps elsewhere, chooses the same.
 LARGEST_DENSITY = 0.4
+NO_NUMBA = "the package numba is not installed"
 LEAST_WORK = 2**22  # multiplications of a dense layer in a step; below, both take less time than a call
 
 
 def obstacle(specs: Sequence[LayerSpec]) -> str:
     """Why no layer of this architecture can train so here; empty if it can."""
     if not all(spec.is_dense for spec in specs):
-        return "an architecture with convolutions"
+        return "convolutions are always dense"
     if importlib.util.find_spec("numba") is None:
-        return "the package numba, which is not installed"
+        return NO_NUMBA
     return ""
 
 

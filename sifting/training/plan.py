@@ -18,7 +18,7 @@ from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.runs.reference import read_round_file
-from sifting.sparse.choice import obstacle
+from sifting.sparse.choice import NO_NUMBA, obstacle
 
 RESTART_FILES = ("rest_weights_file", "rest_mask_file")
 
@@ -78,7 +78,7 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
             _check_other_run(experiment, key, path, specs)
     reason = obstacle(specs)
     if experiment.network.sparse == "always" and reason:
-        raise experiment.error("Network", "sparse", f"auto or never ({reason} stands in the way)")
+        raise experiment.error("Network", "sparse", f"auto or never: {reason}")
     if experiment.network.sparse == "auto" and reason:
         experiment = experiment.replace("Network", sparse="never")
     settled, begins = _settle(experiment, directory, overwrite, draw_seed)
@@ -135,16 +135,18 @@ def _layers(specs: tuple[LayerSpec, ...]) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def warnings(plan: Plan) -> list[str]:
-    """What [Data] and [Network] of a dense_run have that this experiment has not, where its input file is there."""
+    """What is missing for sparse layers; and what [Data] and [Network] of a dense_run have that this experiment has
+    not, where its input file is there."""
+    lines = [f"Warning: sparse layers train densely: {NO_NUMBA}"] if obstacle(plan.specs) == NO_NUMBA else []
     named = plan.experiment.method.other_runs().get("dense_run")
     if named is None or 0 in plan.directory.rounds():
-        return []
+        return lines
     there = find_runs([named])[0].recorded_input
     if there is None:
-        return [f"Warning: dense_run = {named} has no input file; it may be of other images or settings"]
+        return [*lines, f"Warning: dense_run = {named} has no input file; it may be of other images or settings"]
     recorded = dataclasses.replace(read_experiment([str(there)]), method=plan.experiment.method)
     differences = _differences(recorded, plan.experiment)
-    return [f"Warning: dense_run = {named} is another experiment: {line}" for line in differences]
+    return lines + [f"Warning: dense_run = {named} is another experiment: {line}" for line in differences]
 
 
 # --- starting, continuing and refusing -----------------------------------------------------------------------------
@@ -170,7 +172,12 @@ def _settle(
             experiment = experiment.replace("Network", sparse=begun)
         differences = _differences(recorded, experiment)
     if not differences:
-        directory.read_progress(network.steps)  # what is damaged is refused here, before TensorFlow is imported
+        progress = directory.read_progress(network.steps)  # refused, if damaged, before TensorFlow is imported
+        if progress and progress.sparse and obstacle(progress.specs):
+            raise RunDirectoryError(
+                f"{directory.progress_path}: its round trains sparse layers, but {obstacle(progress.specs)}; accepted: "
+                "remove it to train the round anew"
+            )
         record = directory.read_record()
         # What is finished, and asked for no more, is not trained again.
         done = record.get("finished") and (recorded.network, recorded.method) == (experiment.network, experiment.method)
