@@ -9,8 +9,10 @@ import importlib.util
 import re
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
+from numba.core import caching
 from tiny_runs import IMP, assert_same, files_of, interrupt, rounds_of, run
 
 from sifting.architecture import build_specs, parse_arch
@@ -18,6 +20,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
 from sifting.network.model import NetworkState, build_model, initial_parameters
 from sifting.network.rounds import Mask
+from sifting.sparse import kernels
 from sifting.sparse import step as steps
 from sifting.sparse.choice import LARGEST_DENSITY, LEAST_WORK, obstacle, sparse_layers
 from sifting.training import trainer as training
@@ -324,6 +327,14 @@ def test_validation_counts_every_image_once(count, monkeypatch):
 def test_other_widths_of_tiles(batch):
     for sparse in (LAYERS, (1,)):
         compare(sparse, (0.2, 0.5, 0.5), batch=batch, translated=True, centring="exact")
+
+
+def test_kernels_are_compiled_where_no_folder_can_keep_them(monkeypatch):
+    """numba refuses to compile a function that it is to keep and cannot."""
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(lambda number: number, cache=True)
+    assert kernels._compiled(lambda number: number + 1)(2) == 3
 
 
 # --- bits

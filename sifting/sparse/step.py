@@ -208,11 +208,11 @@ class SparseSteps:
         workers: int = 0,
     ) -> None:
         self._optimizer = optimizer
-        self.sparse = tuple(sparse)
         T = min(LARGEST_TILE, _up(batch, 16))
         tiles = -(-batch // T)
         kept = sum(np.count_nonzero(layer.mask_W.numpy()) for layer in layers)
-        self.workers = workers or workers_for(3 * int(kept) * batch)
+        # Each weight is multiplied three times; a pixel costs as much to read, to average and to normalise.
+        self.workers = workers or workers_for(3 * (int(kept) + len(mean)) * batch)
         self._shares = SHARES_A_WORKER * self.workers if self.workers > 1 else 1
         slots = [
             [variable for variable in optimizer.variables if kind in variable.path] for kind in ("momentum", "velocity")

@@ -148,8 +148,9 @@ class Session:
         if progress is not None and progress.number == number:
             self._trainer.restore(progress.state)
         else:
-            progress = RoundInProgress(number, self.specs, sparsities, masks, np.zeros(steps + 1, np.float32))
-            progress.sparse = sparse_layers(self._sparse, masks, self.specs, self.experiment.network.batch_size)
+            sparse = sparse_layers(self._sparse, masks, self.specs, self.experiment.network.batch_size)
+            errors = np.zeros(steps + 1, np.float32)
+            progress = RoundInProgress(number, self.specs, sparsities, masks, errors, sparse=sparse)
             self._network.set_parameters(start)
             self._network.set_masks(masks)
             self._network.reset_moments()

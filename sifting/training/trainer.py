@@ -106,14 +106,15 @@ def translate(inputs: tf.Tensor, shifts: tf.Tensor, shape: tuple[int, int, int])
 
 
 class Drawn:
-    """What a Draw draws for many steps at once, as arrays: for those who need it outside of the compiled loop."""
+    """What a Draw draws for many steps at once, as arrays: for those who need it outside of the compiled loop. Without
+    XLA, so that it does not matter here whether it works."""
 
     def __init__(self, draw: Draw) -> None:
         def block(key: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
             steps = start + tf.range(MOST_STEPS, dtype=tf.int64)
             return tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32)
 
-        self._block = tf.function(block, jit_compile=True, autograph=False)
+        self._block = tf.function(block, autograph=False)
         self._known: tuple[tuple[int, int], NDArray[np.int32]] | None = None  # key and start of a block, and the block
 
     def __call__(self, key: int, start: int, stop: int) -> NDArray[np.int32]:
@@ -301,10 +302,12 @@ class Trainer:
                 self._shape,
                 self._image_set.mean,
             )
-            note = threading.Timer(2, self._report, ["compiling the code for sparse layers, once on this machine"])
+            note = threading.Timer(2, self._report, ["compiling the code for sparse layers: some 10 s"])
             note.start()
-            self._sparse.load()
-            note.cancel()
+            try:
+                self._sparse.load()
+            finally:
+                note.cancel()
 
     def write_back(self) -> None:
         """Let model and optimizer have the values that training has reached. Between begin_round and this they may have
