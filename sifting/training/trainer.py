@@ -106,27 +106,21 @@ def translate(inputs: tf.Tensor, shifts: tf.Tensor, shape: tuple[int, int, int])
 
 
 class Drawn:
-    """What a Draw draws for many steps at once, as arrays: for those who need it outside of the compiled loop. Without
-    XLA, so that it does not matter here whether it works."""
+    """What a Draw draws for some steps, as an array: for those who need it outside of the compiled loop. Without XLA,
+    so that it does not matter here whether that works."""
 
     def __init__(self, draw: Draw) -> None:
-        def block(key: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-            steps = start + tf.range(MOST_STEPS, dtype=tf.int64)
-            return tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32)
-
-        self._block = tf.function(block, autograph=False)
-        self._known: tuple[tuple[int, int], NDArray[np.int32]] | None = None  # key and start of a block, and the block
+        self._of_steps = tf.function(
+            lambda key, steps: tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32),
+            reduce_retracing=True,
+        )
 
     def __call__(self, key: int, start: int, stop: int) -> NDArray[np.int32]:
         """int32 [stop - start, ...] of the steps start <= step < stop."""
-        pieces = []
-        for first in range(start // MOST_STEPS * MOST_STEPS, stop, MOST_STEPS):
-            known = self._known
-            if known is None or known[0] != (key, first):
-                drawn = self._block(tf.constant(key, tf.int64), tf.constant(first, tf.int64)).numpy()
-                self._known = known = (key, first), drawn
-            pieces.append(known[1][max(start - first, 0) : stop - first])
-        return np.concatenate(pieces)
+        drawn: NDArray[np.int32] = self._of_steps(
+            tf.constant(key, tf.int64), tf.range(start, stop, dtype=tf.int64)
+        ).numpy()
+        return drawn
 
 
 _Batches: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32]]
