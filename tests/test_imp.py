@@ -286,4 +286,4 @@ def test_training_that_really_diverges(tmp_path):
 def test_a_run_that_stops_before_its_first_round_says_so(command, tmp_path):
     """Nearly all weights masked from the start: stop_ratio is met, and the closing table has nothing to show."""
     code, shown, _ = command(write_input(tmp_path, "Network.init_sparsity=0.9999", "IMP.stop_ratio=0.9"))
-    assert code == 0 and shown.splitlines()[-1].startswith("No round was trained: stop_ratio is met")
+    assert code == 0 and shown.splitlines()[-1].startswith("No round was trained: the run is to stop")

@@ -47,6 +47,7 @@ REFERENCE_DEFAULTS = {
         "weights_step": 1000,
         "prune_step": 100000,
         "stop_ratio": 0.0,
+        "stop_density": 0.0,
         "max_iterations": 1000,
     },
 }

@@ -16,7 +16,7 @@ from sifting.base.signals import Signals
 from sifting.errors import Interrupted
 from sifting.methods.initialisation import levels_of_run
 from sifting.network.model import initial_masks, initial_parameters
-from sifting.network.rounds import Mask, MaskedNetwork, connected_fraction, layer_counts
+from sifting.network.rounds import Mask, MaskedNetwork, connected_fraction, density, layer_counts
 from sifting.network.statistics import cavity_scores
 from sifting.pruning.gradients import grasp, iterated_synflow, snip
 from sifting.pruning.scopes import globally, layerwise
@@ -569,6 +569,18 @@ def test_layer_by_layer_can_go_on_at_the_second_layer(finished, tmp_path):
     assert directory.rounds() == [3, 4] == sorted(session.begins)
     for number in (3, 4):
         assert directory.round_path(number).read_bytes() == whole.round_path(number).read_bytes()
+
+
+@pytest.mark.parametrize("case", ROUND_BY_ROUND)
+def test_stop_density_ends_with_the_first_round_at_or_below_it_and_a_smaller_one_goes_on(case, finished, tmp_path):
+    whole, _ = finished(case)
+    densities = [density(result.masks, result.specs) for result in rounds_of(whole)]
+    assert len(densities) > 2 and densities[0] > densities[1]
+    for stop, rounds in ((densities[1], 2), (0.0, len(densities))):
+        change = f"{method_of(case)}.stop_density={stop}"
+        stopped, _ = run(tmp_path / "run", change, method=CASES[case], kind=kind_of(case))
+        assert len(stopped.rounds()) == rounds
+    assert all(stopped.round_path(n).read_bytes() == whole.round_path(n).read_bytes() for n in whole.rounds())
 
 
 # --- Cavity

@@ -208,6 +208,7 @@ def test_which_keys_a_run_may_continue_with():
         "LayerByLayer.max_iterations",
     }
     free |= {"Cavity.max_iterations", "IMP.stop_ratio", "Cavity.stop_ratio", "Data.dataloc"}
+    free |= {f"{name}.stop_density" for name in ("IMP", "LayerByLayer", "Cavity")}
     free |= {f"{name}.rounds" for name in ("OneShot", "SNIP", "SynFlow", "GraSP", "Random")}
     found = {
         f"{section}.{entry.name}"

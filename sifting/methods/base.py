@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment, Method, Session
 from sifting.experiment.keys import (
     FRACTION,
@@ -23,7 +24,7 @@ from sifting.experiment.keys import (
     key,
     optional,
 )
-from sifting.network.rounds import Checkpoint, Mask, Parameters, Round, counted_sparsities
+from sifting.network.rounds import Checkpoint, Mask, Parameters, Round, connected_fraction, counted_sparsities, density
 from sifting.pruning.scopes import Sparsity
 from sifting.runs.reference import read_round_file
 
@@ -122,6 +123,12 @@ class Iterative(Method):
         "stop once, in some prunable layer, the fraction of connected nodes is <= this",
         continues=anything,
     )
+    stop_density: float = key(
+        0.0,
+        FRACTION,
+        "stop after the first round whose density u, of all prunable layers, is <= this",
+        continues=anything,
+    )
     max_iterations: int = key(1000, integer(1), "number of rounds, round 0 included", continues=anything)
 
     @property
@@ -129,18 +136,30 @@ class Iterative(Method):
         return self.weights_step
 
     def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
-        return itertools.islice(nominal_sparsities(init_sparsity, self.prune_ratio), self.max_iterations)
+        sparsities = itertools.islice(nominal_sparsities(init_sparsity, self.prune_ratio), self.max_iterations)
+        return self._until_stop_density(sparsities)
+
+    def _until_stop_density(self, sparsities: Iterator[float]) -> Iterator[float]:
+        for sparsity in sparsities:
+            yield sparsity
+            if 1 - sparsity <= self.stop_density:
+                return
+
+    def ends(self, masks: Mapping[int, Mask], pruned: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> bool:
+        """Whether the round of `masks` is the last one, so that the next, of `pruned`, is not trained."""
+        return density(masks, specs) <= self.stop_density or connected_fraction(pruned, specs) <= self.stop_ratio
 
     def likely_rounds(self, inputs: Sequence[int]) -> int:
-        return min(self.max_iterations, 1 + min(map(self.until_disconnected, inputs)))
+        return min(self.max_iterations, 1 + min(map(self.until_stop, inputs)))
 
-    def until_disconnected(self, n: int) -> int:
-        """Rounds until a node of n inputs keeps one connection on average, n (1 - prune_ratio)^rounds = 1."""
-        return math.ceil(math.log(max(n, 2)) / -math.log(1 - self.prune_ratio))
+    def until_stop(self, n: int) -> int:
+        """Rounds until u = (1 - prune_ratio)^rounds is stop_density, or leaves a node of n inputs one connection."""
+        return math.ceil(math.log(max(1 / max(n, 2), self.stop_density)) / math.log(1 - self.prune_ratio))
 
     @property
     def last_round(self) -> str:
-        return f"until stop_ratio = {self.stop_ratio}, at most {self.max_iterations} rounds"
+        or_density = f" or stop_density = {self.stop_density}" if self.stop_density else ""
+        return f"until stop_ratio = {self.stop_ratio}{or_density}, at most {self.max_iterations} rounds"
 
     def check(self, experiment: Experiment) -> None:
         super().check(experiment)

@@ -6,7 +6,6 @@ from sifting.architecture import CONVOLUTION
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import integer, key
 from sifting.methods.base import Iterative, begin, further
-from sifting.network.rounds import connected_fraction
 from sifting.pruning.scopes import layerwise
 from sifting.pruning.scores import cavity
 
@@ -35,9 +34,10 @@ class Cavity(Iterative):
                 continue
             network = session.network(start.rewind_point.parameters, masks)
             nominal = further(nominal, self.prune_ratio)
-            masks = layerwise(cavity(network, x, start.rewind_point.moments.get(0)), masks, nominal)
-            if connected_fraction(masks, session.specs) <= self.stop_ratio:
+            pruned = layerwise(cavity(network, x, start.rewind_point.moments.get(0)), masks, nominal)
+            if self.ends(masks, pruned, session.specs):
                 break
+            masks = pruned
             session.train(number, masks, nominal, start.rewind_point.parameters)
 
     @property

@@ -25,7 +25,7 @@ class IMP(Scoped, IterativeMagnitude):
     )
 
     def run(self, session: Session) -> None:
-        """Train, prune the smallest weights, rewind; until max_iterations or stop_ratio.
+        """Train, prune the smallest weights, rewind; until max_iterations, stop_density or stop_ratio.
 
         Every round trains all steps, from the values that round 0 had at weights_step. Its masks come from the
         magnitudes at prune_step of the round before.
@@ -37,7 +37,7 @@ class IMP(Scoped, IterativeMagnitude):
         result, trained = start.dense, start.trained
         for number in range(start.number, self.max_iterations):
             masks, sparsities = self.pruned(session, result, trained)
-            if connected_fraction(masks, session.specs) <= self.stop_ratio:
+            if self.ends(result.masks, masks, session.specs):
                 break
             result = session.train(number, masks, sparsities, start.rewind_point.parameters)
             trained = result.checkpoint_at(self.prune_step)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import FRACTION, choice, integer, key
 from sifting.methods.base import IterativeMagnitude, begin, further
-from sifting.network.rounds import Checkpoint, Mask, Round, layer_counts
+from sifting.network.rounds import Checkpoint, Mask, Round, density, layer_counts
 from sifting.pruning.scopes import layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
 
@@ -52,6 +52,8 @@ class LayerByLayer(IterativeMagnitude):
                     session.report(f"pruning layer {layer + 1}")
                 result = session.train(number, masks, nominal, dict(parameters), frozen)
                 number += 1
+                if density(result.masks, session.specs) <= self.stop_density:
+                    return
                 if result.best_validation_error > start.dense_error:
                     break
                 good, trained = result, result.checkpoint_at(self.prune_step)
@@ -77,7 +79,7 @@ class LayerByLayer(IterativeMagnitude):
         return None
 
     def likely_rounds(self, inputs: Sequence[int]) -> int:
-        return min(self.max_iterations, 1 + sum(map(self.until_disconnected, inputs)))
+        return min(self.max_iterations, 1 + sum(map(self.until_stop, inputs)))
 
     def defaults(self, experiment: Experiment) -> dict[str, Any]:
         values = super().defaults(experiment)

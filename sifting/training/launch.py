@@ -64,7 +64,7 @@ def run(
         finally:
             screen.close()
         if not directory.rounds():
-            screen.line("No round was trained: stop_ratio is met before the first one, or there is no level to train.")
+            screen.line("No round was trained: the run is to stop before the first one, or there is no level to train.")
         elif directory.rounds() == stored:
             screen.line("All rounds were there already.")
     return directory
