@@ -17,7 +17,9 @@ import numpy as np
 from postprocess.command_line import Parser, aligned, decimal, output_file, run_command
 from postprocess.connectivity import connection_histogram
 from postprocess.locality import radial_profile
-from postprocess.summary import COLUMNS, Summary, summarise
+from postprocess.observables import observables
+from postprocess.seeds import statistics
+from postprocess.summary import Summary, summarise
 from sifting.runs.find import find_runs
 
 SAME_DENSITY = 1.1  # the largest ratio of two densities that are called the same
@@ -85,28 +87,12 @@ def compare(a: Summary, b: Summary) -> list[dict[str, Any]]:
 
 def _numbers(side: Summary, index: int) -> dict[str, Any]:
     """A round of one side, for JSON."""
-    entry: dict[str, Any] = {"round": side.rounds[index]}
-    for name in side.numbers:
-        values = side.numbers[name][index]
-        known = values[np.isfinite(values)]
-        mean, sd = (statistic[index] for statistic in side.mean_and_sd(name))
-        entry[name] = {
-            "mean": _finite(mean),
-            "sd": _finite(sd),
-            "min": _finite(np.min(known, initial=np.inf)),
-            "max": _finite(np.max(known, initial=-np.inf)),
-            "runs": [_finite(value) for value in values],
-        }
-    return entry
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {"round": side.rounds[index]} | {name: statistics(side.numbers[name][index]) for name in side.numbers}
 
 
 def format_comparison(entries: Sequence[dict[str, Any]], spread: str) -> str:
     """Two lines a pair, A above B, one for a round without partner; mean +- s.d. or mean [min, max] over the seeds."""
-    titles = [column.title for column in COLUMNS.values()]
+    titles = [observable.title for observable in observables().values()]
     rows = [["", "round", *titles, "C_in distance", "S distance"]]
     for entry in entries:
         sides = [side for side in "ab" if entry[side] is not None]
@@ -120,12 +106,13 @@ def format_comparison(entries: Sequence[dict[str, Any]], spread: str) -> str:
 
 def _cells(numbers: dict[str, Any], spread: str) -> list[str]:
     cells = []
-    for name, column in COLUMNS.items():
-        shown = {key: column.cell(numbers[name][key]) for key in ("mean", "sd", "min", "max")}
-        cell = shown["mean"]
-        if numbers[name]["sd"] is not None:
-            cell += f" \u00b1 {shown['sd']}" if spread == "sd" else f" [{shown['min']}, {shown['max']}]"
-        cells.append(cell)
+    for name, observable in observables().items():
+        mean, sd, *limits = (numbers[name][key] for key in ("mean", "sd", "min", "max"))
+        if spread == "sd" or sd is None:
+            cells.append(observable.cell(mean, sd))
+        else:
+            low, high = map(observable.cell, limits)
+            cells.append(f"{observable.cell(mean)} [{low}, {high}]")
     return cells
 
 

@@ -1,8 +1,11 @@
 """Which runs are seeds of one experiment, and how far others are from it: by the keys of their input files."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import anything
@@ -90,6 +93,73 @@ def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
         for (section, key), (a, b) in there.unequal(here).items()
         if key not in free
     ]
+
+
+METHOD = ("", "method")  # in place of section and key: the name of the method's section
+SEED = ("Network", "seed")
+Known = Mapping[tuple[str, str], str]  # values by section and key, as text
+
+
+class Group(NamedTuple):
+    """Runs of which all is equal but the seed and where things are.
+
+    Attributes:
+        settings: all that is equal, and the method; None where no input file lies beside a run, as for runs of the TF1
+            code.
+        runs, seeds: one for each; None for such runs.
+    """
+
+    settings: Known | None
+    runs: list[RunDirectory]
+    seeds: list[int | None]
+
+    def __str__(self) -> str:
+        """The folder of the seeds, or the first run."""
+        return str(_seedless(self.runs[0])[0] if len(self.runs) > 1 else self.runs[0])
+
+
+def seed_groups(runs: Iterable[RunDirectory]) -> list[Group]:
+    """Put together what are seeds of one experiment; runs of which nothing is known only if their folders say so."""
+    groups: dict[Hashable, Group] = {}
+    for run in runs:
+        experiment = recorded_experiment(run)
+        settings = None if experiment is None else _all_else(experiment)
+        key = _seedless(run) if settings is None else frozenset(settings.items())
+        group = groups.setdefault(key, Group(settings, [], []))
+        group.runs.append(run)
+        group.seeds.append(None if experiment is None else experiment.network.seed)
+    return list(groups.values())
+
+
+def _seedless(run: RunDirectory) -> tuple[Path, str]:
+    """Where a run is, without seed_N."""
+    folder = run.folder
+    return folder.parent if re.fullmatch(r"seed_\d+", folder.name) else folder, run.prefix
+
+
+def _all_else(experiment: Experiment) -> Known:
+    """All settings but the seed and where things are. Other runs and files of the same seed are those of seed_N."""
+    known = {METHOD: experiment.method_name}
+    seed = re.compile(rf"\bseed_{experiment.network.seed}\b")
+    other_files = {*experiment.method.other_runs(), *RESTART_FILES}
+    for section, keys in experiment.settings().items():
+        for key, (_, text) in keys.items():
+            if section != "IO" and key != "dataloc" and (section, key) != SEED:
+                known[section, key] = seed.sub("seed_N", text) if key in other_files else text
+    pruned_at = (experiment.method_name, "prune_step")
+    if known.get(pruned_at) == known["Network", "steps"]:
+        known[pruned_at] = "steps"  # its default, which is no setting of its own
+    return known
+
+
+def varying(groups: Sequence[Known]) -> list[tuple[str, str]]:
+    """Section and key of what is not equal in all of them; of methods only what those of one method differ in."""
+    found = []
+    for pair in dict.fromkeys(pair for group in groups for pair in group):
+        same_section = [group for group in groups if pair[0] in ("", *(section for section, _ in group))]
+        if len({group.get(pair) for group in same_section}) > 1:
+            found.append(pair)
+    return found
 
 
 def _scaled_keys() -> set[str]:

@@ -37,9 +37,10 @@ from postprocess.command_line import Parser, decimal, output_file, run_command
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import drawing
 from postprocess.masks import image_plate, input_images
+from postprocess.observables import observables
 from postprocess.receptive_field import unlocalised_width
 from postprocess.seeds import first_layer_size
-from postprocess.summary import COLUMNS, Summary, summarise
+from postprocess.summary import Summary, summarise
 from sifting.architecture import LayerSpec
 from sifting.errors import RunDirectoryError
 from sifting.network.rounds import LayerCount, Round, layer_counts
@@ -103,7 +104,7 @@ class Report:
         return self.summary.rounds
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """One of summary.COLUMNS, float64 [rounds]."""
+        """One of the observables, float64 [rounds]."""
         return self.summary.numbers[name][:, 0]
 
 
@@ -361,9 +362,9 @@ class Table(NamedTuple):
 def round_table(report: Report) -> Table:
     """One row a round; columns that are defined in no round are left out."""
     columns = [("round", list(map(str, report.rounds)))]
-    for name, column in COLUMNS.items():
+    for name, observable in observables().items():
         if np.isfinite(report.numbers(name)).any():
-            columns.append((column.title, list(map(column.cell, report.numbers(name)))))
+            columns.append((observable.title, list(map(observable.cell, report.numbers(name)))))
     if report.kurtosis:
         columns.append(("kurtosis", [decimal(row.mean, 3) for row in report.kurtosis]))
         columns.append(("kurtosis within a class", [decimal(row.within_class, 3) for row in report.kurtosis]))

@@ -48,6 +48,19 @@ def mean_and_range(values: np.ndarray) -> Range:
         return Range(*(over(values, axis=-1) for over in (np.nanmean, np.nanmin, np.nanmax)))
 
 
+def statistics(values: np.ndarray) -> dict[str, Any]:
+    """Of float64 [runs], for JSON: mean, s.d., range and the values; what is not defined is None."""
+
+    mean, low, high = mean_and_range(values)
+    numbers = {"mean": mean, "sd": mean_and_sd(values)[1], "min": low, "max": high}
+    found: dict[str, Any] = {name: _or_none(float(number)) for name, number in numbers.items()}
+    return found | {"runs": [_or_none(value) for value in values.tolist()]}
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 @dataclass(frozen=True, eq=False)
 class Seeds:
     """What the rounds of an experiment say without looking at single weights; nan where a run has ended.

@@ -9,45 +9,24 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from postprocess.command_line import Parser, aligned, decimal, run_command
+from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import input_connections
 from postprocess.differences import seed_differences
 from postprocess.figures import base, drawing
-from postprocess.locality import DisplacementMaps, displacement_maps, relative_near_share
+from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.masks import mask_plate
-from postprocess.receptive_field import rf_width, unlocalised_width
+from postprocess.observables import observables
+from postprocess.receptive_field import unlocalised_width
 from postprocess.seeds import Seeds, first_layer_size, mean_and_sd, pooled_mask, read_seeds
 from sifting.errors import RunDirectoryError
-from sifting.network.rounds import Round, connected_fraction
+from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
-
-
-class Column(NamedTuple):
-    title: str
-    factor: float
-    digits: int
-
-    def cell(self, value: float | None) -> str:
-        return decimal(None if value is None else self.factor * value, self.digits)
-
-
-# What is said of a round: u, counted over all prunable layers; the best validation accuracy; the fraction of connected
-# nodes in the least connected prunable layer; of layer 1 L3 and the RF width. Titles are short, so that a line over
-# several seeds fits into 79 characters.
-COLUMNS = {
-    "density": Column("u [%]", 100, 2),
-    "accuracy": Column("best acc. [%]", 100, 2),
-    "connected": Column("connected [%]", 100, 1),
-    "locality": Column("L3", 1, 2),
-    "rf_width": Column("RF width [px]", 1, 2),
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +35,7 @@ class Summary:
 
     Attributes:
         seeds: u and accuracy of the rounds.
-        numbers: of each of COLUMNS float64 [rounds, runs]; nan where undefined or where a run has ended.
+        numbers: of each of the observables float64 [rounds, runs]; nan where undefined or where a run has ended.
         maps: S_sc and S_dc of layer 1 in each round, summed over the runs; None where they are not defined.
         connections: C_in of layer 1 in each round, int64 [nodes of all runs that have it]; None for a convolution.
         shown: the round of maps, histogram and plate.
@@ -106,13 +85,14 @@ def summarise(
             raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, rounds))}")
     if shown is None:
         shown = max(set(stored[0]).intersection(*stored), default=0)
-    numbers: dict[str, dict[tuple[int, int], float]] = {"connected": {}, "locality": {}, "rf_width": {}}
+    numbers: dict[str, dict[tuple[int, int], float]] = {name: {} for name in observables()}
     maps: dict[int, DisplacementMaps] = {}
     connections: dict[int, list[np.ndarray]] = {}
     masks: list[NDArray[np.uint8]] = []
 
     def measure(row: int, column: int, result: Round) -> None:
-        numbers["connected"][row, column] = connected_fraction(result.masks, result.specs)
+        for name, observable in observables().items():
+            numbers[name][row, column] = observable.measured(result)
         if result.specs[0].is_dense:
             mask = result.masks[0].W
             connections.setdefault(row, []).append(input_connections(mask))
@@ -121,8 +101,6 @@ def summarise(
             if first_layer_size(result.specs):
                 own = displacement_maps(mask)
                 maps[row] = DisplacementMaps(*map(np.add, maps[row], own)) if row in maps else own
-                numbers["locality"][row, column] = relative_near_share(own.same)
-                numbers["rf_width"][row, column] = rf_width(mask)
         if look is not None:
             look(result)
 
@@ -130,8 +108,7 @@ def summarise(
     places = range(len(seeds.rounds))
     return Summary(
         seeds,
-        {"density": seeds.density, "accuracy": seeds.accuracy}
-        | {name: seeds.table(values) for name, values in numbers.items()},
+        {name: seeds.table(values) for name, values in numbers.items()},
         tuple(maps.get(row) for row in places),
         tuple(np.concatenate(connections[row]) if row in connections else None for row in places),
         shown,
@@ -163,12 +140,8 @@ def round_table(runs: Sequence[RunDirectory]) -> str:
 def format_table(summary: Summary) -> str:
     """One line a round, in aligned columns."""
     cells = [["round", *map(str, summary.rounds)]]
-    for name, column in COLUMNS.items():
-        means_and_sds = zip(*summary.mean_and_sd(name), strict=True)
-        shown = [
-            column.cell(mean) + (f" \u00b1 {column.cell(sd)}" if np.isfinite(sd) else "") for mean, sd in means_and_sds
-        ]
-        cells.append([column.title, *shown])
+    for name, observable in observables().items():
+        cells.append([observable.title, *map(observable.cell, *summary.mean_and_sd(name))])
     return aligned(zip(*cells, strict=True))
 
 

@@ -16,7 +16,7 @@ from random_networks import random_images, random_round, shrinking_rounds
 from rich.console import Console
 from synthetic import REFERENCE, stored_run
 
-from postprocess import analyse, cache, summary
+from postprocess import analyse, cache
 from postprocess.analyse import PARTS, Analysis, Options, format_tables, main
 from postprocess.cavity import rewind_cavity_table
 from postprocess.components import image_components
@@ -25,6 +25,7 @@ from postprocess.evaluation import evaluate
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.masks import effective_mask
+from postprocess.observables import observables
 from sifting import datasets
 from sifting.errors import DataError, RunDirectoryError
 from sifting.network.rounds import connected_fraction, density
@@ -194,7 +195,7 @@ def test_every_column_is_defined_in_the_documentation(run):
     defined = set(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))
     tables = format_tables(run, analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))).split("\n\n")
     titles = [title for table in tables for title in re.split("  +", table.splitlines()[1].strip())]
-    titles += [column.title for column in summary.COLUMNS.values()]
+    titles += [observable.title for observable in observables().values()]
     assert len(titles) > 20 and set(titles) - {"round"} <= defined
 
 

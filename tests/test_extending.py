@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from synthetic import SPECS, made_round, write_input
+from synthetic import SPECS, made_round, masked_run, write_input
 
 from postprocess import reproduce
 from postprocess.figures import FIGURES
@@ -39,8 +39,9 @@ BLOCK = re.compile(r"^```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)^```$", re.MULTILIN
 SECTIONS = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
 
 
-def follow(section: str, folder: Path) -> None:
-    """Write the files of a section, and run its commands."""
+def follow(section: str, folder: Path) -> list[str]:
+    """Write the files of a section, and run its commands; what each printed."""
+    printed = []
     for language, name, content in BLOCK.findall(SECTIONS[section]):
         if name:
             (folder / name).write_text(content, encoding="utf-8")
@@ -48,6 +49,8 @@ def follow(section: str, folder: Path) -> None:
             for command in content.splitlines():
                 result = execute(command, folder)
                 assert result.returncode == 0, f"{command}\n{result.stderr}"
+                printed.append(result.stdout)
+    return printed
 
 
 def execute(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -80,6 +83,13 @@ def test_a_data_set(tmp_path):
     assert RunDirectory(tmp_path / "runs" / "gratings", "IMP").read_round(2).best_validation_error < 0.05
 
 
+def test_an_observable(tmp_path):
+    masked_run(tmp_path / "runs" / "quickstart", True, 0.4)
+    for output in follow("An observable", tmp_path):
+        titles, *_, last = (re.split("  +", line.strip()) for line in output.splitlines() if "  " in line)
+        assert titles[-1] == "unused [%]" and float(last[-1]) > 0
+
+
 @pytest.mark.slow
 def test_a_figure(tmp_path):
     quickstart = "inputs/quickstart.in inputs/small.in --set IO.prefix=IMP"  # of seconds, in place of a minute's
@@ -93,7 +103,7 @@ def test_a_figure(tmp_path):
 
 
 def test_every_section_is_tested():
-    assert list(SECTIONS) == ["A pruning score", "A data set", "A figure"]
+    assert list(SECTIONS) == ["A pruning score", "A data set", "An observable", "A figure"]
 
 
 def test_where_the_extension_is_missing_the_line_says_so(refuse, in_tmp_path):

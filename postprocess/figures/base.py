@@ -27,7 +27,7 @@ from sifting.training.api import recorded_experiment
 
 INPUTS = input_files.ROOT  # where the names in ROLES are found
 SCALES = ("full", "small")
-_FAR = 1.25  # a density is called another one from this factor on
+FAR = 1.25  # a density is called another one from this factor on
 
 Runs = Mapping[str, Sequence[RunDirectory]]
 Numbers = dict[str, Any]  # of a figure, for its JSON
@@ -151,7 +151,7 @@ class Shown(NamedTuple):
     @property
     def label(self) -> str:
         """Such as 'u = 4.04 %', with the paper's where this one is far from it."""
-        far = self.wanted and not 1 / _FAR < self.u / self.wanted < _FAR
+        far = self.wanted and not 1 / FAR < self.u / self.wanted < FAR
         return f"u = {percent(self.u)} %" + (f" (paper: {percent(self.wanted)} %)" if self.wanted and far else "")
 
     @property

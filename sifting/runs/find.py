@@ -28,11 +28,31 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
         elif path.name in _prefixes(path.parent):
             runs.append(RunDirectory(path.parent, path.name))
         else:
-            seeds = sorted(path.glob("seed_*"), key=lambda seed: (len(seed.name), seed.name))
+            seeds = sorted(path.glob("seed_*"), key=lambda seed: _with_numbers(seed.name))
             if not seeds:
                 raise RunDirectoryError(f"{path}: {_why_no_run(path)}")
             runs += find_runs(seeds)
     return runs
+
+
+def runs_below(paths: Iterable[str | Path]) -> list[RunDirectory]:
+    """All runs in these folders and those below them, in the order of their names, numbers by size; or DIR/PREFIX.
+
+    Raises:
+        RunDirectoryError: a path has none.
+    """
+    found: dict[tuple[Path, str], RunDirectory] = {}
+    for path in map(Path, paths):
+        folders = {file.parent for file in path.rglob("*_itdata_*.pkl")}
+        runs = [RunDirectory(folder, prefix) for folder in folders for prefix in _prefixes(folder)]
+        for run in runs or find_runs([path]):
+            found.setdefault((run.folder.resolve(), run.prefix), run)
+    return sorted(found.values(), key=lambda run: _with_numbers(str(run)))
+
+
+def _with_numbers(text: str) -> list[str | int]:
+    """Text and numbers in turn, so that seed_10 comes behind seed_9."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]
 
 
 def _why_no_run(path: Path) -> str:
