@@ -1,4 +1,4 @@
-"""Two experiments side by side: `python -m postprocess.compare RUN_A RUN_B`.
+"""Two experiments side by side: `python -m postprocess.compare RUN_A RUN_B [RUN_C ...]`, or A with each of the others.
 
 Each is a run, ours or the TF1 code's, or a folder of several seeds (seed_N), which are pooled. This is how a run of the
 TF1 code and one of this project are compared, or two pruning methods. Rounds are paired by density: each round of A
@@ -119,20 +119,25 @@ def _cells(numbers: dict[str, Any], spread: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.compare", description="Two experiments side by side.")
     parser.add_argument("run_a", metavar="RUN_A", help="save_dir, DIR/PREFIX, or a folder of seeds")
-    parser.add_argument("run_b", metavar="RUN_B", help="the same")
+    parser.add_argument("run_b", nargs="+", metavar="RUN_B", help="the same; several: A is compared with each")
     parser.add_argument("--spread", choices=SPREADS, default="sd", help="over seeds: mean and s.d., or mean and range")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers, and those of each seed")
     return run_command(_compare_command, parser, arguments)
 
 
 def _compare_command(options: argparse.Namespace) -> None:
-    sides = {name: find_runs([path]) for name, path in (("a", options.run_a), ("b", options.run_b))}
-    entries = compare(*map(summarise, sides.values()))
-    for name, runs in sides.items():
-        print(f"{name.upper()}: {', '.join(map(str, runs))}")
-    print(format_comparison(entries, options.spread))
+    sides = [find_runs([path]) for path in (options.run_a, *options.run_b)]
+    first, *others = map(summarise, sides)
+    contents = []
+    for runs, other in zip(sides[1:], others, strict=True):
+        entries = compare(first, other)
+        pair = {"a": sides[0], "b": runs}
+        for name, pooled in pair.items():
+            print(f"{name.upper()}: {', '.join(map(str, pooled))}")
+        print(format_comparison(entries, options.spread))
+        contents.append({"runs": {name: [str(run) for run in runs] for name, runs in pair.items()}, "rounds": entries})
     if options.json is not None:
-        content = {"runs": {name: [str(run) for run in runs] for name, runs in sides.items()}, "rounds": entries}
+        content = contents if len(contents) > 1 else contents[0]
         with output_file(options.json) as file:
             file.write((json.dumps(content, indent=2) + "\n").encode())
         print(options.json)

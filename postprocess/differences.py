@@ -80,7 +80,23 @@ def seed_differences(first: RunDirectory, second: RunDirectory) -> list[str]:
     Seeds may begin with rounds of different runs, and end after different ones. Of a run of the TF1 code nothing is
     known.
     """
-    there, here = recorded_settings(first), recorded_settings(second)
+    return _more_than_seeds(recorded_settings(first), recorded_settings(second))
+
+
+def pooled(runs: Iterable[RunDirectory]) -> list[list[RunDirectory]]:
+    """Put runs together between which there are no `seed_differences`."""
+    groups: list[tuple[Settings | None, list[RunDirectory]]] = []
+    for run in runs:
+        own = recorded_settings(run)
+        group = next((group for settings, group in groups if not _more_than_seeds(settings, own)), None)
+        if group is None:
+            groups.append((own, [run]))
+        else:
+            group.append(run)
+    return [group for _, group in groups]
+
+
+def _more_than_seeds(there: Settings | None, here: Settings | None) -> list[str]:
     if there is None or here is None:
         return []
     if there.method != here.method:

@@ -1,7 +1,7 @@
-"""One figure and one table of a run: `python -m postprocess.summary RUN_DIR [RUN_DIR ...]`.
+"""One figure and one table of an experiment: `python -m postprocess.summary RUN_DIR [RUN_DIR ...]`.
 
-Several directories are several seeds of one experiment: numbers are given as mean and standard deviation over them, and
-maps, histogram and plate show the nodes of all of them together.
+Of several seeds numbers are given as mean and standard deviation, and maps, histogram and plate show the nodes of all
+of them together. Runs that differ in more than the seed have tables and figures of their own.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import input_connections
-from postprocess.differences import seed_differences
+from postprocess.differences import pooled, seed_differences
 from postprocess.figures import base, drawing
 from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.observables import observables
 from postprocess.receptive_field import unlocalised_width
 from postprocess.seeds import Seeds, first_layer_size, mean_and_sd, pooled_mask, read_seeds
-from sifting.errors import RunDirectoryError
+from sifting.errors import InputError, RunDirectoryError
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
@@ -189,30 +189,37 @@ def describe_round(summary: Summary) -> str:
     return f"round {summary.shown}, u = {base.percent(summary.seeds.u_of(summary.shown))} %"
 
 
-_RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); several: seeds of one experiment"
+_RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); seeds of one experiment are pooled"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.summary", description="The table of rounds of a run, and one figure.")
     parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help=_RUN_DIRS)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: PREFIX_summary.png in the first RUN_DIR, as it is named"
+        "--output", type=Path, metavar="FILE", help="default: PREFIX_summary.png in the RUN_DIR, as it is named"
     )
     parser.add_argument("--round", type=int, help="round of the maps and masks; default: the last that all runs have")
     return run_command(_summarise_command, parser, arguments)
 
 
 def _summarise_command(options: argparse.Namespace) -> None:
-    runs = find_runs(options.run_dir)
-    summary = summarise(runs, options.round)
-    print(format_table(summary))
-    title = str(runs[0])
-    if len(runs) > 1:
-        title += f" and {len(runs) - 1} more: mean and s.d. of the runs, nodes of all"
-    output = options.output or _named(Path(options.run_dir[0]), runs[0]).path("summary.png")
-    with drawing.figure_style():
-        drawing.save_figure(draw_summary(summary, title), output)
-    print(output)
+    named = {run: Path(path) for path in options.run_dir for run in find_runs([path])}
+    experiments = pooled(named)
+    if options.output is not None and len(experiments) > 1:
+        raise InputError(f"--output {options.output}: accepted with one experiment; several go to their default places")
+    for runs in experiments:
+        title = str(runs[0])
+        if len(runs) > 1:
+            print(f"{len(runs)} seeds of one experiment: {', '.join(map(str, runs))}")
+            title += f" and {len(runs) - 1} more: mean and s.d. of the runs, nodes of all"
+        elif len(experiments) > 1:
+            print(title)
+        summary = summarise(runs, options.round)
+        print(format_table(summary))
+        output = options.output or _named(named[runs[0]], runs[0]).path("summary.png")
+        with drawing.figure_style():
+            drawing.save_figure(draw_summary(summary, title), output)
+        print(output)
 
 
 def _named(path: Path, first: RunDirectory) -> RunDirectory:

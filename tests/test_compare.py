@@ -66,6 +66,20 @@ def test_seeds_are_pooled(tmp_path, capsys, spread, shown):
     assert content["rounds"][0]["b"]["accuracy"]["sd"] is None
 
 
+def test_one_run_is_compared_with_each_of_several(tmp_path, capsys):
+    folders = [
+        str(masked_run(tmp_path / name, local, 0.4).folder) for name, local in zip("abc", (1, 0, 1), strict=True)
+    ]
+    path = tmp_path / "out.json"
+    pairs = []
+    for other in folders[1:]:
+        assert main([folders[0], other]) == 0
+        pairs.append(capsys.readouterr().out)
+    assert main([*folders, "--json", str(path)]) == 0
+    assert capsys.readouterr().out == f"{''.join(pairs)}{path}\n"
+    assert [entry["runs"]["b"] for entry in json.loads(path.read_text())] == [[f"{name}/IMP"] for name in folders[1:]]
+
+
 def test_convolutions_have_no_distances(tmp_path, capsys):
     """What is not defined is '-', not a failure."""
     run = stored_run(tmp_path / "run", random_round("c3,4:f6:x", (3, 8, 8), 4))

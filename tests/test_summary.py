@@ -16,6 +16,7 @@ from postprocess.seeds import Seeds
 from postprocess.summary import format_table, main, round_table, summarise
 from sifting.architecture import LayerSpec
 from sifting.base import input_files
+from sifting.errors import RunDirectoryError
 from sifting.inputs import read_experiment
 from sifting.run import print_results
 from sifting.runs.directory import RunDirectory
@@ -90,14 +91,25 @@ def test_seeds_may_differ_in_what_does_not_change_the_experiment(tmp_path):
     ],
 )
 def test_runs_of_another_experiment_are_no_seeds(tmp_path, capsys, name, changes, expected):
-    """Nothing is printed or drawn."""
-    first = write_input(masked_run(tmp_path / "a", True, 0.4))
-    second = write_input(masked_run(tmp_path / "b", False, 0.4), name, *changes)
-    assert main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
-    captured = capsys.readouterr()
+    """Nothing pools them: each experiment has a table and a figure of its own."""
+    runs = [write_input(masked_run(tmp_path / folder, True, 0.4, rounds=2)) for folder in "ac"]
+    other = write_input(masked_run(tmp_path / "b", False, 0.4, rounds=1), name, *changes)
     advice = "to see both: python -m postprocess.compare A B"
-    assert captured.err == f"sifting: {second}: is not another seed of {first} {expected}; {advice}\n"
-    assert not captured.out and not list(tmp_path.glob("**/*.png"))
+    with pytest.raises(RunDirectoryError) as error:
+        summarise([runs[0], other])
+    assert str(error.value) == f"{other}: is not another seed of {runs[0]} {expected}; {advice}"
+    folders = [str(tmp_path / folder) for folder in "abc"]
+    assert main(folders) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"2 seeds of one experiment: {runs[0]}, {runs[1]}",
+        *round_table(runs).splitlines(),
+        str(runs[0].path("summary.png")),
+        str(other),
+        *round_table([other]).splitlines(),
+        str(other.path("summary.png")),
+    ]
+    assert main([*folders, "--output", str(tmp_path / "x.png")]) == 2
+    assert "x.png: accepted with one experiment; several go to their default places" in capsys.readouterr().err
 
 
 def test_the_figure_lies_where_the_user_has_named_it(tmp_path, capsys):
