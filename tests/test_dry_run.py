@@ -170,7 +170,7 @@ def test_how_many_rounds_the_screen_expects(tmp_path):
     for method, changes, rounds in [
         ("IMP", [], 3),
         ("IMP", ["IMP.max_iterations=9", "IMP.stop_density=0.2401"], 5),  # 0.7^4 is 0.2401
-        ("IMP", ["IMP.max_iterations=9", "IMP.stop_density=0.24"], 6),
+        ("IMP", ["IMP.max_iterations=9", "IMP.stop_density=0.23"], 6),
         ("SNIP", ["SNIP.dense=no"], 3),
         ("Random", [*many, "Random.rounds=39"], 40),
         ("Random", [*many, "Random.rounds=40"], None),

@@ -126,7 +126,7 @@ class Iterative(Method):
     stop_density: float = key(
         0.0,
         FRACTION,
-        "stop after the first round whose density u, of all prunable layers, is <= this",
+        "stop after the first round whose density u, of all prunable layers, is <= this, or less than 1 % above it",
         continues=anything,
     )
     max_iterations: int = key(1000, integer(1), "number of rounds, round 0 included", continues=anything)
@@ -142,12 +142,17 @@ class Iterative(Method):
     def _until_stop_density(self, sparsities: Iterator[float]) -> Iterator[float]:
         for sparsity in sparsities:
             yield sparsity
-            if 1 - sparsity <= self.stop_density:
+            if self.sparse_enough(1 - sparsity):
                 return
+
+    def sparse_enough(self, u: float) -> bool:
+        """Whether rounds end with this density. Those of a nominal density of stop_density do: counting whole weights,
+        and biases in the same pool, leaves up to 1 / n_in more."""
+        return u <= 1.01 * self.stop_density
 
     def ends(self, masks: Mapping[int, Mask], pruned: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> bool:
         """Whether the round of `masks` is the last one, so that the next, of `pruned`, is not trained."""
-        return density(masks, specs) <= self.stop_density or connected_fraction(pruned, specs) <= self.stop_ratio
+        return self.sparse_enough(density(masks, specs)) or connected_fraction(pruned, specs) <= self.stop_ratio
 
     def likely_rounds(self, inputs: Sequence[int]) -> int:
         return min(self.max_iterations, 1 + min(map(self.until_stop, inputs)))

@@ -52,7 +52,7 @@ class LayerByLayer(IterativeMagnitude):
                     session.report(f"pruning layer {layer + 1}")
                 result = session.train(number, masks, nominal, dict(parameters), frozen)
                 number += 1
-                if density(result.masks, session.specs) <= self.stop_density:
+                if self.sparse_enough(density(result.masks, session.specs)):
                     return
                 if result.best_validation_error > start.dense_error:
                     break
