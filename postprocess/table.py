@@ -213,12 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _table_command(options: argparse.Namespace) -> None:
-    at_density = None
-    if options.at_density is not None:
-        try:
-            at_density = RATIO.parse(options.at_density)
-        except ValueError:
-            raise InputError(f"--at_density {options.at_density}: accepted: {RATIO.accepts}, such as 0.05") from None
+    at_density = density_option(options.at_density)
     if options.plot is not None and options.plot not in columns():
         raise InputError(f"--plot {options.plot}: accepted: {', '.join(columns())}")
     if (options.plot is None) != (options.over is None):
@@ -231,6 +226,14 @@ def _table_command(options: argparse.Namespace) -> None:
         with drawing.figure_style():
             drawing.save_figure(draw(rows, options.plot, over), output)
         print(output, file=sys.stderr if options.json or options.csv else sys.stdout)
+
+
+def density_option(text: str | None) -> float | None:
+    """What --at_density says."""
+    try:
+        return None if text is None else float(RATIO.parse(text))
+    except ValueError:
+        raise InputError(f"--at_density {text}: accepted: {RATIO.accepts}, such as 0.05") from None
 
 
 def _over(name: str | None, rows: Sequence[Row]) -> str | None:

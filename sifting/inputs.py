@@ -21,6 +21,7 @@ from sifting.experiment.sections import ARCH, DATASET, IO, RECLASS_NAMES, Data, 
 from sifting.methods import METHODS, check_sections
 
 COMMAND_LINE = "--set"
+SWEEP = "Sweep"  # the section that sifting.sweep reads: several values for some keys
 SECTIONS: dict[str, type] = {"IO": IO, "Data": Data, "Network": Network, **METHODS, "Scale": Scale}
 ALIASES = {("Network", "rest_file_step"): "restart_weights_step"}
 
@@ -42,13 +43,13 @@ def read_experiment(paths: Sequence[str], assignments: Iterable[str] = (), sourc
     Raises:
         InputError: one line that names file, section, key, value and what is accepted.
     """
-    extensions.load()
-    check_sections()
-    SECTIONS.update(METHODS)
+    _load_sections()
     values: dict[tuple[str, str], tuple[str, str]] = {}  # (section, key): (text, source)
     sections: dict[str, str] = {}  # section: first source
-    for path in paths:
-        for section, entries in _read_file(path).items():
+    files = {path: _read_file(path) for path in paths}
+    swept = _swept(files)
+    for path, found in files.items():
+        for section, entries in found.items():
             sections.setdefault(section, path)
             _collect(values, section, entries, path)
     for assignment in assignments:
@@ -58,7 +59,45 @@ def read_experiment(paths: Sequence[str], assignments: Iterable[str] = (), sourc
             raise InputError(f"{source} '{assignment}': accepted: Section.key=value, such as Network.steps=1e4")
         sections.setdefault(section, source)
         _collect(values, section, {name.strip().lower(): value.strip()}, source)
+        swept.pop((section.strip(), ALIASES.get((section.strip(), name.strip()), name.strip())), None)
+    for (section, name), (value, path) in swept.items():
+        if section != SWEEP:
+            accepted = f"python -m sifting.sweep {path}, or {COMMAND_LINE} {section}.{name}=VALUE"
+            raise refusal(path, SWEEP, f"{section}.{name}", value, accepted)
     return _resolve(values, sections, ", ".join(paths) or source)
+
+
+def _load_sections() -> None:
+    """Those of the user's extension, too."""
+    extensions.load()
+    check_sections()
+    SECTIONS.update(METHODS)
+
+
+def read_sweep(paths: Iterable[str]) -> _Values:
+    """What the [Sweep] sections of input files say, later ones stronger: several values, as text, for each key.
+
+    Seeds are those of the key ("Sweep", "seeds").
+    """
+    _load_sections()
+    return _swept({path: _read_file(path) for path in paths})
+
+
+def _swept(files: Mapping[str, dict[str, dict[str, str]]]) -> _Values:
+    """The same; takes the sections out of what was read of the files."""
+    swept: _Values = {}
+    for path, sections in files.items():
+        for target, text in sections.pop(SWEEP, {}).items():
+            swept[(SWEEP, target) if target == "seeds" else named_key(target, text, path)] = (text, path)
+    return swept
+
+
+def named_key(target: str, value: str, source: str) -> tuple[str, str]:
+    """Section and key that "Section.key" names, in upper or lower case. Raises InputError: there is no such key."""
+    section, _, name = (part.strip().lower() for part in target.partition("."))
+    section = next((known for known in SECTIONS if known.lower() == section), section)
+    _collect({}, section, {name: value}, source)
+    return section, ALIASES.get((section, name), name)
 
 
 def _read_file(path: str) -> dict[str, dict[str, str]]:

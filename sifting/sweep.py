@@ -1,0 +1,229 @@
+"""Run an experiment with several values of some keys: `python -m sifting.sweep INPUT [OVERRIDE ...] --grid KEY=VALUES`.
+
+    python -m sifting.sweep inputs/quickstart.in --grid Network.learning_rate=0.1,0.3 --grid IMP.prune_ratio=0.3,0.5
+        --seeds 1,2,3
+
+A section [Sweep] of an input file says the same, a line a key. Every combination of values is a run into
+save_dir/KEY=VALUE,KEY=VALUE, or save_dir/KEY=VALUE,KEY=VALUE/seed_N. All of them are checked before the first one
+starts; what is finished is not run again, so that values can be added later.
+"""
+
+import argparse
+import gc
+import hashlib
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sifting.base.command_line import Parser, run_command
+from sifting.base.signals import Signals
+from sifting.errors import InputError, SiftingError
+from sifting.experiment.experiment import Experiment, kind_of, refusal
+from sifting.experiment.keys import integer
+from sifting.inputs import SECTIONS, SWEEP, named_key, read_experiment, read_sweep
+from sifting.run import _of_seed as of_seed
+from sifting.training import launch
+from sifting.training.api import recorded_experiment
+from sifting.training.plan import Plan, plan
+
+_LONGEST = 40  # characters of a value in the name of a folder
+_GRID = "--grid"
+_SOURCE = f"--set or {_GRID}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A key and its values.
+
+    Attributes:
+        section, name: of the key.
+        values: as text, as the resolved input file has them, each once.
+        source: the file, or --grid.
+    """
+
+    section: str
+    name: str
+    values: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of values.
+
+    Attributes:
+        name: of its folder; empty where nothing varies.
+        assignments: "Section.key=value" of each key.
+    """
+
+    name: str
+    assignments: tuple[str, ...]
+
+
+# --- which experiments ---------------------------------------------------------------------------------------------
+
+
+def axis(section: str, name: str, text: str, source: str) -> Axis:
+    """Values are joined by ",", or by ";" where they have commas themselves.
+
+    Raises:
+        InputError: a value, or a key, that cannot be accepted.
+    """
+    if section == "IO" or (section, name) == ("Network", "seed"):
+        raise refusal(source, section, name, text, "any key but those of [IO]; seeds are given by --seeds")
+    kind, values = kind_of(SECTIONS[section], name), []
+    for value in map(str.strip, text.split(";" if ";" in text else ",")):
+        try:
+            parsed = kind.parse(value)
+        except ValueError:
+            values_of_it = f"{kind.accepts}; several joined by ',', or by ';'"
+            raise refusal(source, section, name, value, values_of_it) from None
+        values.append("" if parsed is None else kind.format(parsed))
+    return Axis(section, name, tuple(dict.fromkeys(values)), source)
+
+
+def axes_of(files: Sequence[str], grid: Iterable[str] = ()) -> list[Axis]:
+    """Those of the [Sweep] sections and of --grid, which is stronger."""
+    found: dict[tuple[str, str], Axis] = {}
+    for (section, name), (text, source) in read_sweep(files).items():
+        if section != SWEEP:
+            found[section, name] = axis(section, name, text, f"{source}: [{SWEEP}]")
+    for assignment in grid:
+        target, separator, text = assignment.partition("=")
+        if not (separator and "." in target):
+            accepted = "Section.key=VALUE,VALUE, such as Network.learning_rate=0.1,0.3"
+            raise InputError(f"{_GRID} '{assignment}': accepted: {accepted}")
+        pair = named_key(target, text, _GRID)
+        found[pair] = axis(*pair, text, _GRID)
+    return list(found.values())
+
+
+def points_of(axes: Sequence[Axis]) -> list[Point]:
+    """Every combination, the last key changing fastest."""
+    names = [one.name for one in axes]
+    shown = [one.name if names.count(one.name) == 1 else f"{one.section}.{one.name}" for one in axes]
+    return [
+        Point(
+            ",".join(f"{name}={_safe(value)}" for name, value in zip(shown, values, strict=True)),
+            tuple(f"{one.section}.{one.name}={value}" for one, value in zip(axes, values, strict=True)),
+        )
+        for values in itertools.product(*(one.values for one in axes))
+    ]
+
+
+def _safe(value: str) -> str:
+    """A value as a part of the name of a folder: letters, digits, and . + - _; no two values become one."""
+    name = value.replace(", ", "+").replace(",", "+").replace(":", "-") or "unset"
+    if re.fullmatch(rf"[\w.+-]{{1,{_LONGEST}}}", name, re.ASCII):
+        return name
+    kept = re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII)[-_LONGEST + 9 :]
+    return f"{kept}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+
+
+def seeds_of(files: Sequence[str], text: str | None) -> list[int] | None:
+    """Those of --seeds, else those of [Sweep]; None: that of the input file."""
+    source = "--seeds"
+    if text is None:
+        text, source = read_sweep(files).get((SWEEP, "seeds"), (None, ""))
+        source += f": [{SWEEP}] seeds ="
+    if text is None:
+        return None
+    try:
+        seeds = [integer(0).parse(seed) for seed in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"{source} '{text}': accepted: different whole numbers >= 0, such as 1,2,3")
+    return seeds
+
+
+def plans_of(
+    files: Sequence[str], points: Iterable[Point], seeds: Sequence[int] | None = None, assignments: Sequence[str] = ()
+) -> dict[str, Plan]:
+    """The run of each point and seed, by its folder in the save_dir of the input files.
+
+    Raises:
+        SiftingError: a point that cannot be run, or two that are one experiment; the line begins with its name.
+    """
+    plans: dict[str, Plan] = {}
+    seen: dict[str, Experiment] = {}
+    for point in points:
+        try:
+            given = [*assignments, *point.assignments]
+            experiment = read_experiment(files, given, _SOURCE)
+            alike = (name for name, other in seen.items() if _without_place(experiment) == _without_place(other))
+            if same := next(alike, None):
+                raise InputError(f"is the same experiment as {same}; accepted: one of them")
+            seen[point.name] = experiment
+            folder = os.path.join(experiment.io.save_dir, point.name)
+            for seed in [None] if seeds is None else seeds:
+                place = [f"IO.save_dir={folder}"]
+                if seed is not None:
+                    place = of_seed(experiment.replace("IO", save_dir=folder), seed)
+                name = point.name if seed is None else os.path.join(point.name, f"seed_{seed}")
+                plans[name] = plan(read_experiment(files, [*given, *place], _SOURCE))
+        except SiftingError as error:
+            raise type(error)(f"{point.name}: {error}" if point.name else str(error)) from None
+    return plans
+
+
+def _without_place(experiment: Experiment) -> tuple[Any, ...]:
+    return experiment.data, experiment.network, experiment.method
+
+
+# --- running them --------------------------------------------------------------------------------------------------
+
+
+def is_finished(one: Plan) -> bool:
+    """Whether all rounds that are asked for are stored."""
+    recorded = None if one.begins else recorded_experiment(one.directory)
+    if recorded is None or not one.directory.read_record().get("finished"):
+        return False
+    return (recorded.network, recorded.method) == (one.experiment.network, one.experiment.method)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from postprocess.command_line import aligned  # matplotlib and scipy, which a refusal need not wait for
+    from postprocess.table import density_option, rows_of, show
+
+    at_density = density_option(options.at_density)
+    points = points_of(axes_of(options.input, options.grid))
+    plans = plans_of(options.input, points, seeds_of(options.input, options.seeds), options.set)
+    missing = {name: one for name, one in plans.items() if not is_finished(one)}
+    if options.dry_run:
+        states = {name: f"{len(one.directory.rounds())} rounds" for name, one in missing.items()}
+        print(aligned([("run", "state"), *((name, states.get(name, "finished")) for name in plans)], left=True))
+    print(f"{len(plans)} {'runs' if len(plans) > 1 else 'run'}, {len(missing)} to do", flush=True)
+    if options.dry_run:
+        return
+    for one in missing.values():
+        one.images.check_files()
+    for number, (name, one) in enumerate(missing.items(), 1):
+        print(f"\nrun {number} of {len(missing)}: {name}", flush=True)
+        with Signals().handled() as signals:
+            launch.run(one, signals)
+        gc.collect()  # traced functions refer to themselves, and to the images on the device
+    show(rows_of([one.directory for one in plans.values()], at_density), at_density)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m sifting.sweep", description="Run an experiment with several values of some keys, and compare."
+    )
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="input files, later ones stronger, as of sifting.run")
+    parser.add_argument(
+        "--grid", action="append", default=[], metavar="SECTION.KEY=VALUE,VALUE", help="; between values with commas"
+    )
+    parser.add_argument("--seeds", metavar="N,N,...", help="of every point; default: the seed of the input file")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
+    parser.add_argument("--at_density", metavar="U", help="of the table at the end, as of postprocess.table")
+    parser.add_argument("--dry_run", action="store_true", help="check and list the runs, and do nothing")
+    return run_command(_sweep, parser, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
