@@ -148,6 +148,18 @@ def pooled_mask(rounds: Sequence[Round]) -> NDArray[np.uint8]:
     return np.concatenate([(result.masks[0].W != 0).astype(np.uint8) for result in rounds], axis=1)
 
 
+def common_rounds(runs: Sequence[RunDirectory]) -> list[int]:
+    """Numbers of the rounds that all runs have. Raises RunDirectoryError: there are none."""
+    stored = [run.rounds() for run in runs]
+    for run, numbers in zip(runs, stored, strict=True):
+        if not numbers:
+            raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
+    common = sorted(set(stored[0]).intersection(*stored))
+    if not common:
+        raise RunDirectoryError(f"{', '.join(map(str, runs))}: have no round in common")
+    return common
+
+
 def read_seeds(runs: Sequence[RunDirectory], look: Callable[[int, int, Round], object] | None = None) -> Seeds:
     """Every round of every run, read once.
 
@@ -157,13 +169,7 @@ def read_seeds(runs: Sequence[RunDirectory], look: Callable[[int, int, Round], o
     Raises:
         DataError: a damaged round. RunDirectoryError: no rounds, none in common, or runs of different architectures.
     """
-    stored = [run.rounds() for run in runs]
-    for run, numbers in zip(runs, stored, strict=True):
-        if not numbers:
-            raise RunDirectoryError(f"{run}: holds no rounds; accepted: a run with files {run.round_path(0).name}, ...")
-    common = sorted(set(stored[0]).intersection(*stored))
-    if not common:
-        raise RunDirectoryError(f"{', '.join(map(str, runs))}: have no round in common")
+    common, stored = common_rounds(runs), [run.rounds() for run in runs]
     rounds = sorted(set().union(*stored))
     u, accuracy = np.full((2, len(rounds), len(runs)), np.nan)
     layers = np.empty((*u.shape, 0))

@@ -23,7 +23,7 @@ from postprocess.command_line import Parser, aligned, run_command
 from postprocess.differences import Group, seed_groups, varying
 from postprocess.figures import base, drawing
 from postprocess.observables import Observable, observables
-from postprocess.seeds import best_accuracy, mean_and_sd, read_seeds, statistics
+from postprocess.seeds import best_accuracy, common_rounds, mean_and_sd, read_seeds, statistics
 from sifting.errors import InputError
 from sifting.experiment.keys import RATIO
 from sifting.runs.directory import RunDirectory
@@ -76,17 +76,11 @@ def rows_of(runs: Iterable[RunDirectory], at_density: float | None = None) -> li
         settings = {names[pair]: (group.settings or {}).get(pair, "-") for pair in pairs}
         if len(groups) > 1 and any(other.settings is None for other in groups):
             settings = {RUN: str(group)} | settings
-        number = _round(group.runs, at_density)
+        number = common_rounds(group.runs)[-1] if at_density is None else read_seeds(group.runs).nearest(at_density)
         rounds = [run.read_round(number) for run in group.runs]
         values = {name: np.array([column.measured(one) for one in rounds]) for name, column in columns().items()}
         rows.append(Row(group, settings, number, values))
     return sorted(rows, key=lambda row: [_in_order(text) for text in row.settings.values()])
-
-
-def _round(runs: Sequence[RunDirectory], at_density: float | None) -> int:
-    if at_density is not None:
-        return read_seeds(runs).nearest(at_density)
-    return max(set.intersection(*(set(run.rounds()) for run in runs)))
 
 
 def _in_order(text: str) -> tuple[float, str]:

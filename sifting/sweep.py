@@ -17,12 +17,13 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sifting.base.command_line import Parser, run_command
 from sifting.base.signals import Signals
 from sifting.errors import InputError, SiftingError
-from sifting.experiment.experiment import Experiment, kind_of, refusal
+from sifting.experiment.experiment import kind_of, refusal
 from sifting.experiment.keys import integer
 from sifting.inputs import SECTIONS, SWEEP, named_key, read_experiment, read_sweep
 from sifting.run import _of_seed as of_seed
@@ -150,16 +151,15 @@ def plans_of(
         SiftingError: a point that cannot be run, or two that are one experiment; the line begins with its name.
     """
     plans: dict[str, Plan] = {}
-    seen: dict[str, Experiment] = {}
+    names: dict[tuple[Any, ...], str] = {}
     for point in points:
         try:
             given = [*assignments, *point.assignments]
             experiment = read_experiment(files, given, _SOURCE)
-            alike = (name for name, other in seen.items() if _without_place(experiment) == _without_place(other))
-            if same := next(alike, None):
+            same = names.setdefault((experiment.data, experiment.network, experiment.method), point.name)
+            if same != point.name:
                 raise InputError(f"is the same experiment as {same}; accepted: one of them")
-            seen[point.name] = experiment
-            folder = os.path.join(experiment.io.save_dir, point.name)
+            folder = str(Path(experiment.io.save_dir, point.name))
             for seed in [None] if seeds is None else seeds:
                 place = [f"IO.save_dir={folder}"]
                 if seed is not None:
@@ -169,10 +169,6 @@ def plans_of(
         except SiftingError as error:
             raise type(error)(f"{point.name}: {error}" if point.name else str(error)) from None
     return plans
-
-
-def _without_place(experiment: Experiment) -> tuple[Any, ...]:
-    return experiment.data, experiment.network, experiment.method
 
 
 # --- running them --------------------------------------------------------------------------------------------------
@@ -207,7 +203,8 @@ def _sweep(options: argparse.Namespace) -> None:
         with Signals().handled() as signals:
             launch.run(one, signals)
         gc.collect()  # traced functions refer to themselves, and to the images on the device
-    show(rows_of([one.directory for one in plans.values()], at_density), at_density)
+    if stored := [one.directory for one in plans.values() if one.directory.rounds()]:
+        show(rows_of(stored, at_density), at_density)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -216,7 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("input", nargs="+", metavar="INPUT", help="input files, later ones stronger, as of sifting.run")
     parser.add_argument(
-        "--grid", action="append", default=[], metavar="SECTION.KEY=VALUE,VALUE", help="; between values with commas"
+        "--grid",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE,VALUE",
+        help="may be repeated; values with commas: joined by ';'",
     )
     parser.add_argument("--seeds", metavar="N,N,...", help="of every point; default: the seed of the input file")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
