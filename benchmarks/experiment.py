@@ -32,11 +32,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from step_time import SHAPE, build_trainer, random_images
 
 from sifting.architecture import build_specs, parse_arch
+from sifting.base.compute import describe_device
 from sifting.network.model import initial_parameters, layer_name
 from sifting.network.rounds import Mask
 from sifting.sparse import kernels
 from sifting.sparse.choice import sparse_layers
-from sifting.training.session import describe_device
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 21

@@ -20,11 +20,11 @@ with native_messages_hidden():
     import tensorflow as tf
 
     from sifting.architecture import build_specs, parse_arch
+    from sifting.base.compute import compute_device, describe_device
     from sifting.datasets.image_set import ImageSet
     from sifting.layers import EPSILON
     from sifting.network.model import NetworkState, build_model, initial_parameters
-    from sifting.training.session import describe_device
-    from sifting.training.trainer import Trainer, build_optimizer, compute_device, cross_entropy, draw_uniformly
+    from sifting.training.trainer import Trainer, build_optimizer, cross_entropy, draw_uniformly
 
 SHAPE, CLASSES, IMAGES = (3, 32, 32), 1000, 50_000
 CONFIGURATIONS = (("f1024:f1024:f1024:x", 1000), ("f1024:f1024:x", 40))

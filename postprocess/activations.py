@@ -14,7 +14,6 @@ checkpoint was trained; under other masks those of deeper layers are another net
 Images are read block by block, and only a block of what layers make of them is in memory.
 """
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -69,23 +68,9 @@ class LayerBlocks:
     def _through_layers(self, network: MaskedNetwork, x: "tf.Tensor") -> "tf.Tensor":
         from sifting.network.forward import apply_layer
 
-        with _full_precision():
-            for layer in range(self.layer):
-                x = apply_layer(network, layer, x, self.moments.get(layer) if self.moments else None)
+        for layer in range(self.layer):
+            x = apply_layer(network, layer, x, self.moments.get(layer) if self.moments else None)
         return x
-
-
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
-    """Without TensorFloat-32, which TensorFlow would otherwise use on newer GPUs, with errors near 1e-3."""
-    import tensorflow as tf
-
-    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(enabled)
 
 
 def masked_network(

@@ -53,10 +53,9 @@ def recorded_rate(plan: Plan, record: Mapping[str, Any]) -> Rate | None:
 def measured_rate(plan: Plan) -> Rate:
     """Train the network of an experiment for a few steps on random pixels. Takes seconds, most of them to compile."""
     with native_messages_hidden():
+        from sifting.base.compute import tensor_float_32
         from sifting.network.model import NetworkState, build_model, initial_parameters
-        from sifting.training.session import configure_tensorflow
         from sifting.training.trainer import Trainer, build_optimizer
-    configure_tensorflow(plan.experiment)
     network, data, specs = plan.experiment.network, plan.images.facts, plan.specs
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (_MEASURED_IMAGES, math.prod(data.shape)), np.uint8)
@@ -67,9 +66,10 @@ def measured_rate(plan: Plan) -> Rate:
     NetworkState(model, specs).set_parameters(initial_parameters(specs, seed=0))
     optimizer = build_optimizer(network.minimizer, network.learning_rate)
     trainer = Trainer(model, optimizer, images, network.batch_size, jit_compile=network.jit_compile)
-    trainer.train(0, 0, _MEASURED_STEPS)  # compiles
-    began = time.perf_counter()
-    trainer.train(0, _MEASURED_STEPS, 2 * _MEASURED_STEPS)
+    with tensor_float_32(network.tf32):
+        trainer.train(0, 0, _MEASURED_STEPS)  # compiles
+        began = time.perf_counter()
+        trainer.train(0, _MEASURED_STEPS, 2 * _MEASURED_STEPS)
     return Rate(step_work(plan), (time.perf_counter() - began) / _MEASURED_STEPS)
 
 

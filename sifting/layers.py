@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import EPSILON, positions
+from sifting.base import compute  # noqa: F401  settles the device for whoever computes
 
 Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
 

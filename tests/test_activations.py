@@ -64,28 +64,6 @@ def test_blocks_are_what_the_layers_before_make(arch, monkeypatch):
         np.testing.assert_allclose(np.concatenate(single), expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))
 
 
-def test_blocks_do_without_tensor_float_32(dense, images, monkeypatch):
-    """It is off while layers are computed, and afterwards as it was."""
-    enabled, inside = tf.config.experimental.tensor_float_32_execution_enabled, []
-    apply_layer = forward.apply_layer
-
-    def watched(*arguments):
-        inside.append(enabled())
-        return apply_layer(*arguments)
-
-    monkeypatch.setattr(forward, "apply_layer", watched)
-    source = ImageBlocks(images.images, images.mean)
-    before = enabled()
-    try:
-        for setting in (True, False):
-            tf.config.experimental.enable_tensor_float_32_execution(setting)
-            for _ in LayerBlocks(masked_network(dense, SHAPE), None, source, 2):
-                assert enabled() == setting
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
-    assert inside == [False] * 4
-
-
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_batch_moments_are_those_of_one_batch(arch):
     """The same as the one-pass moments of sifting.network.forward; those of layers from `stop` on are not computed."""

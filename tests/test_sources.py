@@ -199,7 +199,7 @@ def prepared(tmp_path_factory, cifar):
     Returns:
         The folder, and the dict of each archive of ImageNet32, train and val.
     """
-    _, library = tfds.import_libraries()
+    library = tfds.import_library()
     library.disable_progress_bar()
     source, data_dir = tmp_path_factory.mktemp("downloads"), tmp_path_factory.mktemp("tensorflow_datasets")
     contents = {
@@ -258,7 +258,7 @@ def test_imagenet32_of_tfds_has_the_images_and_classes_of_the_official_files(pre
     version = data_dir / "imagenet_resized" / "32x32" / "0.1.0"
     origin = f"imagenet_resized/32x32:0.1.0 of TensorFlow Datasets in {version}"
     assert images.source == f"ImageNet32, {origin}, mean image of its training images"
-    _, library = tfds.import_libraries()
+    library = tfds.import_library()
     names = library.builder_from_directory(version).info.features["label"].names
     assert [name.split()[0] for name in images.class_names] == names and images.class_names[0] == "n02119789 kit_fox"
 

@@ -24,7 +24,7 @@ from sifting.sparse import kernels
 from sifting.sparse import step as steps
 from sifting.sparse.choice import LARGEST_DENSITY, LEAST_WORK, obstacle, sparse_layers
 from sifting.training import trainer as training
-from sifting.training.trainer import Trainer, build_optimizer, draw_uniformly
+from sifting.training.trainer import ImagesOnDevice, Trainer, build_optimizer, draw_uniformly
 
 SHAPE, CLASSES = (3, 10, 10), 4  # more pixels than kernels.COLUMNS
 ARCH = "f150:f40:x"  # more nodes than step.L1_ROWS: weights are cut into blocks in both orders
@@ -314,7 +314,7 @@ def test_validation_counts_every_image_once(count, monkeypatch):
         few = images.val_images[:count], images.val_labels[:count]
         first = ImageSet(images.images, images.labels, *few, images.mean, SHAPE, CLASSES, "the first ones")
         monkeypatch.setattr(trainer, "_image_set", first)
-        monkeypatch.setattr(trainer, "_validation", few)
+        monkeypatch.setattr(trainer, "_validation", ImagesOnDevice.of(*few))
         before = values_of(trainer)
         errors.append(trainer.validate())
         assert_same_values(values_of(trainer), before)

@@ -291,13 +291,27 @@ def test_streaming_serves_steps_in_any_order(monkeypatch):
     images = image_set()
     source = training.StreamedImages(images.images, images.labels, draw_uniformly(40, BATCH), BATCH)
     for key, start, stop in ((1, 0, 4), (1, 4, 6), (1, 5, 9), (2, 9, 10), (1, 0, 4), (1, 4, 8)):
-        pixels, labels = source.arrays(key, start, stop)
+        on_device = source.on_device(key, start, stop)
         for step in range(start, stop):
             key_tensor, step_tensor, start_tensor = (tf.constant(value, tf.int64) for value in (key, step, start))
             drawn = draw_uniformly(40, BATCH)(key_tensor, step_tensor).numpy()
-            rows = source.batch_rows(key_tensor, step_tensor, start_tensor)
-            np.testing.assert_array_equal(tf.gather(pixels, rows), images.images[drawn])
-            np.testing.assert_array_equal(tf.gather(labels, rows), images.labels[drawn])
+            pixels, labels = on_device.batch(source.batch_rows(key_tensor, step_tensor, start_tensor), 48)
+            np.testing.assert_array_equal(pixels, images.images[drawn])
+            np.testing.assert_array_equal(labels, images.labels[drawn])
+
+
+def test_eight_pixels_are_one_number_on_a_gpu(monkeypatch):
+    """And come back as they were, whatever the size of the images. Its kernels do not gather uint8."""
+    monkeypatch.setattr(training, "on_gpu", lambda: True)
+    rng = np.random.default_rng(0)
+    rows = np.array([8, 0, 0, 5])
+    for size in (1, 7, 8, 27, 3072):
+        images, labels = rng.integers(0, 256, (9, size), np.uint8), np.arange(9, dtype=np.int32)
+        on_device = training.ImagesOnDevice.of(images, labels)
+        assert on_device.pixels.dtype == on_device.labels.dtype == tf.int64
+        found, of_labels = on_device.batch(tf.constant(rows), size)
+        np.testing.assert_array_equal(found, images[rows])
+        np.testing.assert_array_equal(of_labels, rows)
 
 
 def test_images_that_do_not_fit_into_memory_are_streamed_and_it_is_said(monkeypatch):

@@ -64,9 +64,7 @@ def blocks(folder: Path, split: str, size: int, classes: int) -> Iterator[tuple[
     Raises:
         DataError: the records are missing or damaged, or hold something else.
     """
-    tf, library = import_libraries()
-    for device in tf.config.list_physical_devices("GPU"):  # a session asks for the same, but reading begins before it
-        tf.config.experimental.set_memory_growth(device, True)
+    library = import_library()
     try:
         builder = library.builder_from_directory(folder)
         wanted = ((size, size, 3), np.uint8, classes)
@@ -88,13 +86,14 @@ def blocks(folder: Path, split: str, size: int, classes: int) -> Iterator[tuple[
         ) from None
 
 
-def import_libraries() -> tuple[ModuleType, ModuleType]:
-    """tensorflow and tensorflow_datasets. They take seconds, and are needed only where images are read."""
+def import_library() -> ModuleType:
+    """tensorflow_datasets. It takes seconds, and is needed only where images are read."""
     with native_messages_hidden(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what tensorflow_datasets imports in turn
-        import tensorflow
         import tensorflow_datasets
-    return tensorflow, tensorflow_datasets
+
+        import sifting.base.compute  # noqa: F401  reading images is the first that TensorFlow does
+    return tensorflow_datasets
 
 
 def _features(features: Any) -> tuple[tuple[int | None, ...], Any, int]:

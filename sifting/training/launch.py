@@ -52,14 +52,16 @@ def run(
         stored = directory.rounds()
         directory.write_input(experiment.to_text())
         with native_messages_hidden():
-            from sifting.training.session import Session, describe_device
+            from sifting.base.compute import describe_device, tensor_float_32
+            from sifting.training.session import Session
 
         session = Session(experiment, image_set, directory, screen, signals, observers=observers)
         known = directory.read_record()
         directory.write_record({**known, **_record(plan, image_set.source, {} if plan.begins else known)})
         screen.line(f"training on {describe_device()}")
         try:
-            experiment.method.run(session)
+            with tensor_float_32(experiment.network.tf32):
+                experiment.method.run(session)
             session.finish()
         finally:
             screen.close()

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import LayerSpec, build_specs
+from sifting.base.compute import describe_device, on_gpu
 from sifting.base.random_streams import Stream, device_key, generator
 from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
@@ -21,7 +22,7 @@ from sifting.sparse.choice import sparse_layers
 from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
 from sifting.training.records import Records
 from sifting.training.screen import Screen
-from sifting.training.trainer import Draw, Trainer, build_optimizer, compute_device, draw_uniformly
+from sifting.training.trainer import Draw, Trainer, build_optimizer, draw_uniformly
 
 
 class Session:
@@ -52,7 +53,8 @@ class Session:
         observers: Sequence[Observer] = (),
     ):
         network = experiment.network
-        configure_tensorflow(experiment)
+        if network.deterministic:
+            tf.config.experimental.enable_op_determinism()
         self.experiment = experiment
         self.specs: tuple[LayerSpec, ...] = build_specs(
             network.arch, experiment.method.prune, image_set.shape, image_set.classes
@@ -87,9 +89,9 @@ class Session:
     def _settled_sparse(self) -> str:
         """[Network] sparse, or never on a GPU, for which the kernels are not made."""
         choice = self.experiment.network.sparse
-        if choice == "always" and compute_device() != "/CPU:0":
+        if choice == "always" and on_gpu():
             raise self.experiment.error("Network", "sparse", "auto or never on a GPU")
-        return choice if compute_device() == "/CPU:0" else "never"
+        return "never" if on_gpu() else choice
 
     @property
     def jit_compile(self) -> bool:
@@ -205,20 +207,3 @@ class Session:
     def finish(self) -> None:
         """Bring all records in line with the stored rounds, and record that no round is missing."""
         self._records.finish()
-
-
-def configure_tensorflow(experiment: Experiment) -> None:
-    """Settings that must stand before the first operation."""
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
-    tf.config.experimental.enable_tensor_float_32_execution(experiment.network.tf32)
-    if experiment.network.deterministic:
-        tf.config.experimental.enable_op_determinism()
-
-
-def describe_device() -> str:
-    """The device that trains, in words."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
-    return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"

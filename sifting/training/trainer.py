@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from sifting.base.compute import compute_device, on_gpu
 from sifting.datasets.image_set import ImageSet
 from sifting.layers import MaskedDense
 
@@ -31,12 +32,15 @@ SECONDS_PER_CALL = 0.5
 STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
 VALIDATION_BLOCK = 1000  # images at a time
 
-# What XLA raises when it cannot compile; lack of memory and arithmetic errors are others.
+# What XLA raises when it cannot compile, also for want of ptxas and the like; lack of memory and arithmetic errors are
+# others.
 _COMPILATION_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.UnimplementedError,
     tf.errors.InternalError,
     tf.errors.NotFoundError,
+    tf.errors.UnavailableError,
+    tf.errors.FailedPreconditionError,
 )
 
 
@@ -46,16 +50,18 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     The reference's loss. It saturates at 69, where it has no gradient; elsewhere it is the usual one to rounding.
 
     Args:
-        logits: float32 [batch, classes]; labels: int32 [batch].
+        logits: float32 [batch, classes]; labels: int [batch].
     """
     exponentials = tf.exp(logits - tf.reduce_max(logits, axis=1, keepdims=True))
     probabilities = exponentials / tf.reduce_sum(exponentials + 1e-10, axis=1, keepdims=True)
-    return -tf.reduce_mean(tf.math.log(tf.gather(probabilities, labels, batch_dims=1) + 1e-30))
+    # Exactly a gather, whose gradient would be a loop over the batch on a GPU that is to be deterministic.
+    of_labels = tf.reduce_sum(tf.one_hot(labels, logits.shape[1]) * probabilities, axis=1)
+    return -tf.reduce_mean(tf.math.log(of_labels + 1e-30))
 
 
 def count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Number of images whose largest logit is their label's, int32, per image 0 or 1: [batch]."""
-    return tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == labels, tf.int32)
+    return tf.cast(tf.argmax(logits, axis=1, output_type=labels.dtype) == labels, tf.int32)
 
 
 def error_rate(correct: NDArray[np.integer] | np.integer, count: int) -> Any:
@@ -126,6 +132,41 @@ class Drawn:
 _Batches: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
+class ImagesOnDevice(NamedTuple):
+    """Images and labels where steps and validation gather them.
+
+    On a GPU eight pixels are one int64, since TensorFlow has no kernel that gathers uint8 there; labels are int64, since
+    it keeps int32 in main memory.
+
+    Attributes:
+        pixels: uint8 [n, pixels], or int64 [n, ceil(pixels / 8)].
+        labels: int64 [n].
+    """
+
+    pixels: tf.Tensor
+    labels: tf.Tensor
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> "ImagesOnDevice":
+        """Raises tf.errors.ResourceExhaustedError or InternalError if they do not fit there."""
+        with tf.device(compute_device()):
+            pixels = tf.identity(in_eights(images) if on_gpu() else images)
+            return cls(pixels, tf.identity(labels.astype(np.int64)))
+
+    def batch(self, rows: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """uint8 [len(rows), size], and their labels."""
+        pixels = tf.gather(self.pixels, rows)
+        if pixels.dtype == tf.int64:
+            pixels = tf.reshape(tf.bitcast(pixels, tf.uint8), (rows.shape[0], -1))[:, :size]
+        return pixels, tf.gather(self.labels, rows)
+
+
+def in_eights(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The same bytes as int64, each row filled up with zeros; the same memory, if nothing has to be filled up."""
+    rest = -images.shape[1] % 8
+    return np.ascontiguousarray(np.pad(images, ((0, 0), (0, rest))) if rest else images).view(np.int64)
+
+
 class ResidentImages:
     """All training images on the device."""
 
@@ -134,22 +175,21 @@ class ResidentImages:
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw) -> None:
         self.rows = rows
         self._drawn = Drawn(rows)
-        with tf.device(compute_device()):
-            self._arrays = tf.identity(images), tf.identity(labels)
+        self._images, self._labels = images, labels
+        self._on_device = ImagesOnDevice.of(images, labels)
 
     def batches(
         self, key: int, start: int, stop: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
         """Images, labels, and the rows of both that make the batches of the steps, [stop - start, batch_size]."""
-        images, labels = map(np.asarray, self._arrays)
-        return images, labels, self._drawn(key, start, stop)
+        return self._images, self._labels, self._drawn(key, start, stop)
 
-    def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def on_device(self, key: int, start: int, stop: int) -> ImagesOnDevice:
         """What the compiled loop gathers from in the steps start <= step < stop."""
-        return self._arrays
+        return self._on_device
 
     def batch_rows(self, key: tf.Tensor, step: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-        """Rows of `arrays` that make the batch of a step."""
+        """Rows of `on_device` that make the batch of a step."""
         return self.rows(key, step)
 
 
@@ -187,17 +227,12 @@ class StreamedImages:
         self._ahead = (key, stop, count), self._thread.submit(self._gather, key, stop, count)
         return images, labels, np.arange(count * self._batch_size, dtype=np.int32).reshape(count, -1)
 
-    def arrays(self, key: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def on_device(self, key: int, start: int, stop: int) -> ImagesOnDevice:
         images, labels, _ = self.batches(key, start, stop)
-        with tf.device(compute_device()):
-            return tf.identity(images), tf.identity(labels)
+        return ImagesOnDevice.of(images, labels)
 
     def batch_rows(self, key: tf.Tensor, step: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         return tf.cast(step - start, tf.int32) * self._batch_size + tf.range(self._batch_size)
-
-
-def compute_device() -> str:
-    return "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
 
 
 def available_memory() -> float:
@@ -253,11 +288,11 @@ class Trainer:
         self._source = self._place_images(image_set, rows, preload)
         with tf.device(compute_device()):
             self._mean = tf.identity(image_set.mean)
-            self._validation = tf.identity(image_set.val_images), tf.identity(image_set.val_labels)
+        self._validation = ImagesOnDevice.of(image_set.val_images, image_set.val_labels)
         self._set_compilation(jit_compile)
 
     def _place_images(self, image_set: ImageSet, rows: Draw, preload: bool) -> ResidentImages | StreamedImages:
-        if preload and compute_device() == "/CPU:0" and image_set.images.nbytes > 0.8 * available_memory():
+        if preload and not on_gpu() and image_set.images.nbytes > 0.8 * available_memory():
             self._report(
                 f"{image_set.images.nbytes / 1e9:.1f} GB of images do not fit into memory: streaming them from disk"
             )
@@ -265,7 +300,7 @@ class Trainer:
         if preload:
             try:
                 return ResidentImages(image_set.images, image_set.labels, rows)
-            except tf.errors.ResourceExhaustedError:
+            except (tf.errors.ResourceExhaustedError, tf.errors.InternalError):
                 size = f"{image_set.images.nbytes / 1e9:.1f} GB"
                 self._report(f"{size} of images do not fit on the device: streaming them from disk")
         return StreamedImages(image_set.images, image_set.labels, rows, self.batch_size)
@@ -314,7 +349,7 @@ class Trainer:
         self._ran: set[str] = set()  # compiled functions that have run: what they raise is no failure to compile
         for layer in self.model.layers:
             if isinstance(layer, MaskedDense):
-                layer.compiled = jit_compile
+                layer.compiled = jit_compile and not on_gpu()
         self._train = tf.function(self._training_steps, jit_compile=jit_compile, autograph=False)
         self._validate = tf.function(self._count_correct, jit_compile=jit_compile, autograph=False)
 
@@ -331,8 +366,7 @@ class Trainer:
 
     def _training_steps(
         self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
+        images: ImagesOnDevice,
         key: tf.Tensor,
         start: tf.Tensor,
         stop: tf.Tensor,
@@ -341,49 +375,56 @@ class Trainer:
         """Train the steps start <= step < stop; correct answers and loss of each batch, before its update."""
         variables = self._trained
 
-        def one_step(step: tf.Tensor, correct: tf.Tensor, losses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def draws(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             rows = self._source.batch_rows(key, step, start)
-            batch_labels = tf.gather(labels, rows)
-            inputs = self._inputs(tf.gather(images, rows))
+            return (rows, self._shifts(shift_key, step)) if self._shifts else (rows,)
+
+        def one_step(
+            step: tf.Tensor, drawn: tuple[tf.Tensor, ...], correct: tf.Tensor, losses: tf.Tensor
+        ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tf.Tensor, tf.Tensor]:
+            pixels, labels = images.batch(drawn[0], len(self._mean))
+            inputs = self._inputs(pixels)
             if self._shifts:
-                inputs = translate(inputs, self._shifts(shift_key, step), self._shape)
+                inputs = translate(inputs, drawn[1], self._shape)
             with tf.GradientTape() as tape:
                 logits = self.model(inputs, training=True)
-                loss = cross_entropy(logits, batch_labels)
+                loss = cross_entropy(logits, labels)
             self.optimizer.apply(tape.gradient(loss, variables), variables)
             position = [[tf.cast(step - start, tf.int32)]]
-            right = tf.reduce_sum(count_correct(logits, batch_labels))
+            right = tf.reduce_sum(count_correct(logits, labels))
             return (
                 step + 1,
+                draws(tf.minimum(step + 1, stop - 1)),
                 tf.tensor_scatter_nd_update(correct, position, [right]),
                 tf.tensor_scatter_nd_update(losses, position, [loss]),
             )
 
         most = self._source.most_steps
-        _, correct, losses = tf.while_loop(
+        # What is drawn is handed on from step to step: where it is used XLA would draw it several times.
+        *_, correct, losses = tf.while_loop(
             lambda step, *_: step < stop,
             one_step,
-            (start, tf.zeros(most, tf.int32), tf.zeros(most)),
+            (start, draws(start), tf.zeros(most, tf.int32), tf.zeros(most)),
             parallel_iterations=1,
         )
         return correct, losses
 
-    def _count_correct(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _count_correct(self, images: ImagesOnDevice) -> tf.Tensor:
         """Correct answers on all given images, in blocks; the last block overlaps its predecessor, counted once."""
-        count = images.shape[0]
+        count = images.labels.shape[0]
         block = min(count, VALIDATION_BLOCK)
 
         def one_block(position: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = tf.minimum(position, count - block)
             rows = first + tf.range(block)
-            logits = self.model(self._inputs(tf.gather(images, rows)), training=False)
-            correct = count_correct(logits, tf.gather(labels, rows))
+            pixels, labels = images.batch(rows, len(self._mean))
+            correct = count_correct(self.model(self._inputs(pixels), training=False), labels)
             return position + block, total + tf.reduce_sum(tf.where(rows >= position, correct, 0))
 
         _, total = tf.while_loop(lambda position, _: position < count, one_block, (0, 0), parallel_iterations=1)
         return total
 
-    def _compiled(self, function: str, *arguments: tf.Tensor) -> Any:
+    def _compiled(self, function: str, *arguments: ImagesOnDevice | tf.Tensor) -> Any:
         """Call a compiled function; announce and drop XLA if it cannot compile it."""
         if not self.jit_compile or function in self._ran:
             return getattr(self, function)(*arguments)
@@ -426,9 +467,8 @@ class Trainer:
             shifts = self._drawn_shifts(shift_key, start, stop) if self._drawn_shifts else None
             correct, losses = self._sparse.train(*self._source.batches(key, start, stop), shifts)
         else:
-            images, labels = self._source.arrays(key, start, stop)
             scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
-            results = self._compiled("_train", images, labels, *scalars)
+            results = self._compiled("_train", self._source.on_device(key, start, stop), *scalars)
             correct, losses = (values.numpy()[: stop - start] for values in results)
         self.rate = (stop - start) / max(time.monotonic() - began, 1e-9)
         return error_rate(correct, self.batch_size), losses
@@ -436,10 +476,10 @@ class Trainer:
     def validate(self) -> np.float32:
         """Error on the validation images with the running moments."""
         if self._sparse:
-            images, labels = self._image_set.val_images, self._image_set.val_labels
-            return np.float32(error_rate(np.int64(self._sparse.count_correct(images, labels)), len(labels)))
-        images, labels = self._validation
-        return np.float32(error_rate(self._compiled("_validate", images, labels).numpy(), len(labels)))
+            correct = np.int64(self._sparse.count_correct(self._image_set.val_images, self._image_set.val_labels))
+        else:
+            correct = self._compiled("_validate", self._validation).numpy()
+        return np.float32(error_rate(correct, len(self._image_set.val_labels)))
 
     def reset_optimizer(self) -> None:
         """Forget momenta and step count: they would revive pruned weights."""
