@@ -135,8 +135,8 @@ _Batches: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32]]
 class ImagesOnDevice(NamedTuple):
     """Images and labels where steps and validation gather them.
 
-    On a GPU eight pixels are one int64, since TensorFlow has no kernel that gathers uint8 there; labels are int64, since
-    it keeps int32 in main memory.
+    On a GPU eight pixels are one int64, since TensorFlow has no kernel that gathers uint8 there.
+    Labels are int64, since it keeps int32 in main memory.
 
     Attributes:
         pixels: uint8 [n, pixels], or int64 [n, ceil(pixels / 8)].
