@@ -120,7 +120,7 @@ def notes(rows: Sequence[Row], at_density: float | None = None) -> list[str]:
         if row.group.settings is not None and len(set(row.group.seeds)) < len(row.group.seeds)
     ]
     if at_density is not None:
-        ratios = [row.mean_and_sd("density")[0] / at_density for row in rows]
+        ratios = [round(row.mean_and_sd("density")[0] / at_density, 2) for row in rows]
         far = sum(not 1 / base.FAR <= ratio <= base.FAR for ratio in ratios)
         if far:
             lines.append(f"Warning: {far} of {len(rows)} lines have no round within 25 % of u = {at_density:.3g}")

@@ -184,6 +184,7 @@ def is_finished(one: Plan) -> bool:
 
 def _sweep(options: argparse.Namespace) -> None:
     from postprocess.command_line import aligned  # matplotlib and scipy, which a refusal need not wait for
+    from postprocess.rates import estimated_rounds
     from postprocess.table import density_option, rows_of, show
 
     at_density = density_option(options.at_density)
@@ -191,7 +192,10 @@ def _sweep(options: argparse.Namespace) -> None:
     plans = plans_of(options.input, points, seeds_of(options.input, options.seeds), options.set)
     missing = {name: one for name, one in plans.items() if not is_finished(one)}
     if options.dry_run:
-        states = {name: f"{len(one.directory.rounds())} rounds" for name, one in missing.items()}
+        states = {
+            name: f"{len(one.directory.rounds())} of about {estimated_rounds(one)} rounds"
+            for name, one in missing.items()
+        }
         print(aligned([("run", "state"), *((name, states.get(name, "finished")) for name in plans)], left=True))
     print(f"{len(plans)} {'runs' if len(plans) > 1 else 'run'}, {len(missing)} to do", flush=True)
     if options.dry_run:
