@@ -19,6 +19,10 @@ class RunDirectoryError(SiftingError):
     """A run directory that cannot be read, or must not be written."""
 
 
+class RunLocked(RunDirectoryError):
+    """Another process works on the run."""
+
+
 class TrainingDiverged(SiftingError):
     """The loss became NaN or infinite."""
 
@@ -40,7 +44,10 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.signal_number, self.exit_code = signal_number, 128 + signal_number
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.signal_number)
 
 
 def one_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import builtins
 import dataclasses
-import fcntl
+import json
 import os
 import pickle
 import pickletools
@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from random_networks import random_round
 from synthetic import REFERENCE, assert_same
+from test_locks import another
 
 from sifting.architecture import LayerSpec
 from sifting.base import pickles
 from sifting.base.files import atomic_write
 from sifting.base.pickles import dump_pickle, load_pickle
-from sifting.errors import DataError, Interrupted, RunDirectoryError
+from sifting.errors import DataError, Interrupted, RunDirectoryError, RunLocked
 from sifting.network.rounds import Mask, RoundInProgress
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
@@ -542,7 +543,7 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
         assert "another process works on this run" in refused.stderr and f"process {os.getpid()} on" in refused.stderr
         with RunDirectory(folder, "other").lock():  # another run in the same folder
             pass
-        with pytest.raises(RunDirectoryError), RunDirectory(folder, "IMP").lock():
+        with pytest.raises(RunLocked), RunDirectory(folder, "IMP").lock():
             pass
         with pytest.raises(KeyError), RunDirectory(folder, "third").lock():
             raise KeyError
@@ -554,12 +555,12 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
         pass
 
 
-def test_a_lock_of_nothing_is_removed(tmp_path):
-    """With the folders that were made for it, as far as they are empty; where there is a file of the run, all stays."""
+def test_a_lock_of_nothing_is_removed_with_the_folders_that_were_made_for_it(tmp_path):
+    """As far as they are empty."""
     deep = RunDirectory(tmp_path / "a" / "b", "IMP")
     with deep.lock():
-        assert deep.path("lock").exists()
-    assert os.listdir(tmp_path) == []
+        assert deep.path("lock").exists() and deep.holder.pid == os.getpid()
+    assert os.listdir(tmp_path) == [] and deep.holder is None
     with deep.lock():
         (tmp_path / "a" / "other").touch()
     assert os.listdir(tmp_path / "a") == ["other"]
@@ -567,23 +568,17 @@ def test_a_lock_of_nothing_is_removed(tmp_path):
         deep.write_input("text")
     with deep.lock():
         pass
-    assert sorted(os.listdir(deep.folder)) == ["IMP_input.in", "IMP_lock"]
+    assert os.listdir(deep.folder) == ["IMP_input.in"]
 
 
-def test_a_lock_file_that_its_holder_has_removed_is_no_lock(directory, monkeypatch):
-    """The holder ends after another process has opened the file and before that locks it: a third one must see it."""
-    flock, lock, removed = fcntl.flock, directory.path("lock"), []
-
-    def late(file, operation):
-        if not removed:
-            removed.append(os.fstat(file.fileno()).st_ino)
-            lock.unlink()
-        flock(file, operation)
-
-    monkeypatch.setattr(fcntl, "flock", late)
+def test_whoever_was_overtaken_writes_no_more(directory):
+    """It was stopped for so long that it counted as dead."""
     with directory.lock():
-        assert len(removed) == 1 and lock.read_text().startswith(f"process {os.getpid()} on ")
-        assert try_lock(directory.folder).returncode != 0
+        directory.write_input("mine")
+        directory.path("lock").write_text(json.dumps(another(token="f" * 16)))
+        with pytest.raises(RunLocked, match="another one took over"):
+            directory.write_input("late")
+    assert directory.path("input.in").read_text() == "mine" and directory.path("lock").exists()
 
 
 def test_atomic_write_leaves_the_old_file_when_the_body_raises(tmp_path):
@@ -601,13 +596,25 @@ def test_atomic_write_leaves_the_old_file_when_the_body_raises(tmp_path):
     assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["file"]
 
 
-def test_what_a_killed_process_left_is_overwritten_and_never_read(directory):
-    directory.write_round(make_round(0))
-    directory.round_path(1).with_name("IMP_itdata_1.pkl.tmp").write_bytes(b"half a round")
-    assert directory.rounds() == [0]
-    directory.write_round(make_round(1))
-    assert_same(directory.read_round(1), make_round(1))
-    assert not list(directory.folder.glob("*.tmp"))
+def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "file"
+    with atomic_write(path) as first:
+        first.write(b"first")
+        with atomic_write(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["file"]
+
+
+def test_what_a_killed_process_left_is_never_read_and_removed_by_the_next_one(directory):
+    """Not what belongs to a run of another prefix, which may be at work."""
+    left = ["IMP_itdata_1.pkl.tmp", "IMP_itdata_1.pkl.0123abcd.tmp", "IMP_run.json.0123abcd.tmp"]
+    others = ["IMP_two_itdata_1.pkl.0123abcd.tmp", "IMP_analysis_1.npz.0123abcd.tmp"]
+    for name in (*left, *others):
+        (directory.folder / name).write_bytes(b"half a file")
+    assert directory.rounds() == []
+    with directory.lock():
+        assert sorted(os.listdir(directory.folder)) == sorted(["IMP_lock", *others])
 
 
 def test_a_disk_that_is_full_is_reported_in_one_line_and_the_old_round_stays(directory, monkeypatch):

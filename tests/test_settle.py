@@ -1,14 +1,15 @@
 """Starting, continuing, refusing, restarting, overwriting: what a run makes of the rounds it finds, up to training."""
 
 import dataclasses
-import fcntl
 import importlib.util
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from synthetic import RunsCode, made_round, write_input
+from test_locks import another
 
 import sifting
 from sifting.datasets import cache
@@ -317,13 +318,10 @@ def test_the_command_refuses_another_experiment_in_a_dry_run_and_before_any_seed
 
 def test_a_run_that_another_process_works_on(directory, experiment, refusal):
     begin(directory, experiment(), 1)
-    with open(directory.path("lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write("process 1 on somewhere\n")
-        file.flush()
-        for overwrite in (False, True):
-            line = refusal(experiment(), overwrite)
-            assert line.startswith(f"{directory}: another process works on this run (process 1 on somewhere)")
+    directory.path("lock").write_text(json.dumps(another(host="somewhere", boot="elsewhere", pid=1)))
+    for overwrite in (False, True):
+        line = refusal(experiment(), overwrite)
+        assert line.startswith(f"{directory}: another process works on this run (process 1 on somewhere)")
 
 
 # --- restart -------------------------------------------------------------------------------------------------------

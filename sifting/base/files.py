@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -11,16 +13,16 @@ from typing import IO
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` for binary writing; at the end, flush it to disk and rename it to `path`.
 
-    If the body raises, `path` is untouched and the temporary file is removed. The temporary name is fixed
-    (`path` + ".tmp"), so that what a killed process left behind is overwritten by the next one: callers make sure
-    that only one process writes a given path (a run's lock; a cache entry's lock).
+    If the body raises, `path` is untouched and the temporary file is removed. Each writer has a temporary file of its
+    own, so several can write at once, and the last one's content stays. A process that is killed leaves its file
+    behind, see `remove_left`.
 
     Raises:
         OSError: as open, write and rename do (no space, no permission).
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -29,6 +31,13 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def remove_left(folder: Path, names: str) -> None:
+    """Remove what killed processes left of files that nobody else writes now, of names that match."""
+    for name in os.listdir(folder):
+        if re.fullmatch(rf"({names})(\.[0-9a-f]{{8}})?\.tmp", name):  # earlier versions had no number
+            (folder / name).unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -5,8 +5,6 @@ on. The hash covers all of that, so an entry never goes stale: another seed, or 
 An entry appears under its name only when it is whole. Any entry can be deleted at any time; it will be made again.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.base.files import sync
+from sifting.base.locks import Holder, waited_for
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Report, Source
 from sifting.errors import DataError
@@ -86,7 +85,11 @@ def image_set(
     try:
         if not entry.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            with _lock(entry.with_name(entry.name + ".lock"), report):
+
+            def wait(holder: Holder) -> None:
+                report(f"Waiting for another process that prepares {entry.name} ({holder})")
+
+            with waited_for(entry.with_name(entry.name + ".lock"), wait):
                 if not entry.exists():
                     _make(entry, identity, make)
     except OSError as error:
@@ -95,18 +98,6 @@ def image_set(
             "accepted as [IO] cache_dir: a writable folder with room"
         ) from None
     return _open(entry)
-
-
-@contextlib.contextmanager
-def _lock(path: Path, report: Report) -> Iterator[None]:
-    """Let one process at a time make an entry. The file stays: removing it would let two processes hold the lock."""
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(f"Waiting for another process that prepares {path.stem}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Description]) -> None:

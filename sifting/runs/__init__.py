@@ -1,1 +1,1 @@
-"""Runs on disk: their files, the reference's lists in them, their locks, and how they are found."""
+"""Runs on disk: their files, the reference's lists in them, and how they are found."""

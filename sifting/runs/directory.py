@@ -11,7 +11,7 @@ A run is (save_dir, prefix). Its files:
     PREFIX_history.csv    a line for every validation, see history.py
     PREFIX_tensorboard/   event files of every round, see tensorboard.py
     PREFIX_checkpoint.pkl the round in progress
-    PREFIX_lock           held while a process works on the run
+    PREFIX_lock           there while a process works on the run, see base.locks
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from sifting.architecture import LayerSpec
-from sifting.base.files import atomic_write
+from sifting.base.files import atomic_write, remove_left
+from sifting.base.locks import Held, Holder, Lock, holder, locked
 from sifting.base.pickles import dump_pickle, load_pickle
-from sifting.errors import DataError, RunDirectoryError
+from sifting.errors import DataError, RunDirectoryError, RunLocked
 from sifting.network.rounds import Round, RoundInProgress
 from sifting.runs.events import EVENT_FILE
-from sifting.runs.locks import locked
 from sifting.runs.reference import MALFORMED, findata_to_lists, read_round_file, round_from_lists, round_to_lists
 
 
@@ -45,6 +45,7 @@ class RunDirectory:
     def __init__(self, folder: str | Path, prefix: str):
         self.folder = Path(folder)
         self.prefix = prefix
+        self._lock: Lock | None = None
 
     def __str__(self) -> str:
         return str(self.folder / self.prefix)
@@ -183,9 +184,38 @@ class RunDirectory:
 
     # --- writing
 
-    def lock(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other processes off this run, see locks.locked."""
-        return locked(self.path("lock"))
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Make the folder, and keep other processes off this run in the body.
+
+        Folders in which the body leaves nothing, as after a refusal, go with the lock.
+
+        Raises:
+            RunLocked: another process works on the run.
+            RunDirectoryError: the folder cannot be made or written.
+        """
+        made = [folder for folder in (self.folder, *self.folder.parents) if not os.path.exists(folder)]
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.callback(_remove_empty, made)
+                self._lock = stack.enter_context(locked(self.path("lock")))
+                written = r"itdata_\d+\.pkl|findata\.pkl|checkpoint\.pkl|out\.dat|input\.in|run\.json|history\.csv"
+                remove_left(self.folder, f"{re.escape(self.prefix)}_({written})")
+            except Held as held:
+                raise RunLocked(
+                    f"{self}: another process works on this run ({held.holder}); accepted: one at a time"
+                ) from None
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
+                ) from None
+            stack.callback(setattr, self, "_lock", None)
+            yield
+
+    @property
+    def holder(self) -> Holder | None:
+        """Which process works on the run, if one does."""
+        return holder(self.path("lock"))
 
     @contextlib.contextmanager
     def _reporting_errors(self, path: Path) -> Iterator[None]:
@@ -198,5 +228,13 @@ class RunDirectory:
             ) from None
 
     def _write(self, path: Path, content: bytes) -> None:
+        if self._lock is not None and self._lock.lost:
+            raise RunLocked(f"{self}: nothing was heard of this process for long, and another one took over")
         with self._reporting_errors(path), atomic_write(path) as file:
             file.write(content)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
