@@ -13,7 +13,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.training.dry_run import expected_rounds
 from sifting.training.plan import Plan
 
-_MEASURED_STEPS, _MEASURED_IMAGES = 3, 2000
+_MEASURED_SECONDS, _MEASURED_IMAGES = 0.5, 2000
 _FAR = 4  # steps of this many times the work of all measured ones are not extrapolated to
 
 
@@ -67,10 +67,14 @@ def measured_rate(plan: Plan) -> Rate:
     optimizer = build_optimizer(network.minimizer, network.learning_rate)
     trainer = Trainer(model, optimizer, images, network.batch_size, jit_compile=network.jit_compile)
     with tensor_float_32(network.tf32):
-        trainer.train(0, 0, _MEASURED_STEPS)  # compiles
-        began = time.perf_counter()
-        trainer.train(0, _MEASURED_STEPS, 2 * _MEASURED_STEPS)
-    return Rate(step_work(plan), (time.perf_counter() - began) / _MEASURED_STEPS)
+        trainer.train(0, 0, 1)  # compiles
+        steps, seconds = 1, 0.0
+        while seconds < _MEASURED_SECONDS and steps < trainer.most_steps:
+            steps = min(4 * steps, trainer.most_steps)
+            began = time.perf_counter()
+            trainer.train(0, 0, steps)
+            seconds = time.perf_counter() - began
+    return Rate(step_work(plan), seconds / steps)
 
 
 def must_be_measured(rates: Sequence[Rate], plans: Iterable[Plan]) -> list[Plan]:
