@@ -231,7 +231,7 @@ def replay(
             directory,
             Screen(stream=StringIO()),
             Signals(),
-            rows=lambda key, step: batches[key, step],
+            rows=lambda key, step: tf.gather_nd(batches, tf.stack([key, step])),
         )
         experiment.method.run(session)
         session.finish()

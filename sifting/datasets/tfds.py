@@ -93,7 +93,8 @@ def import_library() -> ModuleType:
         import tensorflow_datasets
 
         import sifting.base.compute  # noqa: F401  reading images is the first that TensorFlow does
-    return tensorflow_datasets
+    library: ModuleType = tensorflow_datasets
+    return library
 
 
 def _features(features: Any) -> tuple[tuple[int | None, ...], Any, int]:

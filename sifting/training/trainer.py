@@ -252,7 +252,8 @@ class Trainer:
         optimizer: a Keras optimizer, not yet built.
         image_set: images, labels, mean, and the validation images.
         batch_size: images a step.
-        rows: which images make a batch, see draw_uniformly; another function replays recorded batches.
+        rows: which images make a batch, see draw_uniformly; another function replays recorded batches, by gathers: XLA
+            would compile a slice at `step` anew for every call.
         shifts: how the images of a batch are translated in training, see draw_uniformly; None: not at all.
         preload: keep all images on the device if they fit there.
         jit_compile: compile with XLA; where that fails, `report` says so and TensorFlow runs the graph itself.
