@@ -315,6 +315,7 @@ def test_eight_pixels_are_one_number_on_a_gpu(monkeypatch):
 
 
 def test_images_that_do_not_fit_into_memory_are_streamed_and_it_is_said(monkeypatch):
+    monkeypatch.setattr(training, "on_gpu", lambda: False)
     monkeypatch.setattr(training, "available_memory", lambda: 1000)
     reports = Reports()
     trainer, _ = trainer_of(report=reports)

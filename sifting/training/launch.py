@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sifting import __version__
@@ -74,13 +73,18 @@ def run(
 
 def _record(plan: Plan, source: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json says of all rounds. `known`: what it says of those that stay."""
-    packages = ("tensorflow", "keras", "numpy")
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
     return {
         "seed": plan.experiment.network.seed,
         "versions": {
             "sifting": __version__,
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in packages},
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
         },
         "images": source,
         "image_format": known.get("image_format") if known else cache.FORMAT,  # of the images it began with
