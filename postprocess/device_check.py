@@ -33,6 +33,8 @@ from sifting.runs.directory import RunDirectory
 from sifting.training.plan import Plan, plan
 
 MAIN = "inputs/imp_3l1k.in"
+LARGE_PRODUCT, SMALL_PRODUCT = 8192, 2048  # size of the matrices, on a GPU and on a CPU
+PRODUCTS = 10
 # Of the small run that is made several times.
 SMALL = {
     "Network.steps": "600",
@@ -48,10 +50,6 @@ class RunFailed(SiftingError):
     """Runs on this device are not what they must be."""
 
     exit_code = 1
-
-
-LARGE_PRODUCT, SMALL_PRODUCT = 8192, 2048  # size of the matrices, on a GPU and on a CPU
-PRODUCTS = 10
 
 
 @dataclass
@@ -95,13 +93,14 @@ def check(path: Path, show: Callable[[str], None]) -> Findings:
         from sifting.base.compute import describe_device, on_gpu
     versions = {"sifting": __version__, "python": platform.python_version(), "tensorflow": tf.__version__}
     found = Findings(describe_device(), versions)
-    gpu = on_gpu()
     show(_line("device", found.device))
-    _measure(found, gpu, show)
+    _measure(found, on_gpu(), show)
     _estimate(found, show)
-    _repeat(found, show)
-    with output_file(path) as file:
-        file.write((json.dumps(asdict(found), indent=2) + "\n").encode())
+    try:
+        _repeat(found, show)
+    finally:  # a run that fails takes nothing from what was measured
+        with output_file(path) as file:
+            file.write((json.dumps(asdict(found), indent=2) + "\n").encode())
     show(_line("written", str(path)))
     return found
 
@@ -183,16 +182,17 @@ def product_operations(size: int, tf32: bool) -> float:
 
 def _estimate(found: Findings, show: Callable[[str], None]) -> None:
     """How long the main experiment, and all of the papers, would train here."""
-    plans = {run.files: run.plan for name in FIGURES for group in runs_of(name, "full").values() for run in group}
-    seeds = [run for name in FIGURES for group in runs_of(name, "full").values() for run in group]
-    least = min(plans.values(), key=lambda one: one.experiment.network.batch_size)
-    for unknown in [least, *must_be_measured(found.rates, plans.values())]:
+    needed = dict.fromkeys(run for name in FIGURES for group in runs_of(name, "full").values() for run in group)
+    plans = {run.files: run.plan for run in needed}
+    smallest = min(plans.values(), key=lambda one: one.experiment.network.batch_size)
+    for unknown in [smallest, *must_be_measured(found.rates, plans.values())]:
         found.rates.append(measured_rate(unknown))
-    hours = {run: training_seconds(run.plan, found.rates, estimated_rounds(run.plan)) for run in dict.fromkeys(seeds)}
     main = _planned()
-    alone = training_seconds(main, found.rates[:1], estimated_rounds(main))
-    show(_line("estimates", f"{rough_duration(alone)} for {MAIN}, about {estimated_rounds(main)} rounds"))
-    show(_line("", f"{rough_duration(sum(hours.values()))} for the {len(hours)} runs of all figures, in turn"))
+    rounds = estimated_rounds(main)
+    alone = training_seconds(main, found.rates[:1], rounds)
+    together = sum(training_seconds(plans[run.files], found.rates, estimated_rounds(run.plan)) for run in needed)
+    show(_line("estimates", f"{rough_duration(alone)} for {MAIN}, about {rounds} rounds"))
+    show(_line("", f"{rough_duration(together)} for the {len(needed)} runs of all figures, in turn"))
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------

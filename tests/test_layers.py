@@ -224,9 +224,9 @@ def test_compiled_layer_equals_plain_layer_to_rounding(batch, centring):
 
 @pytest.mark.parametrize("batch", [3, 6, 50, 127])
 def test_compiled_mean_is_added_in_the_references_order(batch):
-    """To the last bit on a CPU: four interleaved partial sums, then what is left; a constant feature turns that bit into
-    signal.
+    """On a CPU, to the last bit: four interleaved partial sums, then what is left.
 
+    A constant feature turns that bit into signal.
     TensorFlow's kernel on x86-64 does the same, but for the last features where their number is no multiple of 16.
     """
     rng = np.random.default_rng(batch)
