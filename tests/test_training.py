@@ -249,6 +249,15 @@ def test_state_and_restore_continue_to_the_same_bits():
     assert_same_bits(whole, other)
 
 
+def test_xla_is_the_default_but_for_convolutions_on_a_cpu(monkeypatch):
+    def chosen(arch):
+        return trainer_of(arch=arch)[0].jit_compile
+
+    for gpu in (True, False):
+        monkeypatch.setattr(training, "on_gpu", lambda gpu=gpu: gpu)
+        assert chosen("f8:x") and chosen("c2,3:x") == gpu
+
+
 @cases(("arch", "minimizer"), ("f8:f5:x", "SGD"), ("c2,3:p2,1:x", "Adam"))
 def test_jit_equals_plain_to_rounding(arch, minimizer):
     plain, compiled = (trainer_of(arch=arch, minimizer=minimizer, jit_compile=jit) for jit in (False, True))

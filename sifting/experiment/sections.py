@@ -220,7 +220,12 @@ class Network:
         "which stored checkpoint of rest_mask_file to prune from: 0 first, -1 last; also rest_file_step",
     )
     seed: int = key(None, integer(0), "seed of all random draws; default: drawn once and recorded")
-    jit_compile: bool = key(True, boolean(), "compile the training loop with XLA", continues=anything)
+    jit_compile: bool | None = key(
+        None,
+        boolean(),
+        "compile the training loop with XLA; default: true, but false with convolutions on a CPU, where XLA is slow",
+        continues=anything,
+    )
     sparse: str = key(
         "auto",
         choice("auto", "never", "always"),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sifting.base.compute import compute_device, on_gpu
 from sifting.datasets.image_set import ImageSet
-from sifting.layers import MaskedDense
+from sifting.layers import MaskedConv2D, MaskedDense
 
 if TYPE_CHECKING:
     from sifting.sparse.step import SparseSteps
@@ -256,7 +256,8 @@ class Trainer:
             would compile a slice at `step` anew for every call.
         shifts: how the images of a batch are translated in training, see draw_uniformly; None: not at all.
         preload: keep all images on the device if they fit there.
-        jit_compile: compile with XLA; where that fails, `report` says so and TensorFlow runs the graph itself.
+        jit_compile: compile with XLA; None: unless there are convolutions on a CPU, where XLA's are 20 times as slow.
+            Where it fails, `report` says so and TensorFlow runs the graph itself.
         report: called with one line about anything that is not as asked for.
     """
 
@@ -268,7 +269,7 @@ class Trainer:
         batch_size: int,
         rows: Draw | None = None,
         preload: bool = True,
-        jit_compile: bool = True,
+        jit_compile: bool | None = None,
         report: Callable[[str], None] = print,
         shifts: Draw | None = None,
     ) -> None:
@@ -290,6 +291,8 @@ class Trainer:
         with tf.device(compute_device()):
             self._mean = tf.identity(image_set.mean)
         self._validation = ImagesOnDevice.of(image_set.val_images, image_set.val_labels)
+        if jit_compile is None:
+            jit_compile = on_gpu() or not any(isinstance(layer, MaskedConv2D) for layer in model.layers)
         self._set_compilation(jit_compile)
 
     def _place_images(self, image_set: ImageSet, rows: Draw, preload: bool) -> ResidentImages | StreamedImages:
