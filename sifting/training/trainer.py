@@ -118,7 +118,7 @@ class Drawn:
     def __init__(self, draw: Draw) -> None:
         self._of_steps = tf.function(
             lambda key, steps: tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32),
-            reduce_retracing=True,
+            input_signature=(tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64)),  # one trace for all
         )
 
     def __call__(self, key: int, start: int, stop: int) -> NDArray[np.int32]:
