@@ -50,6 +50,12 @@ class Interrupted(KeyboardInterrupt):
         return type(self), (str(self), self.signal_number)
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Where a text that was read at once is none."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8"
+
+
 def one_line(error: BaseException) -> str:
     """What an exception says, in one line: an OSError its reason alone, one without words its class."""
     text = getattr(error, "strerror", None) or str(error)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sifting import architecture
 from sifting.base import extensions, input_files
-from sifting.errors import InputError
+from sifting.errors import InputError, not_utf8
 from sifting.experiment.experiment import Experiment, kind_of, refusal
 from sifting.experiment.keys import LARGEST_INTEGER
 from sifting.experiment.sections import ARCH, DATASET, IO, RECLASS_NAMES, Data, Network, Scale
@@ -106,13 +106,13 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
     parser.SECTCRE = re.compile(r"\[(?P<header>[^]]+)\]$")  # by default, what follows ] would be ignored
     try:
         with open(input_files.find(path), encoding="utf-8-sig") as file:
-            parser.read_file(file, source=path)
+            parser.read_string(file.read(), source=path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); accepted: an input file such as inputs/quickstart.in"
         ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not a text file; accepted: an input file such as inputs/quickstart.in") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {not_utf8(error)}; accepted: an input file such as inputs/quickstart.in") from None
     except configparser.DuplicateOptionError as error:
         raise InputError(
             f"{path}: line {error.lineno}: [{error.section}] {error.option} is given twice; accepted: once"
@@ -166,7 +166,7 @@ def _resolve(values: _Values, sections: Mapping[str, str], files: str) -> Experi
         try:
             parsed[section][name] = kind.parse(value)
         except ValueError as error:
-            accepts = f"{kind.accepts} ({error})" if kind is ARCH else kind.accepts
+            accepts = f"{kind.accepts} ({error})" if str(error) else kind.accepts
             raise refusal(source, section, name, value, accepts) from None
     methods = [name for name in METHODS if name in sections]
     if len(methods) != 1:

@@ -60,7 +60,7 @@ OF_THEIR_OWN = {
         "0.5,",
         "0.5 0.9",
     ],
-    "n, or m,K": ["k,10", "m", "m,1", "m,x", "n,2", "f,10", "random,3", ""],
+    "n, or m,K": ["k,10", "m", "m,1", "m,x", "n,2", "f,10", "f,10,~nosuchuser/b", "random,3", ""],
     "layers joined": ["f4", "q4:x", ""],
     "layer, common": ["0", "Glorot", "inf", "nan"],
     "the name of a data set": ["imagenet32", ""],
@@ -84,7 +84,8 @@ def bad_values(entry: dataclasses.Field) -> list[str]:
         return values
     if all(option.isalnum() or "_" in option for option in accepts.split(" or ")):
         return ["", "neither", "48", *(option.swapcase() for option in accepts.split(" or ") if option.isalpha())]
-    values = ["one\ntwo", "a\0b", "a #b", "a/b"] if "without '/'" in accepts else ["one\ntwo", "a\0b", "a #b"]
+    values = ["one\ntwo", "a\0b", "a #b", "a/b" if "without '/'" in accepts else "~nosuchuser/b"]
+    values += ["tfds:~nosuchuser/b"] if "tfds" in accepts else []
     return values + [""] * (entry.default != "" and "empty" not in accepts)
 
 
@@ -109,7 +110,7 @@ def test_every_key_refuses_what_it_does_not_accept(tmp_path, section, entry):
             pytest.fail(f"{value!r} was accepted")
         refused, _, accepted = str(error.value).partition(": accepted: ")
         assert refused == f"{source}: [{section}] {entry.name} = {value!r}"
-        if entry.name == "arch":  # says of the layer what is wrong
+        if entry.name == "arch" or "~" in value:  # says what is wrong with layer or user
             accepted = accepted.partition(" (")[0]
         expected = DATA_SETS if entry.name == "dataset" else accepts
         assert accepted == expected
@@ -134,7 +135,7 @@ Data.reclass=m,11 | K <= 10, the number of classes of the data set
 Data.reclass=f,11,classes.dat | K <= 10, the number of classes of the data set
 Data.reclass=f,10,missing.dat | a file that can be read; missing.dat: No such file or directory
 Data.reclass=f,10,. | a file that can be read; .: Is a directory
-Data.reclass=f,10,classes.dat | a text file of comma-separated class ids; classes.dat is not text
+Data.reclass=f,10,classes.dat | a text file of comma-separated class ids; classes.dat: line 1: byte 0x80 is not UTF-8
 Network.arch=c33,4:x | LAYERS (layer 'c33,4' is larger than its input of 32 x 32 pixels)
 Network.arch=c3,4:p31,2:x | LAYERS (layer 'p31,2' is larger than its input of 30 x 30 pixels)
 Network.val_size=41 | at most 40, the number of validation images
@@ -247,8 +248,9 @@ FILES = {
         GOOD + "[SNIP]\n",
         "method section: found [IMP], [SNIP] in test.in; accepted: exactly one of [IMP]",
     ),
-    "binary": (bytes(range(256)), "is not a text file; accepted: an input file"),
-    "other encoding": (GOOD.encode("utf-16"), "is not a text file; accepted: an input file"),
+    "binary": (bytes(range(256)), "line 2: byte 0x80 is not UTF-8; accepted: an input file"),
+    "another encoding": (GOOD.encode("utf-16"), "line 1: byte 0xff is not UTF-8; accepted: an input file"),
+    "Latin-1, late": (GOOD.encode() * 999 + "# caf\xe9".encode("latin-1"), "line 17983: byte 0xe9 is not UTF-8"),
 }
 
 

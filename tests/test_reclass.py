@@ -43,7 +43,7 @@ def test_maps_by_hand(tmp_path):
         ("0,,2,0", "'' at position 1"),
         ("0 1 2 0", "'0 1 2 0' at position 0"),
         ("", "'' at position 0"),
-        (b"\xff\xfe0,1", "not text"),
+        (b"\xff\xfe0,1", "byte 0xff is not UTF-8"),
         (None, "No such file"),
     ],
 )

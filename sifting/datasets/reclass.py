@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sifting.datasets.semantic import SemanticClasses
+from sifting.errors import not_utf8
 from sifting.experiment.sections import NAMED_CLASSES, Reclass
 
 HALF_RANDOM_KEY = 2022  # Philox keys of the random choices in 5semantic5random
@@ -123,5 +124,5 @@ def _read(path: str) -> str:
             return file.read()
     except OSError as error:
         raise ValueError(f"a file that can be read; {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"a text file of comma-separated class ids; {path} is not text") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a text file of comma-separated class ids; {path}: {not_utf8(error)}") from None

@@ -23,7 +23,7 @@ def data_dir(dataloc: str) -> Path | None:
     if prefix != PREFIX:
         return None
     folder = folder or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-    return Path(folder).expanduser()
+    return Path(os.path.expanduser(folder))
 
 
 def find(name: str, root: Path, instead: str) -> Path:

@@ -221,9 +221,11 @@ class Experiment:
     @property
     def cache_folder(self) -> Path:
         """The folder of prepared images: [IO] cache_dir, or sifting/ in the user's cache folder."""
-        if self.io.cache_dir:
-            return Path(self.io.cache_dir).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sifting"
+        folder = self.io.cache_dir or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "sifting")
+        try:
+            return Path(folder).expanduser()
+        except RuntimeError:  # as in a container whose user has no name
+            raise self.error("IO", "cache_dir", "a folder: there is no home folder to put it into") from None
 
     def sections(self) -> dict[str, Any]:
         """Section name to section, in the order of the input file."""

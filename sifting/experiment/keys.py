@@ -2,6 +2,7 @@
 
 import configparser
 import operator
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -12,7 +13,8 @@ LARGEST_INTEGER = 2**31 - 1
 
 @dataclass(frozen=True)
 class Kind:
-    """How a key's text becomes a value. `parse` raises ValueError for text that it does not accept."""
+    """How a key's text becomes a value. `parse` raises ValueError for text that it does not accept; what that says is
+    shown behind `accepts`."""
 
     parse: Callable[[str], Any]
     accepts: str
@@ -38,7 +40,10 @@ def integer(minimum: int, maximum: int = LARGEST_INTEGER) -> Kind:
 
 def number(accepts: str, within: Callable[[float], bool]) -> Kind:
     def parse(text: str) -> float:
-        value = float(text)
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError from None
         if not (within(value) and abs(value) < float("inf")):
             raise ValueError
         return value
@@ -84,6 +89,19 @@ def text(accepts: str, within: Callable[[str], bool] = bool) -> Kind:
     def parse(value: str) -> str:
         if not (within(value) and value.isprintable() and " #" not in f" {value}"):
             raise ValueError
+        return value
+
+    return Kind(parse, accepts)
+
+
+def path(accepts: str, within: Callable[[str], bool] = bool) -> Kind:
+    """The same for a path. It may begin with ~ or ~USER, also behind tfds: of [Data] dataloc."""
+    line = text(accepts, within)
+
+    def parse(value: str) -> str:
+        line.parse(value)
+        if os.path.expanduser(home := value.removeprefix("tfds:")).startswith("~"):
+            raise ValueError(f"no home folder {home.partition('/')[0]} is known here")
         return value
 
     return Kind(parse, accepts)

@@ -15,6 +15,7 @@ from sifting.experiment.keys import (
     integer,
     key,
     number,
+    path,
     text,
     whole_choice,
 )
@@ -52,7 +53,7 @@ def _parse_reclass(value: str) -> Reclass:
     if len(rest) != {"m": 1, "f": 2}.get(rule):
         raise ValueError
     classes = integer(2).parse(rest[0])
-    return Reclass(rule, classes, text("a file").parse(rest[1]) if rule == "f" else "")
+    return Reclass(rule, classes, path("a file").parse(rest[1]) if rule == "f" else "")
 
 
 def _parse_arch(value: str) -> tuple[architecture.LayerToken, ...]:
@@ -82,7 +83,7 @@ def _same_order(recorded: str, new: str) -> bool:
 class IO:
     """Where results go."""
 
-    save_dir: str = key(".", text("a folder"), "output folder, created if missing")
+    save_dir: str = key(".", path("a folder"), "output folder, created if missing")
     prefix: str = key(
         "IMP",
         text("a file name without '/'", lambda value: value != "" and "/" not in value),
@@ -94,7 +95,7 @@ class IO:
         "time between two checkpoints of the round in progress",
     )
     cache_dir: str = key(
-        "", text("a folder", lambda value: True), "folder of prepared images; empty: the user's cache folder"
+        "", path("a folder", lambda value: True), "folder of prepared images; empty: the user's cache folder"
     )
     tensorboard: bool = key(
         True, boolean(), "write event files into save_dir/PREFIX_tensorboard, see docs/interoperability.md"
@@ -112,7 +113,7 @@ class Data:
     )
     dataloc: str = key(
         "./ImageNet",
-        text("a folder, an .npz file, tfds, or tfds:DATA_DIR"),
+        path("a folder, an .npz file, tfds, or tfds:DATA_DIR"),
         "ImageNet32/64, CIFAR10: folder of the unpacked official files; or what TensorFlow Datasets has prepared, in "
         "its default folder or in DATA_DIR; npz: the file; folder: the folder of class folders; see docs/data.md",
         continues=_same_order,
@@ -206,11 +207,11 @@ class Network:
     restart: bool = key(False, boolean(), "go on from stored rounds, as the next four keys say")
     rest_it: int = key(1, integer(1), "number given to the first round after the restart")
     rest_weights_file: str = key(
-        None, text("a file"), "its first stored checkpoint is the rewind point; default: save_dir/PREFIX_itdata_0.pkl"
+        None, path("a file"), "its first stored checkpoint is the rewind point; default: save_dir/PREFIX_itdata_0.pkl"
     )
     rest_mask_file: str = key(
         None,
-        text("a file"),
+        path("a file"),
         "weights, ratios and masks to prune from; default: save_dir/PREFIX_itdata_(rest_it-1).pkl for methods that "
         "prune round by round, save_dir/PREFIX_itdata_0.pkl for those with levels",
     )

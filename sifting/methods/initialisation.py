@@ -16,7 +16,7 @@ from sifting.architecture import LayerSpec
 from sifting.base.extensions import described
 from sifting.errors import InputError
 from sifting.experiment.experiment import Experiment, Session
-from sifting.experiment.keys import POSITIVE, choice, integer, key, optional, text
+from sifting.experiment.keys import POSITIVE, choice, integer, key, optional, path
 from sifting.methods.base import Levels, Scoped, begin, dense_key, scope_key
 from sifting.network.rounds import NOTHING, Mask, MaskedNetwork, Round, layer_counts
 from sifting.pruning.scopes import SCOPES
@@ -169,7 +169,7 @@ class Random(ByScores):
 
     like: str = key(
         None,
-        optional(text("a run directory")),
+        optional(path("a run directory")),
         "run whose densities, layer by layer and round by round, are the levels",
         run=True,
     )

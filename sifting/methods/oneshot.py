@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment, Session
-from sifting.experiment.keys import choice, integer, key, optional, text
+from sifting.experiment.keys import choice, integer, key, optional, path
 from sifting.methods.base import Levels, PrunedAt, Scoped, begin
 from sifting.network.rounds import Round, counted_sparsities
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
@@ -23,7 +23,7 @@ class OneShot(Scoped, PrunedAt, Levels):
     scope: str = key("layerwise", choice("layerwise", "global"), "as for [IMP]")
     dense_run: str = key(
         None,
-        optional(text("a run directory")),
+        optional(path("a run directory")),
         "run, such as one of [IMP], whose round 0 is the dense training; default: none",
         run=True,
     )
