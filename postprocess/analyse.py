@@ -10,7 +10,7 @@ and those that need its images, which are made or read as its input file says:
     cavity       the cavity scores of all first-layer weights at the start of every round, by the round of their pruning
     removal      accuracy without the most, the least connected or random nodes, in one round
     activations  the images that activate the most connected nodes most, in one round
-    components   PCA and ICA of the validation images
+    components   PCA and ICA of all validation images of the data set, beyond val_size, too
 
 The arrays are stored beside the rounds, PREFIX_analysis_PART[_N].npz, and computed anew only where what they follow
 from has changed. Layers are counted from 1, as in the papers; keys of arrays begin with lL_ where they are of layer L.
@@ -35,12 +35,12 @@ from postprocess.cavity import cavity_row, later_mean, pruning_round
 from postprocess.command_line import Parser, aligned, decimal, run_command
 from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
 from postprocess.evaluation import ORDERS, evaluate, removal_curve, removal_order
-from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, participation_ratio
+from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_kurtosis, inverse_participation_ratio
 from postprocess.locality import anisotropy, displacement_maps, radial_profile, relative_near_share
 from postprocess.masks import layer_masks
 from postprocess.receptive_field import receptive_fields, width_of_layer
 from postprocess.seeds import best_accuracy, first_layer_size
-from sifting import __version__
+from sifting import __version__, datasets
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
@@ -52,10 +52,9 @@ from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.training.api import Run, recorded_experiment
 
-VERSION = 1  # of the arrays; a new one makes stored arrays stale
+VERSION = 2  # of the arrays; a new one makes stored arrays stale
 TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15
 REMOVAL_SIZES = 11
-COMPONENTS = 64  # Redman et al.
 SMALLEST_AMPLITUDE = 0.01  # of the fourfold harmonic, below which no preferred angle is shown
 
 Arrays = dict[str, Any]  # arrays, and numbers, which become arrays without dimensions in the files
@@ -230,7 +229,7 @@ def kurtosis_arrays(run: Analysis, number: int) -> Arrays:
     names = ("over_all", "mean", "mean_within_class", "left_out", "left_out_within_class")
     return {name: getattr(found, name) for name in names} | {
         "images_per_class": found.images,
-        "participation_ratio": participation_ratio(rewind.parameters[layer].W * masks[layer].W),
+        "inverse_participation_ratio": inverse_participation_ratio(rewind.parameters[layer].W * masks[layer].W),
     }
 
 
@@ -271,13 +270,15 @@ def activation_arrays(run: Analysis) -> Arrays:
 
 
 def component_arrays(run: Analysis) -> Arrays:
-    from postprocess.components import image_components  # scikit-learn takes a second to import
+    # scikit-learn takes a second to import
+    from postprocess.components import IMAGES_A_COMPONENT, component_count, image_components
 
     arrays: Arrays = {}
-    most = min(len(run.image_set.val_images) - 1, run.image_set.val_images.shape[1])
-    if most < COMPONENTS:
-        raise NotDefined(f"{COMPONENTS} components need more than {most} validation images or pixels")
-    for name, found in zip(("pca", "ica"), image_components(run.image_set, COMPONENTS), strict=True):
+    images = datasets.load_complete(run.experiment, run.report)
+    count = component_count(images)
+    if count == 0:
+        raise NotDefined(f"components need at least {IMAGES_A_COMPONENT} validation images")
+    for name, found in zip(("pca", "ica"), image_components(images, count), strict=True):
         arrays |= {f"{name}_{key}": np.asarray(values) for key, values in vars(found).items()}
     return arrays
 
@@ -290,7 +291,7 @@ class Part:
         compute: of (run, round number) if each round has its own arrays, else of the run.
         each_round: which of the two.
         all_rounds: whether the arrays of a round follow from all rounds.
-        any_round: whether they follow from the images alone.
+        any_round: whether they follow from the images alone, all of them.
         options: of the run, that they follow from.
         images, rewind, dense, nested: whether it needs the images, round 0 and all that follow, a dense first layer,
             masks that only shrink.
@@ -422,7 +423,7 @@ def _task(run: Analysis, name: str, part: Part, number: int | None) -> tuple[Arr
     images = ""
     if part.images:
         experiment = run.experiment
-        images = f"{experiment.data}, {experiment.network.val_size}" if part.any_round else experiment.to_text()
+        images = str(experiment.data) if part.any_round else experiment.to_text()
     depends = {
         "version": [VERSION, __version__],
         "rounds": [] if part.any_round else [signature(run.directory.round_path(n)) for n in numbers],
@@ -466,7 +467,7 @@ def _kurtosis_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
     cavity = found.get("cavity", {})
     rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
     for number, arrays in found["kurtosis"].items():
-        ratios = arrays["participation_ratio"]
+        ratios = arrays["inverse_participation_ratio"]
         following = cavity[number]["mean"][number + 1] if cavity else np.nan
         later = later_mean(cavity[number]["mean"], cavity[number]["scored"], number) if cavity else np.nan
         ratio = np.mean(ratios[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.nan

@@ -20,7 +20,7 @@ from postprocess.command_line import Parser, output_file, run_command
 from postprocess.connectivity import binomial_excess, input_connections
 from postprocess.evaluation import removal_curve, removal_order
 from postprocess.figures import base, redman
-from postprocess.kurtosis import participation_ratio
+from postprocess.kurtosis import inverse_participation_ratio
 from postprocess.locality import Anisotropy, anisotropy, colour_ratio, displacement_maps, locality_index
 from postprocess.masks import centre_ratio, dense_masks, effective_mask
 from postprocess.receptive_field import layer_width
@@ -132,13 +132,14 @@ def last_good_density(run: RunDirectory) -> float:
 
 
 def component_ratio(run: RunDirectory) -> float:
-    """Median participation ratio of 64 principal components, over that of 64 independent ones."""
+    """How much more local independent components of all validation images are than principal ones."""
     arrays = stored_part(run, "components")
-    pca, ica = (
-        np.median(participation_ratio(arrays[f"{name}_weights"].reshape(len(arrays[f"{name}_weights"]), -1).T))
-        for name in ("pca", "ica")
-    )
-    return float(pca / ica)
+    return locality(arrays["ica_weights"]) / locality(arrays["pca_weights"])
+
+
+def locality(components: np.ndarray) -> float:
+    """Median inverse participation ratio of components [count, ...]: the larger, the fewer inputs make them up."""
+    return float(np.median(inverse_participation_ratio(components.reshape(len(components), -1).T)))
 
 
 def kurtosis(run: RunDirectory) -> np.ndarray:
@@ -297,7 +298,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "redman-components": Claim(
         "Redman Fig. 2", "independent components are local, principal ones are not",
-        "median participation ratio of PCA over that of ICA", 1.5, _REDMAN, 1, component_ratio,
+        "median inverse participation ratio of ICA (large: local) over that of PCA", 1.5, _REDMAN, 1, component_ratio,
     ),
     "redman-clone": Claim(
         "Redman Fig. 3C", "no local receptive fields on the Gaussian clone",

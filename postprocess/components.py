@@ -1,9 +1,10 @@
 """Principal and independent components of images (Redman et al. 2024, Fig. 2 and appendix A).
 
-Appendix A names scikit-learn's PCA and FastICA, 64 components, and all validation images of ImageNet32, no more. So all
-else is scikit-learn's default here: colours are kept, the mean image is subtracted, FastICA has the contrast logcosh,
-symmetric updates and tolerance 1e-4. A component is a row of W in lambda = W . X, what scikit-learn calls
-`components_`, not a column of ICA's mixing matrix.
+Appendix A names scikit-learn's PCA and FastICA, 64 components, and all 50,000 validation images of ImageNet32, no more.
+Fewer images have fewer components here: among principal components that are the sample's noise, FastICA finds
+directions that are not local. All else is scikit-learn's default: colours are kept, the mean image is subtracted,
+FastICA has the contrast logcosh, symmetric updates and tolerance 1e-4. A component is a row of W in lambda = W . X,
+what scikit-learn calls `components_`, not a column of ICA's mixing matrix.
 
 FastICA begins with the principal components, as many as it looks for, each scaled to variance 1. Here it is given
 these, so that they are computed once and exactly; what it does with them is the same. It depends on a random start;
@@ -22,6 +23,7 @@ from sifting.errors import DataError
 from sifting.network.statistics import ImageBlocks, kurtosis, preactivation_moments
 
 COUNT = 64  # Redman et al.
+IMAGES_A_COMPONENT = 250  # at least; Redman et al. have 781
 MAX_ITERATIONS = 200  # scikit-learn's default
 
 # A principal component with less than this part of the variance of the first one is rounding noise.
@@ -49,14 +51,20 @@ class Components:
     converged: bool = True
 
 
+def component_count(image_set: ImageSet) -> int:
+    """64, or what fewer validation images can carry; 0: there are not even enough for one."""
+    return min(COUNT, len(image_set.val_images) // IMAGES_A_COMPONENT, len(image_set.mean))
+
+
 def image_components(
-    image_set: ImageSet, count: int = COUNT, seed: int = 0, max_iterations: int = MAX_ITERATIONS
+    image_set: ImageSet, count: int | None = None, seed: int = 0, max_iterations: int = MAX_ITERATIONS
 ) -> tuple[Components, Components]:
     """PCA and ICA of all validation images, weights as images [count, channels, S, S], indexed [component, c, y, x].
 
     The images become network inputs, (pixel - mean) / 255, in float64: 1.2 GB for the 50,000 of ImageNet32.
 
     Args:
+        count: None: component_count.
         seed, max_iterations: see independent_components.
 
     Raises:
@@ -67,7 +75,7 @@ def image_components(
     for block in ImageBlocks(image_set.val_images, image_set.mean):
         x[start : start + len(block)] = block
         start += len(block)
-    principal, projections = principal_components(x, count)
+    principal, projections = principal_components(x, component_count(image_set) if count is None else count)
     independent = independent_components(principal, projections, seed, max_iterations)
     principal, independent = (
         replace(found, weights=found.weights.reshape(-1, *image_set.shape)) for found in (principal, independent)

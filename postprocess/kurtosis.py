@@ -138,8 +138,8 @@ def first_of_each_class(labels: np.ndarray, images_per_class: int | None) -> np.
     return np.sort(order[rows - np.repeat(starts, counts) < images_per_class])
 
 
-def participation_ratio(W: np.ndarray) -> NDArray[np.float64]:
-    """Inverse participation ratio of each node's weights: sum_j W_ij^4 / (sum_j W_ij^2)^2.
+def inverse_participation_ratio(W: np.ndarray) -> NDArray[np.float64]:
+    """Inverse participation ratio of each node's weights: sum_j W_ij^4 / (sum_j W_ij^2)^2; large: few weights, local.
 
     Between 1 / (number of weights), all equally large, and 1, a single one; 3 / n_in for n_in Gaussian weights.
 

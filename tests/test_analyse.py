@@ -46,6 +46,8 @@ def run(rounds, tmp_path, monkeypatch):
     monkeypatch.setattr("postprocess.components.image_components", few)
     images = random_images(SHAPE, CLASSES, count=150, val_count=150)
     monkeypatch.setattr(datasets, "load", lambda experiment, report: images)
+    every = random_images(SHAPE, CLASSES, count=150, val_count=600)
+    monkeypatch.setattr(datasets, "load_complete", lambda experiment, report: every)
     return open_run(stored_run(tmp_path / "run", *rounds))
 
 
@@ -91,7 +93,8 @@ def test_arrays_are_those_of_the_functions(run, rounds):
     assert found["cavity"][0]["images"] == 150
     assert found["removal"]["round"] == 0 and found["removal"]["most_top1"][0] == found["accuracy"][0]["top1"]
     assert found["activations"]["l2_images"].shape == (7, 3)
-    assert found["components"]["ica_weights"].shape == (64, *SHAPE)
+    # of all 600 validation images, not of the first 150
+    assert found["components"]["ica_weights"].shape == (2, *SHAPE)
 
 
 def test_stored_arrays_are_used_until_something_changes(run, rounds, monkeypatch):
@@ -167,10 +170,11 @@ def test_rounds_that_are_no_prunings_of_one_another_have_no_cavity_table(tmp_pat
 def test_few_validation_images(run, monkeypatch):
     """Two of them: fewer images a node, no components, and everything else."""
     images = random_images(SHAPE, CLASSES, count=150, val_count=2)
-    monkeypatch.setattr(datasets, "load", lambda experiment, report: images)
+    for load in ("load", "load_complete"):
+        monkeypatch.setattr(datasets, load, lambda experiment, report: images)
     found = analyse.analyse(run)
     assert found["activations"]["l1_images"].shape == (9, 2) and "components" not in found
-    assert run.lines[-1].startswith("components   left out: 64 components need more than 1 validation images")
+    assert run.lines[-1].startswith("components   left out: components need at least 250 validation images")
 
 
 def test_the_table(run, rounds):
@@ -244,8 +248,8 @@ def test_bad_input_is_one_line(in_tmp_path, refusal, rounds):
 
 
 def test_too_few_images_for_a_part_that_is_named(run, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=2))
-    with pytest.raises(RunDirectoryError, match="components left out: 64 components need more than 1 validation"):
+    monkeypatch.setattr(datasets, "load_complete", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=2))
+    with pytest.raises(RunDirectoryError, match="components left out: components need at least 250 validation"):
         analyse.analyse(run, ("components",), required=True)
 
 

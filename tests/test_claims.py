@@ -8,6 +8,7 @@ import pytest
 
 from postprocess import claims
 from postprocess.claims import CLAIMS, Verdict, judge, main, runs_of_claim
+from postprocess.components import independent_components, principal_components
 from postprocess.locality import colour_ratio, displacement_maps
 from postprocess.masks import centre_ratio
 from postprocess.reproduce import complete
@@ -90,6 +91,38 @@ def test_central_inputs_are_compared_with_outer_ones():
     W[..., 0] = 1
     W[:, 8:24, 8:24, 1] = 1
     assert centre_ratio(W.reshape(3072, 2)) == pytest.approx(2.0)
+
+
+def local_patches(count: int, size: int = 16) -> np.ndarray:
+    """Gabor patches of random place, direction and phase, a period of 4 pixels and a width of 1.5: [count, size**2]."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size].reshape(2, -1)
+    (cy, cx), (angle, phase) = rng.uniform(0, size, (2, count, 1)), rng.uniform(0, 2 * np.pi, (2, count, 1))
+    wave = np.cos(np.pi / 2 * (np.cos(angle) * (x - cx) + np.sin(angle) * (y - cy)) + phase)
+    return wave * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 1.5**2))
+
+
+def test_patches_are_more_local_than_waves():
+    """The sign of redman-components: Gabor patches in place of ICA's components, plane waves in place of PCA's."""
+    y, x = np.mgrid[:16, :16].reshape(2, -1) * 2 * np.pi / 16
+    waves = np.stack([np.cos(k * x + l * y + 0.3) for k in range(1, 5) for l in range(1, 5)])
+    assert claims.locality(waves) == pytest.approx(1.5 / 256)  # <cos^4> / <cos^2>^2
+    assert claims.locality(local_patches(16)) > 5 * claims.locality(waves)
+
+
+@pytest.mark.parametrize(("images", "holds"), [("patches", True), ("phases", False), ("gaussian", False)])
+def test_independent_components_are_local_where_images_are_made_of_patches(images, holds):
+    """Sums of patches with sparse amplitudes; their nulls have the same power spectrum, or the same covariance."""
+    rng = np.random.default_rng(1)
+    amplitudes = rng.normal(size=(4000, 24)) if images == "gaussian" else rng.laplace(size=(4000, 24)) ** 3
+    x = amplitudes @ local_patches(24)
+    if images == "phases":
+        noise = np.fft.rfft2(rng.normal(size=(4000, 16, 16)))
+        x = np.fft.irfft2(np.abs(np.fft.rfft2(x.reshape(-1, 16, 16))) * noise / np.abs(noise)).reshape(4000, -1)
+    principal, projections = principal_components(x, 16)
+    independent = independent_components(principal, projections)
+    ratio = claims.locality(independent.weights) / claims.locality(principal.weights)
+    assert (ratio >= CLAIMS["redman-components"].threshold) == holds
 
 
 def test_all_claims_are_asked_for_by_name(refusal, monkeypatch):

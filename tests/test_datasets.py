@@ -120,6 +120,7 @@ def test_ratio_map_and_validation_take_the_first_images(experiment, reports, tmp
     assert part.classes == 5 and part.labels.dtype == part.val_labels.dtype == np.int32
     assert len(part.val_images) == 30 and part.shape == (3, 32, 32)
     assert len(reports) == 1 and "EdgeCollage32" in reports[0]
+    np.testing.assert_array_equal(datasets.load_complete(changed, reports.append).val_images, complete.val_images)
 
 
 # --- the official files --------------------------------------------------------------------------------------------

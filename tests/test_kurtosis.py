@@ -17,7 +17,7 @@ from postprocess.kurtosis import (
     Kurtosis,
     first_of_each_class,
     image_kurtosis,
-    participation_ratio,
+    inverse_participation_ratio,
     rewind_kurtosis,
 )
 from sifting.errors import DataError
@@ -99,10 +99,10 @@ def test_averages_by_hand():
 def test_participation_ratio_by_hand():
     """One weight 1, four equal ones 1/4, (1, 2): 17 / 25; no weights nan; also for weights whose squares underflow."""
     W = np.array([[0, 1, 1, 0], [0, 1, -2, 0], [-3, -1, 0, 0], [0, 1, 0, 0]], np.float64)
-    np.testing.assert_allclose(participation_ratio(W), [1, 1 / 4, 17 / 25, np.nan], rtol=1e-15)
-    np.testing.assert_allclose(participation_ratio(1e-100 * W), [1, 1 / 4, 17 / 25, np.nan], rtol=1e-12)
+    np.testing.assert_allclose(inverse_participation_ratio(W), [1, 1 / 4, 17 / 25, np.nan], rtol=1e-15)
+    np.testing.assert_allclose(inverse_participation_ratio(1e-100 * W), [1, 1 / 4, 17 / 25, np.nan], rtol=1e-12)
     gaussian = np.random.default_rng(4).normal(size=(100_000, 1))
-    assert participation_ratio(gaussian)[0] == pytest.approx(3 / 100_000, rel=0.05)
+    assert inverse_participation_ratio(gaussian)[0] == pytest.approx(3 / 100_000, rel=0.05)
 
 
 def test_stored_moments_are_refused_behind_other_masks(rounds, images):

@@ -1,17 +1,19 @@
 """Redman Fig. 2: non-Gaussian statistics of images are local.
 
-A: 64 independent components (FastICA) of the validation images, B: 64 principal components (appendix A).
+A: independent components (FastICA) of all validation images of the data set, B: principal ones (appendix A): 64 of
+16,000 images or more.
 
 Choices, beyond those of postprocess.components: a component is a row of W in lambda = W . x, drawn with its own scale,
 so that grey is 0 and its largest weight, of either sign, reaches black or full colour. ICA is in the order of
-|3 - kurtosis|, PCA in that of the variance. The images are those of the run, on which nothing else depends.
+|3 - kurtosis|, PCA in that of the variance. The images are those of the run; nothing else of it
+counts, not even val_size.
 """
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing, redman
-from postprocess.kurtosis import participation_ratio
+from postprocess.kurtosis import inverse_participation_ratio
 from postprocess.masks import image_plate
 
 ROLES = {"imp": "inputs/redman/imp.in"}
@@ -25,14 +27,16 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for ax, letter, name in zip(figure.subplots(1, 2), "AB", ("ica", "pca"), strict=True):
         weights = arrays[f"{name}_weights"]
         drawing.plate_panel(ax, image_plate(component_images(weights), 8))
+        ratio = inverse_participation_ratio(weights.reshape(len(weights), -1).T)
         kurtosis = arrays[f"{name}_kurtosis"]
         converged = "" if arrays[f"{name}_converged"] else ", not converged"
-        drawing.letter(ax, letter, f"{name.upper()}{converged}, median kurtosis {np.median(kurtosis):.2f}")
+        medians = f"medians: kurtosis {np.median(kurtosis):.2f}, IPR {np.median(ratio):.4f}"
+        drawing.letter(ax, letter, f"{name.upper()}{converged}, {medians}")
         numbers[letter] = {
             "components": name,
             "kurtosis": kurtosis,
             "variance": arrays[f"{name}_variance"],
-            "participation_ratio": participation_ratio(weights.reshape(len(weights), -1).T),
+            "inverse_participation_ratio": ratio,
             "converged": arrays[f"{name}_converged"],
             "iterations": arrays[f"{name}_iterations"],
         }

@@ -132,6 +132,12 @@ def load(experiment: Experiment, report: Report) -> ImageSet:
     return planned(experiment).load(report)
 
 
+def load_complete(experiment: Experiment, report: Report) -> ImageSet:
+    """All images that are there: cloned and rotated as the experiment says, before data_ratio, reclass and val_size.
+    Raises as `load`, but for val_size."""
+    return planned(experiment).source.load(experiment, report)
+
+
 def _check_val_size(experiment: Experiment, val_images: int) -> None:
     if experiment.network.val_size > val_images:
         raise experiment.error("Network", "val_size", f"at most {val_images}, the number of validation images")
