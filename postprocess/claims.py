@@ -24,11 +24,12 @@ from postprocess.kurtosis import inverse_participation_ratio
 from postprocess.locality import Anisotropy, anisotropy, colour_ratio, displacement_maps, locality_index
 from postprocess.masks import centre_ratio, dense_masks, effective_mask
 from postprocess.receptive_field import layer_width
-from postprocess.reproduce import ALL, NeededRun, complete, needed_runs
+from postprocess.reproduce import ALL, NeededRun, complete, needed_runs, refused
 from postprocess.seeds import good_rounds, pruned_layer, read_seeds
 from sifting.errors import InputError
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
+from sifting.training import many
 
 TEN = redman.AFTER_TEN
 
@@ -383,10 +384,14 @@ TABLE_HEAD = (
 
 
 def runs_of_claim(
-    claim: Claim, scale: str, seeds: Sequence[int] | None = None, assignments: Sequence[str] = ()
+    claim: Claim,
+    scale: str,
+    seeds: Sequence[int] | None = None,
+    assignments: Sequence[str] = (),
+    folder: str | None = None,
 ) -> dict[str, list[NeededRun]]:
     """The runs of each role, in the order of the seeds: 1, 2, ... unless they are named."""
-    return needed_runs(claim.roles, scale, seeds or range(1, claim.seeds + 1), assignments)
+    return needed_runs(claim.roles, scale, seeds or range(1, claim.seeds + 1), assignments, folder)
 
 
 def judge(name: str, needed: Mapping[str, Sequence[NeededRun]]) -> Verdict:
@@ -405,12 +410,13 @@ def _claims_command(options: argparse.Namespace) -> None:
     for name in names:
         if name not in CLAIMS:
             raise InputError(f"{name!r} is not a claim; accepted: {', '.join(CLAIMS)}")
-    needed = {name: runs_of_claim(CLAIMS[name], options.scale, None, options.set) for name in names}
-    complete(needed.values(), options.scale, options.dry_run)
-    if options.dry_run:
+    how = many.how(options)
+    needed = {name: runs_of_claim(CLAIMS[name], options.scale, None, options.set, how.runs) for name in names}
+    lacks = complete(needed, options.scale, how, options.dry_run)
+    if options.dry_run or how.commands:
         return
     verdicts = []
-    for name in names:
+    for name in (name for name in names if name not in lacks):
         verdicts.append(judge(name, needed[name]))
         print(verdicts[-1].line(), flush=True)
     print(f"{sum(verdict.holds for verdict in verdicts)} of {len(verdicts)} claims hold")
@@ -418,6 +424,7 @@ def _claims_command(options: argparse.Namespace) -> None:
         text = "\n".join([TABLE_HEAD, *(verdict.row() for verdict in verdicts)])
         with output_file(options.table) as file:
             file.write(f"{text}\n".encode())
+    refused(lacks, len(needed), "claims are not judged")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -430,6 +437,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the rows of docs/claims.md")
     parser.add_argument("--dry_run", action="store_true", help="show the runs only")
     parser.add_argument("--list", action="store_true", help="all claims")
+    many.add_options(parser)
     return run_command(_claims_command, parser, arguments)
 
 

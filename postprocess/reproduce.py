@@ -1,14 +1,14 @@
 """`python -m postprocess.reproduce NAME [NAME ...]` runs what figures of the papers need, and draws them.
 
 A figure names the input files of its roles and how many seeds the paper shows. Every (input file, seed) is one run,
-trained and stored as `python -m sifting.run INPUT ... --seeds N` does it: what is finished is not run again, and what
-was interrupted continues. At `--scale small` inputs/small.in stands behind every input file, and behind that the
-small.in of the input file's own folder, if there is one.
+trained and stored as `python -m sifting.run INPUT ... --seeds N` does it: what is finished is not run again, what was
+interrupted continues, and what another process works on is left to it. At `--scale small` inputs/small.in stands behind
+every input file, and behind that the small.in of the input file's own folder, if there is one.
 """
 
 import argparse
 import functools
-import gc
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,14 +26,14 @@ from postprocess.rates import (
     recorded_rate,
     training_seconds,
 )
-from sifting.base.signals import Signals
-from sifting.errors import DataError, InputError
+from sifting.errors import DataError, InputError, RunsFailed
 from sifting.inputs import read_experiment
-from sifting.training import launch
-from sifting.training.plan import Plan, plan
+from sifting.training import many
+from sifting.training.plan import Plan, is_finished
 from sifting.training.screen import duration
 
 ALL = "all"
+ALONE = many.How()
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,29 @@ class NeededRun:
         files: input files, as `python -m sifting.run` takes them.
         seed: its seed; the run is in save_dir/seed_N.
         assignments: of --set.
+        folder: of --runs.
     """
 
     files: tuple[str, ...]
     seed: int
     assignments: tuple[str, ...] = ()
+    folder: str | None = None
 
     @functools.cached_property
-    def plan(self) -> Plan:
-        """Raises InputError: a file or value that cannot be accepted; RunDirectoryError: there is another experiment in
-        its place, or a damaged one."""
+    def task(self) -> many.Task:
+        """Raises InputError: a file or value that cannot be accepted."""
         experiment = read_experiment([str(base.INPUTS / name) for name in self.files], self.assignments)
+        experiment = many.in_folder(experiment, self.folder)
         folder = str(Path(experiment.io.save_dir) / f"seed_{self.seed}")
-        return plan(experiment.replace("IO", save_dir=folder).replace("Network", seed=self.seed))
+        experiment = experiment.replace("IO", save_dir=folder).replace("Network", seed=self.seed)
+        flags = [f"--set={assignment}" for assignment in self.assignments] + [f"--seeds={self.seed}"]
+        flags += [] if self.folder is None else [f"--runs={self.folder}"]
+        return many.Task(experiment, f"{' '.join(self.files)}, seed {self.seed}", [*self.files, *flags])
+
+    @property
+    def plan(self) -> Plan:
+        """Raises as task; RunDirectoryError: there is another experiment in its place, or a damaged one."""
+        return self.task.plan
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,11 @@ class Progress:
 
 
 def runs_of(
-    figure: str, scale: str, seeds: Sequence[int] | None = None, assignments: Sequence[str] = ()
+    figure: str,
+    scale: str,
+    seeds: Sequence[int] | None = None,
+    assignments: Sequence[str] = (),
+    folder: str | None = None,
 ) -> dict[str, list[NeededRun]]:
     """The runs of each role of a figure.
 
@@ -96,15 +110,19 @@ def runs_of(
     if seeds is None:
         shown = getattr(module, "SEEDS", 1)
         seeds = range(1, 1 + (shown if scale == "full" else getattr(module, "SMALL_SEEDS", shown)))
-    return needed_runs(module.ROLES, scale, seeds, assignments)
+    return needed_runs(module.ROLES, scale, seeds, assignments, folder)
 
 
 def needed_runs(
-    roles: Mapping[str, str], scale: str, seeds: Sequence[int], assignments: Sequence[str] = ()
+    roles: Mapping[str, str],
+    scale: str,
+    seeds: Sequence[int],
+    assignments: Sequence[str] = (),
+    folder: str | None = None,
 ) -> dict[str, list[NeededRun]]:
     """One run for each seed of each role."""
     return {
-        role: [NeededRun(tuple(base.layered(name, scale)), seed, tuple(assignments)) for seed in seeds]
+        role: [NeededRun(tuple(base.layered(name, scale)), seed, tuple(assignments), folder) for seed in seeds]
         for role, name in roles.items()
     }
 
@@ -112,10 +130,9 @@ def needed_runs(
 def progress_of(run: NeededRun) -> Progress:
     """How far a run is. Raises as NeededRun.plan."""
     done = len(run.plan.directory.rounds())
-    record = run.plan.directory.read_record()
-    finished = done > 0 and bool(record.get("finished"))
+    finished = is_finished(run.plan)
     rounds = done if finished else max(estimated_rounds(run.plan), done)
-    return Progress(done, finished, rounds, recorded_rate(run.plan, record))
+    return Progress(done, finished, rounds, recorded_rate(run.plan, run.plan.directory.read_record()))
 
 
 def estimate(progress: dict[NeededRun, Progress], report: Callable[[str], None] = print) -> dict[NeededRun, float]:
@@ -165,35 +182,53 @@ def rough_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def list_lines(assignments: Sequence[str] = ()) -> list[str]:
-    """All figures with their runs and what is still to be trained, at full scale and small.
+@dataclass(frozen=True)
+class Cost:
+    """What runs still cost.
 
-    Behind them come figures of extensions that are refused, and those of input files that are not here.
+    Attributes:
+        runs: how many there are; to_run: how many of them are not finished; seconds: of training that they need.
     """
+
+    runs: int
+    to_run: int
+    seconds: float
+
+    def __str__(self) -> str:
+        if not self.to_run:
+            return "finished" if self.runs else "no run"
+        some = f"{self.to_run} of {self.runs}" if self.to_run < self.runs else f"{self.runs}"
+        return f"{some} to run, {rough_duration(self.seconds)}"
+
+
+def costs(
+    assignments: Sequence[str] = (), folder: str | None = None
+) -> tuple[dict[str, tuple[str, dict[str, Cost]]], list[str]]:
+    """Of all figures their titles and what they still cost at each scale, last of all together; and lines about figures
+    of extensions that are refused, and those of input files that are not here."""
     modules, others = all_figures()
     for name, module in list(modules.items()):
         if len(base.known_roles(module.ROLES)) < len(module.ROLES):
             del modules[name]
             others.append(f"{name}: of input files that are not here; accepted: postprocess.figures {name} RUN_DIR")
-    columns = {}
+    listed: dict[str, tuple[str, dict[str, Cost]]] = {name: (title(module), {}) for name, module in modules.items()}
+    listed["all figures"] = "(runs that figures share are counted once)", {}
     for scale in base.SCALES:
-        needed = {name: _distinct([runs_of(name, scale, None, assignments)]) for name in modules}
+        needed = {name: _distinct([runs_of(name, scale, None, assignments, folder)]) for name in modules}
         progress = {run: progress_of(run) for runs in needed.values() for run in runs}
         seconds = estimate(progress, report=lambda line: print(line, file=sys.stderr))
-        columns[scale] = [*(_cost(needed[name], progress, seconds) for name in modules)]
-        columns[scale].append(_cost(list(progress), progress, seconds))
-    names = [*modules, "all figures"]
-    titles = [*map(title, modules.values()), "(runs that figures share are counted once)"]
-    rows = [("figure", *base.SCALES, "shows"), *zip(names, *columns.values(), titles, strict=True)]
-    return [*aligned(rows, left=True).splitlines(), *others]
+        for name, (_, cost) in listed.items():
+            runs = needed.get(name, list(progress))
+            missing = [run for run in runs if not progress[run].finished]
+            cost[scale] = Cost(len(runs), len(missing), sum(seconds[run] for run in missing))
+    return listed, others
 
 
-def _cost(runs: Sequence[NeededRun], progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
-    missing = [run for run in runs if not progress[run].finished]
-    if not missing:
-        return "finished" if runs else "no run"
-    some = f"{len(missing)} of {len(runs)}" if len(missing) < len(runs) else f"{len(runs)}"
-    return f"{some} to run, {rough_duration(sum(seconds[run] for run in missing))}"
+def list_lines(assignments: Sequence[str] = (), folder: str | None = None) -> list[str]:
+    """A table of `costs`, and its lines."""
+    listed, others = costs(assignments, folder)
+    rows = [(name, *map(str, cost.values()), shows) for name, (shows, cost) in listed.items()]
+    return [*aligned([("figure", *base.SCALES, "shows"), *rows], left=True).splitlines(), *others]
 
 
 def _distinct(groups: Iterable[Mapping[str, Sequence[NeededRun]]]) -> list[NeededRun]:
@@ -201,62 +236,107 @@ def _distinct(groups: Iterable[Mapping[str, Sequence[NeededRun]]]) -> list[Neede
     return list(dict.fromkeys(run for roles in groups for runs in roles.values() for run in runs))
 
 
-def complete(groups: Iterable[Mapping[str, Sequence[NeededRun]]], scale: str, dry_run: bool = False) -> None:
+def complete(
+    needed: Mapping[str, Mapping[str, Sequence[NeededRun]]],
+    scale: str,
+    how: many.How = ALONE,
+    dry_run: bool = False,
+) -> dict[str, str]:
     """Show what is needed and how long it takes, and run what is missing.
 
     Args:
-        groups: runs by role, as of needed_runs; each is run once.
+        needed: of each figure, the runs by role, as of needed_runs; each is run once.
         dry_run: show only.
 
+    Returns:
+        Figures whose runs are not all there, and why.
+
     Raises:
-        SiftingError: refused input, or a run that failed. Interrupted: a signal came; the same call goes on.
+        SiftingError: refused input, images that are missing for all figures, or the only run failed.
+        Interrupted: a signal came; the same call goes on.
     """
-    progress = {run: progress_of(run) for run in _distinct(groups)}
+    many.prepared([run.task for run in _distinct(needed.values())])
+    progress = {run: progress_of(run) for run in _distinct(needed.values())}
+    lacks: dict[str, str] = {}
+    if not (dry_run or how.commands):
+        for name, roles in needed.items():
+            try:
+                for run in _distinct([roles]):
+                    if not progress[run].finished:
+                        run.plan.images.check_files()
+            except DataError as error:
+                lacks[name] = f"{error}{'; or use --scale small here' if scale == 'full' else ''}"
+        if lacks and len(lacks) == len(needed):
+            raise DataError(next(iter(lacks.values())))
+        progress = {run: progress[run] for run in _distinct(needed[name] for name in needed if name not in lacks)}
     missing = [run for run, one in progress.items() if not one.finished]
-    if not dry_run:
-        try:
-            for run in missing:
-                run.plan.images.check_files()
-        except DataError as error:
-            raise DataError(f"{error}{'; or use --scale small here' if scale == 'full' else ''}") from None
+    if how.commands:
+        many.show_commands([run.task for run in missing])
+        return {}
     if not progress:
         print("no run is needed")
-        return
+        return lacks
     seconds = estimate(progress)
     print("\n".join(plan_lines(progress, seconds)), flush=True)
-    if dry_run:
-        return
+    if dry_run or not missing:
+        return lacks
     began = time.monotonic()
-    for number, run in enumerate(missing, 1):
-        left = rough_duration(sum(seconds[later] for later in missing[number - 1 :]))
+    tasks = {run.task: run for run in missing}
+
+    def announce(task: many.Task) -> None:
+        left = [run for other, run in tasks.items() if other.open]
         print(
-            f"\nrun {number} of {len(missing)}, about {left} left: {' '.join(run.files)}, seed {run.seed}", flush=True
+            f"\nrun {len(tasks) - len(left) + 1} of {len(tasks)}, about "
+            f"{rough_duration(sum(seconds[run] for run in left))} left: {task.name}",
+            flush=True,
         )
-        with Signals().handled() as signals:
-            launch.run(run.plan, signals)
-        gc.collect()  # traced functions refer to themselves, and to the images on the device
-    if missing:
-        print(f"\n{len(missing)} {'runs' if len(missing) > 1 else 'run'} in {duration(time.monotonic() - began)}")
+
+    failed = many.work_off(list(tasks), how, announce)
+    print(f"\n{len(tasks)} {'runs' if len(tasks) > 1 else 'run'} in {duration(time.monotonic() - began)}")
+    if failed and len(needed) == 1:
+        many.told(failed, len(tasks))
+    many.named(failed)
+    for name, roles in needed.items():
+        if any(run.task.error for run in _distinct([roles])):
+            lacks[name] = "some of its runs failed"
+    return lacks
+
+
+def refused(lacks: Mapping[str, str], of: int, what: str) -> None:
+    """Name what was not done for lack of runs. Raises RunsFailed, if there is any."""
+    for name, why in lacks.items():
+        print(f"sifting: {name}: {why}", file=sys.stderr)
+    if lacks:
+        raise RunsFailed(f"{len(lacks)} of {of} {what}")
 
 
 def _reproduce(options: argparse.Namespace) -> None:
+    how = many.how(options)
     if options.list:
-        print("\n".join(list_lines(options.set)))
+        if options.json:
+            listed, _ = costs(options.set, how.runs)
+            content = {name: {"shows": shows, **cost} for name, (shows, cost) in listed.items()}
+            print(json.dumps(content, indent=1, default=vars))
+        else:
+            print("\n".join(list_lines(options.set, how.runs)))
         return
     names = list(FIGURES) if options.name == [ALL] else options.name
     if not names:
         raise InputError(f"no figure named; accepted: {', '.join(FIGURES)}, {ALL}")
     if options.output is not None and len(names) > 1:
         raise InputError(f"--output {options.output}: accepted with one figure; several go to their default places")
-    needed = {name: runs_of(name, options.scale, _seeds(options.seeds), options.set) for name in names}
-    complete(needed.values(), options.scale, options.dry_run)
-    if options.dry_run:
+    seeds = _seeds(options.seeds)
+    needed = {name: runs_of(name, options.scale, seeds, options.set, how.runs) for name in names}
+    lacks = complete(needed, options.scale, how, options.dry_run)
+    if options.dry_run or how.commands:
         return
     for name, roles in needed.items():
-        runs = {role: [run.plan.directory for run in group] for role, group in roles.items()}
-        output = options.output or default_output(name, options.scale)
-        for path in draw_figure(name, runs, base.Options(None, options.set, print), output):
-            print(path, flush=True)
+        if name not in lacks:
+            runs = {role: [run.plan.directory for run in group] for role, group in roles.items()}
+            output = options.output or Path(how.runs or "", default_output(name, options.scale))
+            for path in draw_figure(name, runs, base.Options(None, options.set, print), output):
+                print(path, flush=True)
+    refused(lacks, len(needed), "figures are not drawn")
 
 
 def default_output(name: str, scale: str) -> Path:
@@ -289,6 +369,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: figures/SCALE/NAME.png")
     parser.add_argument("--dry_run", action="store_true", help="show the plan only")
     parser.add_argument("--list", action="store_true", help="all figures, with what they still cost")
+    parser.add_argument("--json", action="store_true", help="of --list: as JSON")
+    many.add_options(parser)
     return run_command(_reproduce, parser, arguments)
 
 

@@ -35,6 +35,20 @@ class ScoresNotFinite(SiftingError):
     exit_code = 1
 
 
+class RunDied(SiftingError):
+    """The process of a run ended without a word."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class RunsFailed(SiftingError):
+    """Some of several runs failed."""
+
+    exit_code = 1
+
+
 class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM arrived; everything was saved. Exits as the shell expects: 128 + signal number.
 

@@ -7,7 +7,6 @@ Later files override earlier ones key by key, and --set overrides them all. The 
 that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
 """
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -23,16 +22,21 @@ from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import integer
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
-from sifting.training import dry_run
+from sifting.training import dry_run, many
 from sifting.training.launch import run
-from sifting.training.plan import plan
+from sifting.training.plan import directory_of
 
 _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
-_SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds in turn, into save_dir/seed_N.")
+_SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
 _DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classes of the images, and do not train.")
 _DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
+
+_JOBS = flags.DEFINE_string("jobs", None, f"Of several seeds: {many.HELP['jobs']}.")
+_KEEP_GOING = flags.DEFINE_boolean("keep_going", True, "When one of several seeds fails, go on with the others.")
+_COMMANDS = flags.DEFINE_boolean("commands", False, "Print a command for each seed that is not finished.")
+_RUNS = flags.DEFINE_string("runs", None, f"DIR: {many.HELP['runs']}.")
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?")
 
@@ -47,20 +51,26 @@ def main(arguments: list[str]) -> int:
         try:
             for path in filter(input_files.is_missing, arguments[1:]):
                 print(f"sifting: no {path} here; taking the one that comes with sifting", file=sys.stderr)
-            experiments = read_experiments(arguments[1:])
+            tasks = tasks_of(arguments[1:])
             if _DESCRIBE.value:
-                _show(describe.describe(datasets.load(experiments[0], print)))
+                _show(describe.describe(datasets.load(tasks[0].experiment, print)))
             if _DESCRIBE.value and not _DRY_RUN.value:
                 return 0
-            plans = [plan(experiment, _OVERWRITE.value) for experiment in experiments]  # all, before the first is run
+            how = many.How(many.jobs_of(_JOBS.value), _KEEP_GOING.value)
+            many.prepared(tasks)  # all, before the first is run
             if _DRY_RUN.value:
-                _show("\n".join(map(dry_run.describe, plans)))
+                _show("\n".join(dry_run.describe(task.plan) for task in tasks))
                 return 0
-            directories = []
-            for one in plans:
-                directories.append(run(one, signals))
-                gc.collect()  # traced functions refer to themselves, and to the images on the device
-            print_results(directories)
+            if _COMMANDS.value:
+                many.show_commands(tasks)
+                return 0
+            for task in tasks:
+                task.plan.images.check_files()
+            if len(tasks) == 1:
+                run(tasks[0].plan, signals)
+            failed = many.work_off(tasks, how) if len(tasks) > 1 else []
+            print_results([directory_of(task.experiment) for task in tasks])
+            many.told(failed, len(tasks))
         except (SiftingError, Interrupted) as error:
             print(f"sifting: {error}", file=sys.stderr)
             return error.exit_code
@@ -75,22 +85,33 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
 
 
-def read_experiments(paths: list[str]) -> list[Experiment]:
-    """One experiment, or one for each of --seeds."""
+def tasks_of(paths: list[str]) -> list[many.Task]:
+    """One run, or one for each of --seeds."""
     if not paths:
         raise InputError(
             "no input file; accepted: python -m sifting.run INPUT [OVERRIDE ...], such as inputs/quickstart.in"
         )
-    experiment = read_experiment(paths, _SET.value)
+    experiment = many.in_folder(read_experiment(paths, _SET.value), _RUNS.value)
+    arguments = [*paths, *(f"--set={assignment}" for assignment in _SET.value)]
+    arguments += ["--overwrite"] if _OVERWRITE.value else []
+    arguments += [f"--runs={_RUNS.value}"] if _RUNS.value else []
     if _SEEDS.value is None:
-        return [experiment]
+        return [many.Task(experiment, experiment.io.save_dir, arguments, _OVERWRITE.value)]
     try:
         seeds = [integer(0).parse(seed) for seed in _SEEDS.value]
     except ValueError:
         seeds = []
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds '{','.join(_SEEDS.value)}': accepted: different whole numbers >= 0, such as 1,2,3,4")
-    return [read_experiment(paths, [*_SET.value, *_of_seed(experiment, seed)]) for seed in seeds]
+    return [
+        many.Task(
+            read_experiment(paths, [*_SET.value, *_of_seed(experiment, seed)]),
+            f"seed {seed}",
+            [*arguments, f"--seeds={seed}"],
+            _OVERWRITE.value,
+        )
+        for seed in seeds
+    ]
 
 
 def _of_seed(experiment: Experiment, seed: int) -> list[str]:
@@ -100,9 +121,10 @@ def _of_seed(experiment: Experiment, seed: int) -> list[str]:
     for key, named in experiment.method.other_runs().items():
         path = Path(named)  # DIR, or DIR/PREFIX
         if (path / folder).is_dir():
-            changes.append(f"{experiment.method_name}.{key}={path / folder}")
+            path = path / folder
         elif (path.parent / folder).is_dir():
-            changes.append(f"{experiment.method_name}.{key}={path.parent / folder / path.name}")
+            path = path.parent / folder / path.name
+        changes.append(f"{experiment.method_name}.{key}={path}")
     return changes
 
 

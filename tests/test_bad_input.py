@@ -610,7 +610,8 @@ def test_help_is_usage_and_flags(command, flag):
     assert "python -m sifting.run INPUT [OVERRIDE ...] [--set Section.key=value ...]" in output
     assert "\n  --[no]dry_run: Print what would be done, and do nothing." in output
     named = set(re.findall(r"^  --(?:\[no\])?(\w+): \w", output, re.MULTILINE))
-    assert named == {"set", "seeds", "dry_run", "describe", "devices", "overwrite"}
+    own = {"set", "seeds", "dry_run", "describe", "devices", "overwrite"}
+    assert named == own | {"jobs", "keep_going", "commands", "runs"}
 
 
 def test_the_installed_command_gives_help():

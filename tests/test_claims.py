@@ -129,7 +129,9 @@ def test_all_claims_are_asked_for_by_name(refusal, monkeypatch):
     """Without a name nothing is run: at full scale that would be years."""
     assert "'pb-nothing' is not a claim; accepted: pb-gain, " in refusal(main, "pb-nothing")
     asked = []
-    monkeypatch.setattr(claims, "complete", lambda needed, scale, dry_run: asked.append((len(list(needed)), scale)))
+    monkeypatch.setattr(
+        claims, "complete", lambda needed, scale, how, dry_run: asked.append((len(list(needed)), scale))
+    )
     line = refusal(main, "--dry_run")
     assert line.startswith("sifting: no claim named; accepted: pb-gain, ") and line.endswith(", all\n")
     assert asked == []
@@ -150,6 +152,6 @@ def test_recorded_answers_hold_for_one_seed(names, in_tmp_path):
     rows = recorded()
     needed = {name: runs_of_claim(CLAIMS[name], "small", [1]) for name in names if rows[name][6] == "yes"}
     assert needed
-    complete(needed.values(), "small")
+    complete(needed, "small")
     verdicts = {name: judge(name, runs) for name, runs in needed.items()}
     assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(needed, True), verdicts

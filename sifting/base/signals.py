@@ -37,10 +37,14 @@ class Signals:
 
     Outside of `deferred` the exception is raised where the program stands: every file is written atomically, so
     nothing is lost. Inside, the signal waits until `received` is read; a second one does not wait.
+
+    Args:
+        patient: a second one is ignored, as where several processes pass the same one on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.received: signal.Signals | None = None
+        self._patient = patient
         self._deferred = False
 
     @contextlib.contextmanager
@@ -63,6 +67,8 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self.received is not None
+        if again and self._patient:
+            return
         self.received = signal.Signals(number)
         if again or not self._deferred:
             self.interrupt("")

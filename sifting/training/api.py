@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import keras
 
     from sifting.training.observers import Observer
+    from sifting.training.screen import Screen
 
 
 class Run:
@@ -233,7 +234,13 @@ def run_experiment(
     # Python hands signals to the main thread alone; elsewhere the run goes on until it has ended.
     main = threading.current_thread() is threading.main_thread()
     with signals.handled() if main else contextlib.nullcontext():
-        return Run(launch.run(planned, signals, io.StringIO() if quiet else None, observers))
+        return Run(launch.run(planned, signals, _unseen if quiet else None, observers))
+
+
+def _unseen(rounds: int | None) -> "Screen":
+    from sifting.training.screen import Screen
+
+    return Screen(rounds, io.StringIO())
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -1,29 +1,34 @@
 """Running a plan: what the command and the Python interface share."""
 
 import platform
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sifting import __version__
 from sifting.base.quiet import native_messages_hidden
 from sifting.base.signals import Signals
 from sifting.datasets import cache
+from sifting.errors import ScoresNotFinite, TrainingDiverged
 from sifting.runs.directory import RunDirectory
 from sifting.training import dry_run
 from sifting.training.plan import Plan, warnings
 
 if TYPE_CHECKING:
     from sifting.training.observers import Observer
+    from sifting.training.screen import Screen
 
 
 def run(
-    plan: Plan, signals: Signals, stream: TextIO | None = None, observers: "Sequence[Observer]" = ()
+    plan: Plan,
+    signals: Signals,
+    screen_of: "Callable[[int | None], Screen] | None" = None,
+    observers: "Sequence[Observer]" = (),
 ) -> RunDirectory:
     """Run, or continue, one experiment.
 
     Args:
         signals: tells when to save and stop.
-        stream: where progress is shown; default: standard output.
+        screen_of: makes the screen, given the number of rounds to expect; default: a Screen on standard output.
         observers: of the training, more than there are.
 
     Raises:
@@ -37,7 +42,7 @@ def run(
         # The screen starts after everything that can be refused at once; TensorFlow takes seconds to import.
         from sifting.training.screen import Screen
 
-        screen = Screen(dry_run.expected_rounds(experiment), stream)
+        screen = (screen_of or Screen)(dry_run.expected_rounds(experiment))
         screen.line(
             f"{experiment.method_name} of {experiment.data.dataset}, seed {experiment.network.seed}, into {directory}_*"
         )
@@ -56,12 +61,16 @@ def run(
 
         session = Session(experiment, image_set, directory, screen, signals, observers=observers)
         known = directory.read_record()
+        known.pop("failed", None)
         directory.write_record({**known, **_record(plan, image_set.source, {} if plan.begins else known)})
         screen.line(f"training on {describe_device()}")
         try:
             with tensor_float_32(experiment.network.tf32):
                 experiment.method.run(session)
             session.finish()
+        except (TrainingDiverged, ScoresNotFinite) as error:  # another process need not find out again
+            directory.write_record({**directory.read_record(), "failed": str(error)})
+            raise
         finally:
             screen.close()
         if not directory.rounds():

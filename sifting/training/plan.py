@@ -86,6 +86,18 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
     return Plan(experiment, settled, images, specs, directory, overwrite, begins, first)
 
 
+def is_finished(plan: Plan) -> bool:
+    """Whether all rounds that are asked for are stored by now. Raises as `plan`."""
+    if not (plan.directory.rounds() and plan.directory.read_record().get("finished")):
+        return False
+    now = dataclasses.replace(plan, overwrite=False).settled()
+    if now.begins or now.directory.recorded_input is None:
+        return False
+    recorded = read_experiment([str(now.directory.recorded_input)])
+    ours, theirs = ((one.network, one.method, one.io.tensorboard) for one in (now.experiment, recorded))
+    return ours == theirs
+
+
 def directory_of(experiment: Experiment) -> RunDirectory:
     """Where its results are, or will be."""
     return RunDirectory(experiment.io.save_dir, experiment.io.prefix)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sifting.network.rounds import LayerCount, Round, RoundInProgress, connected_fraction, density, layer_counts
+from sifting.architecture import LayerSpec
+from sifting.network.rounds import LayerCount, Mask, Round, RoundInProgress, connected_fraction, density, layer_counts
 
 PLAIN_SECONDS = 10.0  # between two lines of a log
 
@@ -37,6 +38,54 @@ def layer_table(counts: Sequence[LayerCount]) -> list[str]:
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
+def round_label(number: int, masks: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> str:
+    return f"round {number}  u {100 * density(masks, specs):.2f} %"
+
+
+def round_line(result: Round, seconds: float) -> str:
+    """A finished round in one line; it took so long."""
+    return (
+        f"{round_label(result.number, result.masks, result.specs):20} val. error best "
+        f"{result.best_validation_error:.4f} last {result.validation_errors[-1]:.4f}  "
+        f"connected {100 * connected_fraction(result.masks, result.specs):.1f} %  {duration(seconds)}"
+    )
+
+
+class Pace:
+    """How long a run will take, from how long it took.
+
+    Args:
+        rounds: number of rounds to expect, None if unknown.
+    """
+
+    def __init__(self, rounds: int | None) -> None:
+        self._rounds = rounds
+        self._round_seconds: float | None = None  # of the last whole round
+
+    def begin_round(self, number: int, steps: int) -> None:
+        """A round of `steps` starts, or goes on."""
+        self._number, self._steps = number, steps
+        self._timed_from: tuple[int, float] | None = None  # step and time
+
+    def end_round(self, seconds: float) -> None:
+        self._round_seconds = seconds
+
+    def left(self, step: int) -> tuple[float | None, float | None]:
+        """Seconds that are left of the round, and of the run; None: not known."""
+        # The first call of a round compiles, so the time that is left follows from those after it.
+        if self._timed_from is None:
+            self._timed_from = step, time.monotonic()
+        first, began = self._timed_from
+        if step <= first:
+            return None, None
+        per_step = (time.monotonic() - began) / (step - first)
+        left = (self._steps - step) * per_step
+        if self._rounds is None:
+            return left, None
+        per_round = self._round_seconds or self._steps * per_step
+        return left, left + per_round * (self._rounds - self._number - 1)
+
+
 class Screen:
     """Shows the progress of a run.
 
@@ -48,23 +97,26 @@ class Screen:
     def __init__(self, rounds: int | None = None, stream: TextIO | None = None):
         # A notebook gets plain text, too: rich would send its cells one HTML block a line, whatever the stream.
         self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
-        self._rounds = rounds
+        self._pace = Pace(rounds)
         self._live: Live | None = None
-        self._round_seconds: float | None = None  # of the last whole round
 
     def line(self, text: str) -> None:
         """One line of plain text."""
         self._console.print(text, markup=False)
 
+    def detail(self, text: str) -> None:
+        """The same, of what matters less where many runs are shown."""
+        self.line(text)
+
     def begin_round(self, progress: RoundInProgress, steps: int) -> None:
         """A round of `steps` starts, or goes on."""
-        self._label = f"round {progress.number}  u {100 * density(progress.masks, progress.specs):.2f} %"
-        self._number, self._steps = progress.number, steps
-        self._timed_from: tuple[int, float] | None = None  # step and time
+        self._label = round_label(progress.number, progress.masks, progress.specs)
+        self._steps = steps
+        self._pace.begin_round(progress.number, steps)
         self._last_line = time.monotonic()
         counts = layer_counts(progress.masks, progress.specs)
-        self.line(self._label + (f": continuing at step {progress.step}" if progress.step else ""))
-        self.line("\n".join(layer_table(counts)))
+        self.detail(self._label + (f": continuing at step {progress.step}" if progress.step else ""))
+        self.detail("\n".join(layer_table(counts)))
         for count in counts:
             if count.kept == 0:
                 self.line(f"Warning: layer {count.layer + 1} has no weights left")
@@ -84,12 +136,8 @@ class Screen:
 
     def end_round(self, result: Round, seconds: float) -> None:
         self.close()
-        self._round_seconds = seconds
-        connected = 100 * connected_fraction(result.masks, result.specs)
-        self.line(
-            f"{self._label:20} val. error best {result.best_validation_error:.4f} last "
-            f"{result.validation_errors[-1]:.4f}  connected {connected:.1f} %  {duration(seconds)}"
-        )
+        self._pace.end_round(seconds)
+        self.line(round_line(result, seconds))
 
     def close(self) -> None:
         """Take the live line away."""
@@ -98,18 +146,9 @@ class Screen:
             self._live = None
 
     def _status(self, step: int, training_error: float, validation_errors: Sequence[np.floating], rate: float) -> str:
-        # The first call of a round compiles, so the time that is left follows from those after it.
-        if self._timed_from is None:
-            self._timed_from = step, time.monotonic()
-        first, began = self._timed_from
-        eta = []
-        if step > first:
-            per_step = (time.monotonic() - began) / (step - first)
-            left = (self._steps - step) * per_step
-            eta.append(f"ETA {duration(left)}")
-            if self._rounds is not None:
-                per_round = self._round_seconds or self._steps * per_step
-                eta.append(f"run {duration(left + per_round * (self._rounds - self._number - 1))}")
+        of_round, of_run = self._pace.left(step)
+        eta = [] if of_round is None else [f"ETA {duration(of_round)}"]
+        eta += [] if of_run is None else [f"run {duration(of_run)}"]
         validation = f" val {validation_errors[-1]:.3f} best {min(validation_errors):.3f}" if validation_errors else ""
         fields = [f"error {training_error:.3f}{validation}", *eta, f"{rate:.0f} steps/s", f"{step}/{self._steps}"]
         if not self._console.is_terminal:

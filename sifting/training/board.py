@@ -1,0 +1,102 @@
+"""What many runs show that go on at once: a table on a terminal, plain lines elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sifting.training.child import Kind, State
+from sifting.training.screen import PLAIN_SECONDS, duration
+
+COLUMNS = ("run", "GPU", "round", "u", "step", "steps/s", "best error", "left")
+
+
+class Board:
+    """Shows the runs that are being worked on.
+
+    Attributes:
+        summary: a line below them.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
+        self._live: Live | None = None
+        self._runs: dict[str, tuple[str | None, State | None]] = {}  # name: GPU, state
+        self._last_line = time.monotonic()
+        self.summary = ""
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator["Board"]:
+        """In the body, the table is there and refreshes itself."""
+        if not self._console.is_terminal:
+            yield self
+            return
+        with Live(
+            console=self._console, transient=True, refresh_per_second=2, get_renderable=self._table
+        ) as self._live:
+            yield self
+        self._live = None
+
+    @contextlib.contextmanager
+    def shown(self, name: str, gpu: str | None) -> Iterator[None]:
+        """A run is being worked on in the body."""
+        self._runs[name] = gpu, None
+        try:
+            yield
+        finally:
+            del self._runs[name]
+
+    def line(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def tell(self, name: str, message: object) -> None:
+        """What a child process tells of its run."""
+        if isinstance(message, State):
+            self._runs[name] = self._runs[name][0], message
+            if self._live is None and time.monotonic() - self._last_line >= PLAIN_SECONDS:
+                self._last_line = time.monotonic()
+                self.line("\n".join(self._lines()))
+        elif isinstance(message, tuple) and (message[0] is not Kind.ROUND or self._live is None):
+            self.line(f"{name}: {message[1]}")
+
+    def _cells(self, name: str) -> list[str]:
+        gpu, state = self._runs[name]
+        if state is None:
+            return [name, gpu or "", "begins", *[""] * 5]
+        return [
+            name,
+            gpu or "",
+            str(state.number),
+            f"{100 * state.u:.2f} %",
+            f"{state.step}/{state.steps}",
+            f"{state.rate:.0f}",
+            "" if state.best is None else f"{state.best:.3f}",
+            "" if state.left is None else duration(state.left),
+        ]
+
+    def _table(self) -> Table:
+        rows = [self._cells(name) for name in sorted(self._runs)]
+        shown = [number for number, title in enumerate(COLUMNS) if title != "GPU" or any(row[number] for row in rows)]
+        table = Table(box=None, caption=self.summary, caption_justify="left", pad_edge=False)
+        for number in shown:
+            table.add_column(COLUMNS[number], justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[number] for number in shown))
+        return table
+
+    def _lines(self) -> Iterator[str]:
+        """A line for each run that is in a round."""
+        for name in sorted(self._runs):
+            _, state = self._runs[name]
+            if state is not None:
+                best = "" if state.best is None else f"  best {state.best:.3f}"
+                left = "" if state.left is None else f"  left {duration(state.left)}"
+                yield (
+                    f"{name}: round {state.number}  u {100 * state.u:.2f} %{best}{left}  {state.rate:.0f} steps/s  "
+                    f"{state.step}/{state.steps}"
+                )
