@@ -344,6 +344,36 @@ def test_a_disk_that_is_full(refuse, tmp_path, directory):
     assert line.endswith("accepted: a writable folder with room, then the same command again")
 
 
+def test_what_does_not_fit_is_refused_before_it_starts(refuse, command, accepted, tmp_path, directory, monkeypatch):
+    """By the estimates of a dry run, which itself refuses nothing. Rounds that are there do not count, and those that
+    will be overwritten make room."""
+    memory, disk = 40e9, 1e12
+    monkeypatch.setattr("sifting.training.dry_run.available_memory", lambda: memory)
+    monkeypatch.setattr("sifting.training.dry_run.available_disk", lambda folder: disk)
+    large, anyway = "Network.arch=c1,1000000:x", "; or [IO] check_resources = false, to try it anyway"
+    path = write_input(tmp_path, large)
+    line = refuse(path)
+    expected = (
+        r"\[Network\] arch = 'c1,1000000:x': accepted: what fits into memory: about [\d.]+ GB are needed, 40.00 GB"
+    )
+    assert re.search(expected, line) and line.endswith(f" are free{anyway}")
+    assert command(path, "--dry_run")[0] == 0
+    with pytest.raises(accepted):
+        command(path, "--set", "IO.check_resources=false")
+
+    path, disk = write_input(tmp_path), 4e5  # 150 kB a round, and 75 kB more for the first of three
+    start = (
+        f"{path}: [IO] save_dir = '{directory.folder}': accepted: a folder with room: about 0.5 MB are needed, 0.4 MB"
+    )
+    assert refuse(path) == f"{start} are free{anyway}"
+    directory.write_input(read_experiment([str(path)]).to_text())
+    for number in (0, 1):
+        directory.write_round(made_round(number))
+    for arguments in ([], ["--overwrite"]):
+        with pytest.raises(accepted):
+            command(path, *arguments)
+
+
 # --- images --------------------------------------------------------------------------------------------------------
 
 

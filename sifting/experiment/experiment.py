@@ -225,7 +225,7 @@ class Experiment:
         try:
             return Path(folder).expanduser()
         except RuntimeError:  # as in a container whose user has no name
-            raise self.error("IO", "cache_dir", "a folder: there is no home folder to put it into") from None
+            raise self.error("IO", "cache_dir", "a folder (there is no home folder to put it into)") from None
 
     def sections(self) -> dict[str, Any]:
         """Section name to section, in the order of the input file."""

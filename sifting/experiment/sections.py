@@ -97,6 +97,9 @@ class IO:
     cache_dir: str = key(
         "", path("a folder", lambda value: True), "folder of prepared images; empty: the user's cache folder"
     )
+    check_resources: bool = key(
+        True, boolean(), "refuse what takes more memory or disk than is free, by the estimates of --dry_run"
+    )
     tensorboard: bool = key(
         True, boolean(), "write event files into save_dir/PREFIX_tensorboard, see docs/interoperability.md"
     )

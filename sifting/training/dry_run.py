@@ -2,8 +2,11 @@
 
 import itertools
 import math
+from typing import NamedTuple
 
 from sifting.architecture import LayerSpec, layer_outputs
+from sifting.base.devices import MODULE
+from sifting.base.resources import available_disk, available_memory
 from sifting.experiment.experiment import Experiment
 from sifting.training.plan import Plan
 
@@ -56,23 +59,67 @@ def expected_rounds(experiment: Experiment) -> int | None:
     return count if count <= MOST_ROUNDS_SHOWN else None
 
 
-def _resources(plan: Plan) -> str:
-    experiment, specs, data = plan.experiment, plan.specs, plan.images.facts
-    network = experiment.network
-    pixels = data.shape[0] * data.shape[1] * data.shape[2]
+class Needs(NamedTuple):
+    """Bytes, by estimate: memory of the device for images and for the network; disk of a round, and how much more that
+    of round 0 takes."""
+
+    images: int
+    network: int
+    round: int
+    first: int
+
+
+def _needs(plan: Plan) -> Needs:
+    network, specs, data = plan.experiment.network, plan.specs, plan.images.facts
+    pixels = math.prod(data.shape)
     parameters = sum(spec.parameters for spec in specs)
     slots = 3 if network.minimizer == "Adam" else 1
     # Values, gradients and masks; activations, normalised inputs and their gradients.
     activations = 3 * network.batch_size * (pixels + sum(layer_outputs(specs, data.shape)))
-    memory = data.train_images * pixels * experiment.data.preload + 4 * ((slots + 2) * parameters + activations)
-    checkpoints = len(experiment.method.stored_steps(1, network.steps))
-    round_bytes = 4 * parameters * (checkpoints + 1)
+    images = data.train_images * pixels * plan.experiment.data.preload
+    checkpoints = len(plan.experiment.method.stored_steps(1, network.steps))
+    stored = 4 * parameters * (checkpoints + 1)
+    return Needs(images, 4 * ((slots + 2) * parameters + activations), stored, 4 * parameters)
+
+
+def check_resources(plan: Plan) -> None:
+    """Raises InputError: the network takes more memory than is free, or the rounds to come more disk.
+
+    Images do not count: those that do not fit are streamed. Nor does the memory of a GPU, which is not known yet; but
+    the rounds that it trains have to fit into main memory before they are stored.
+    """
+    experiment, needs = plan.experiment, _needs(plan)
+    if not experiment.io.check_resources:
+        return
+    anyway = "or [IO] check_resources = false, to try it anyway"
+    memory, free = needs.round if MODULE.exists() else needs.network, available_memory()
+    if memory > free:
+        accepted = f"what fits into memory: about {_size(memory)} are needed, {_size(free)} are free; {anyway}"
+        raise experiment.error("Network", "arch", accepted)
+    stored = plan.directory.rounds()
+    kept = [number for number in stored if number < plan.first or not plan.begins]
+    deleted = [plan.directory.round_path(number) for number in stored if number not in kept]
+    following = max([plan.first, *(number + 1 for number in kept)])
+    rounds = (expected_rounds(experiment) or following + 1) - following
+    disk = rounds * needs.round + (needs.first if following == 0 else 0)
+    free = available_disk(plan.directory.folder) + sum(path.stat().st_size for path in deleted)
+    if disk > free:
+        accepted = f"a folder with room: about {_size(disk)} are needed, {_size(free)} are free; {anyway}"
+        raise experiment.error("IO", "save_dir", accepted)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _resources(plan: Plan) -> str:
+    experiment, data, needs = plan.experiment, plan.images.facts, _needs(plan)
     stored = len(plan.directory.rounds())
     there = f"; {stored} {'rounds are' if stored > 1 else 'round is'} there" if stored else ""
     return (
         f"images     {data.train_images:,} for training, {data.val_images:,} for validation, "
         f"{data.shape[0]} x {data.shape[1]} x {data.shape[2]}, {data.classes:,} classes\n"
-        f"memory     about {memory / 1e9:.2f} GB on the device\n"
-        f"disk       about {round_bytes / 1e6:.1f} MB a round, {4 * parameters / 1e6:.1f} MB more for round 0\n"
+        f"memory     about {(needs.images + needs.network) / 1e9:.2f} GB on the device\n"
+        f"disk       about {needs.round / 1e6:.1f} MB a round, {needs.first / 1e6:.1f} MB more for round 0\n"
         f"results    {experiment.io.save_dir}, prefix {experiment.io.prefix}{there}"
     )

@@ -35,6 +35,7 @@ def run(
         SiftingError: the problem in one line; Interrupted: a signal came, everything was saved.
     """
     plan.images.check_files()
+    dry_run.check_resources(plan)
     directory = plan.directory
     with directory.lock():
         plan = plan.settled()

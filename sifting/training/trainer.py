@@ -5,11 +5,9 @@ matter into how many calls a round is cut, and a run that was killed continues t
 """
 
 import concurrent.futures
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
@@ -18,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sifting.base.compute import compute_device, on_gpu
+from sifting.base.resources import available_memory
 from sifting.datasets.image_set import ImageSet
 from sifting.layers import MaskedConv2D, MaskedDense
 
@@ -233,15 +232,6 @@ class StreamedImages:
 
     def batch_rows(self, key: tf.Tensor, step: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         return tf.cast(step - start, tf.int32) * self._batch_size + tf.range(self._batch_size)
-
-
-def available_memory() -> float:
-    """Bytes of main memory that can still be used, cached files counted as free; infinite where unknown."""
-    try:
-        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        found = None
-    return 1024 * int(found[1]) if found else float("inf")
 
 
 class Trainer:
