@@ -61,7 +61,8 @@ class NeededRun:
         experiment = experiment.replace("IO", save_dir=folder).replace("Network", seed=self.seed)
         flags = [f"--set={assignment}" for assignment in self.assignments] + [f"--seeds={self.seed}"]
         flags += [] if self.folder is None else [f"--runs={self.folder}"]
-        return many.Task(experiment, f"{' '.join(self.files)}, seed {self.seed}", [*self.files, *flags])
+        name = self.files[0].removeprefix("inputs/").removesuffix(".in")
+        return many.Task(experiment, f"{name}, seed {self.seed}", [*self.files, *flags])
 
     @property
     def plan(self) -> Plan:
@@ -330,11 +331,13 @@ def _reproduce(options: argparse.Namespace) -> None:
     lacks = complete(needed, options.scale, how, options.dry_run)
     if options.dry_run or how.commands:
         return
+    # The runs have all others in their input files already; [Scale] is not for them a second time.
+    assignments = [one for one in options.set if one.strip().lower().startswith("data.")]
     for name, roles in needed.items():
         if name not in lacks:
             runs = {role: [run.plan.directory for run in group] for role, group in roles.items()}
             output = options.output or Path(how.runs or "", default_output(name, options.scale))
-            for path in draw_figure(name, runs, base.Options(None, options.set, print), output):
+            for path in draw_figure(name, runs, base.Options(None, assignments, print), output):
                 print(path, flush=True)
     refused(lacks, len(needed), "figures are not drawn")
 

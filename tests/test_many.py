@@ -142,7 +142,7 @@ def test_a_run_that_is_taken_between_look_and_lock_is_come_back_to(tasks, traine
 
     instead[1] = locked
     assert work_off(tasks, How()) == [] and seeds == [1, 1, 2, 3]
-    assert "another process works on this run" in capsys.readouterr().out
+    assert "seed 1: another process has just begun it\n" in capsys.readouterr().out
 
 
 def diverge(plan):

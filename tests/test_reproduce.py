@@ -1,15 +1,20 @@
 """reproduce: it needs the runs that the papers show, trains what is missing and nothing else, and says how long."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+from absl.testing import flagsaver
+from synthetic import made_round
 
+import sifting.run
 from postprocess import rates, reproduce
 from postprocess.figures import FIGURES, figure_module
 from postprocess.rates import Rate, estimated_rounds, must_be_measured, step_seconds, step_work
 from postprocess.reproduce import NeededRun, Progress, main, rough_duration, runs_of
-from sifting.errors import Interrupted
+from sifting.datasets import cache
+from sifting.errors import Interrupted, TrainingDiverged
 from sifting.runs.directory import RunDirectory
 from sifting.training import launch
 
@@ -82,9 +87,82 @@ def test_a_figure_is_interrupted_continued_drawn_and_not_trained_again(monkeypat
     assert "runs/imp_3l1k/seed_1/small: holds another experiment" in line and "learning_rate" in line
 
 
+@pytest.fixture
+def stored(monkeypatch):
+    """In place of training, runs are stored as if they had been; their folders come in order. Seed 2 diverges."""
+    folders = []
+
+    def run(plan, signals):
+        folders.append(str(plan.directory.folder))
+        if plan.experiment.network.seed == 2:
+            raise TrainingDiverged("round 0, step 7: the loss is nan")
+        plan.directory.folder.mkdir(parents=True)
+        plan.directory.write_input(plan.experiment.to_text())
+        plan.directory.write_round(made_round(0))
+        plan.directory.write_record({"finished": True, "image_format": cache.FORMAT})
+
+    monkeypatch.setattr(launch, "run", run)
+    monkeypatch.setattr(reproduce, "draw_figure", lambda name, runs, options, output: [name])
+    return folders
+
+
+def test_what_needs_no_run_or_other_data_is_drawn_though_a_data_set_is_missing(capsys, stored, no_measurement):
+    assert main(["pb-9", "pb-2", "--nokeep_going"]) == 1
+    out, error = capsys.readouterr()
+    assert out.splitlines() == ["no run is needed", "pb-9"] and not stored
+    first, last = error.splitlines()
+    assert first.startswith("sifting: pb-2: ImageNet: no such folder") and first.endswith("or use --scale small here")
+    assert last == "sifting: 1 of 2 figures are not drawn"
+
+
+def test_a_figure_whose_run_fails_does_not_keep_others_from_being_drawn(capsys, stored, no_measurement):
+    """pb-1 shows four seeds, pb-2 the first of them."""
+    assert main(["pb-1", "pb-2", "--scale", "small", "--runs", "R"]) == 1
+    out, error = capsys.readouterr()
+    assert stored == [f"R/runs/imp_3l1k/seed_{seed}" for seed in (1, 2, 3, 4)]
+    assert out.splitlines()[-1] == "pb-2" and error.splitlines() == [
+        "sifting: imp_3l1k, seed 2: round 0, step 7: the loss is nan (exit code 1)",
+        "sifting: pb-1: some of its runs failed",
+        "sifting: 1 of 2 figures are not drawn",
+    ]
+    assert main(["pb-1", "--scale", "small", "--runs", "R"]) == 1  # goes on with what failed, and with one run alone
+    assert stored[4:] == ["R/runs/imp_3l1k/seed_2"]
+    assert capsys.readouterr().err == "sifting: round 0, step 7: the loss is nan\n"
+
+
+def test_a_command_for_each_run(capsys, stored):
+    """They make just the runs that the figure needs."""
+    assert main(["pb-2", "--scale", "small", "--seeds", "3,1", "--commands", "--runs", "a b", *SETS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    needed = runs_of("pb-2", "small", [3, 1], TINY, "a b")["imp"]
+    for line, run in zip(lines, needed, strict=True):
+        _, _, module, *arguments = shlex.split(line)
+        assert module == "sifting.run"
+        with flagsaver.flagsaver():
+            (task,) = sifting.run.tasks_of(sifting.run._parse_flags(["run", *arguments])[1:])
+        assert task.experiment == run.task.experiment
+    assert not stored and not Path("a b").exists()
+
+
+def test_the_list_as_json(capsys, no_measurement):
+    assert main(["--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert list(listed) == [*FIGURES, "all figures"] and listed["pb-9"]["full"] == {
+        "runs": 0,
+        "to_run": 0,
+        "seconds": 0,
+    }
+    assert listed["pb-1"]["small"]["to_run"] == 4 and listed["pb-1"]["small"]["seconds"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (
+            ["pb-2", "pb-4", "--scale", "small", "--set", "IO.save_dir=x"],
+            "would both be x/seed_1/small; accepted: a [IO]",
+        ),
+        (["pb-2", "--jobs", "0"], "--jobs 0: accepted: a whole number >= 1, or auto"),
         ([], "no figure named"),
         (["pb-99"], "'pb-99' is not a figure"),
         (["pb-2", "--seeds", "1,1"], "--seeds 1,1: accepted"),

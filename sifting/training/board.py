@@ -93,7 +93,7 @@ class Board:
         """A line for each run that is in a round."""
         for name in sorted(self._runs):
             _, state = self._runs[name]
-            if state is not None:
+            if state is not None and state.rate:
                 best = "" if state.best is None else f"  best {state.best:.3f}"
                 left = "" if state.left is None else f"  left {duration(state.left)}"
                 yield (

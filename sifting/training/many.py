@@ -267,8 +267,8 @@ def _work_off(tasks: Sequence[Task], workers: Workers, keep_going: bool) -> None
             try:
                 future.result()
                 task.done = True
-            except RunLocked as locked:
-                workers.line(f"{locked}; coming back to it")
+            except RunLocked:
+                workers.line(f"{task.name}: another process has just begun it")
             except (SiftingError, Interrupted) as error:  # a signal that its process alone has got
                 _failed(task, error, keep_going)
             except Exception as error:

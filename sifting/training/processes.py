@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from sifting.errors import RunDied, one_line
+from sifting.errors import RunDied, RunLocked, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.training.board import Board
 from sifting.training.child import Ended
@@ -110,7 +110,8 @@ class Processes:
                 if ended.error is None:
                     self._board.line(f"{name}: finished, {duration(time.monotonic() - began)}")
                     return
-                self._board.line(f"{name}: {one_line(ended.error)}")
+                if not isinstance(ended.error, RunLocked):  # whoever asked comes back to it
+                    self._board.line(f"{name}: {one_line(ended.error)}")
                 raise ended.error
         finally:
             self._shares.put(share)
