@@ -1,7 +1,8 @@
 """How pruning finds structure in neural networks: a TensorFlow 2 / Keras 3 port of SiftingFeatures.
 
 Importing this package settles the Keras backend (tensorflow), without importing Keras. For notebooks: load_experiment,
-run_experiment, open_run, see training.api. `import sifting.layers` lets keras.models.load_model load exported networks.
+run_experiment, run_experiments, open_run, see training.api. `import sifting.layers` lets keras.models.load_model load
+exported networks.
 """
 
 import importlib
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from sifting.training.api import load_experiment as load_experiment
     from sifting.training.api import open_run as open_run
     from sifting.training.api import run_experiment as run_experiment
+    from sifting.training.api import run_experiments as run_experiments
 
 __version__ = "0.1.0"
-__all__ = ["Run", "load_experiment", "open_run", "run_experiment"]
+__all__ = ["Run", "load_experiment", "open_run", "run_experiment", "run_experiments"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from synthetic import made_round, write_input
 from test_locks import DEAD, another
 
+import sifting
 import sifting.training.many as many
 from sifting.base import locks
 from sifting.datasets import cache
@@ -76,7 +77,7 @@ def trained(monkeypatch):
     """Seeds in the order in which they were run; a dict of what is to happen instead, by seed, comes with it."""
     seeds, instead = [], {}
 
-    def run(plan, signals):
+    def run(plan, signals, screen_of=None):
         seed = plan.experiment.network.seed
         seeds.append(seed)
         instead.pop(seed, store)(plan)
@@ -209,6 +210,52 @@ def test_an_interrupt_ends_all(tasks, trained):
     assert error.value.exit_code == 143 and seeds == [1, 2]
     copied = pickle.loads(pickle.dumps(error.value))
     assert (str(copied), copied.exit_code) == (str(error.value), 143)
+
+
+class Engine:
+    """An executor that is like those of clusters: its futures are no more than they have to be, and what is given to it
+    goes through pickle. It does one thing whenever it is asked whether something is done."""
+
+    class Future:
+        def __init__(self, engine, job):
+            self.engine, self.job, self.outcome = engine, job, None
+
+        def done(self):
+            if self.engine.queue and self.engine.queue[0] is self:
+                function, arguments = pickle.loads(self.engine.queue.pop(0).job)
+                self.outcome = pickle.loads(pickle.dumps([function(*arguments)]))
+            return self.outcome is not None
+
+        def result(self):
+            return self.outcome[0]
+
+        def cancel(self):
+            self.engine.cancelled.append(self)
+
+    def __init__(self):
+        self.queue, self.cancelled = [], []
+
+    def submit(self, function, *arguments):
+        self.queue.append(self.Future(self, pickle.dumps((function, arguments))))
+        return self.queue[-1]
+
+
+def test_any_executor_can_run_them(tasks, trained, in_tmp_path, capsys):
+    """A failure there is one here, whatever the engine does with exceptions."""
+    seeds, instead = trained
+    experiments = [task.experiment for task in tasks]
+    instead[2] = diverge
+    with pytest.raises(many.RunsFailed):
+        sifting.run_experiments(experiments, executor=Engine())
+    assert seeds == [1, 2, 3]
+    assert "seed_2/IMP: round 1, step 5: the loss is nan (exit code 1)\n" in capsys.readouterr().err
+    runs = sifting.run_experiments(experiments, executor=Engine())
+    assert seeds == [1, 2, 3, 2] and [len(run) for run in runs] == [1, 1, 1]
+    assert [run.experiment for run in sifting.run_experiments(experiments)] == experiments
+    instead[2], engine = diverge, Engine()
+    with pytest.raises(TrainingDiverged):
+        sifting.run_experiments(experiments, engine, overwrite=True, keep_going=False)
+    assert len(engine.cancelled) == 1  # the third
 
 
 def test_each_process_has_its_share_of_cores_or_a_gpu(monkeypatch):

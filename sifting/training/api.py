@@ -11,11 +11,9 @@ Problems raise errors.SiftingError, whose message is the command's one line.
 """
 
 import contextlib
-import io
 import operator
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -31,14 +29,13 @@ from sifting.network.rounds import Checkpoint, Round, stored_checkpoint
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
-from sifting.training import launch
-from sifting.training.plan import OTHER_DRAWS, other_draws, plan
+from sifting.training import launch, many
+from sifting.training.plan import OTHER_DRAWS, directory_of, other_draws, plan
 
 if TYPE_CHECKING:
     import keras
 
     from sifting.training.observers import Observer
-    from sifting.training.screen import Screen
 
 
 class Run:
@@ -231,16 +228,35 @@ def run_experiment(
         raise TypeError(f"run_experiment({experiment!r}): accepted: what load_experiment gives")
     planned = plan(experiment, overwrite)
     signals = Signals()
-    # Python hands signals to the main thread alone; elsewhere the run goes on until it has ended.
-    main = threading.current_thread() is threading.main_thread()
-    with signals.handled() if main else contextlib.nullcontext():
-        return Run(launch.run(planned, signals, _unseen if quiet else None, observers))
+    with signals.handled() if many.in_main_thread() else contextlib.nullcontext():
+        return Run(launch.run(planned, signals, many.unseen if quiet else None, observers))
 
 
-def _unseen(rounds: int | None) -> "Screen":
-    from sifting.training.screen import Screen
+def run_experiments(
+    experiments: Sequence[Experiment],
+    executor: Any = None,
+    jobs: int | str | None = many.AUTO,
+    overwrite: bool = False,
+    keep_going: bool = True,
+) -> list[Run]:
+    """Run several experiments, each into a save_dir of its own, or continue them: those that other processes work on
+    are left to them and waited for, and those that start from another one come after it.
 
-    return Screen(rounds, io.StringIO())
+    Args:
+        executor: who runs them, in processes: a concurrent.futures.ProcessPoolExecutor that spawns, that of a cluster
+            (dask.distributed's Client.get_executor(), submitit's), or any other with such a `submit`.
+        jobs: without it, processes at once on this machine, each with its share of the cores or a GPU, or "auto"; None:
+            in this process, one after the other.
+        keep_going: when one fails, go on with the others, and raise at the end.
+
+    Raises:
+        SiftingError: refused before the first one starts; RunsFailed: some failed, stderr says which and why.
+        Interrupted: everything was saved, and the same call continues.
+    """
+    tasks = [many.Task(one, str(directory_of(one)), overwrite=overwrite) for one in experiments]
+    how = many.How(None if jobs is None else many.jobs_of(str(jobs)), keep_going)
+    many.told(many.work_off(tasks, how, workers=None if executor is None else many.Given(executor)), len(tasks))
+    return [Run(task.plan.directory, task.experiment) for task in tasks]
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -8,6 +8,8 @@ import concurrent.futures
 import contextlib
 import functools
 import gc
+import io
+import math
 import os
 import shlex
 import signal
@@ -31,6 +33,7 @@ from sifting.training.plan import Plan, directory_of, is_finished, plan
 if TYPE_CHECKING:
     from sifting.training.board import Board
     from sifting.training.processes import Processes
+    from sifting.training.screen import Screen
 
 AUTO = "auto"
 
@@ -97,7 +100,7 @@ class Workers(Protocol):
     slots: float
 
     def submit(self, task: Task) -> Any:
-        """A future: `done()`, and `result()`, which raises what the run raised."""
+        """A future: `done()`, `cancel()`, and `result()`, which raises, or gives, what the run raised."""
 
     def wait(self, futures: Sequence[Any]) -> None:
         """Until one of them is done, or some time has passed."""
@@ -215,7 +218,7 @@ def work_off(
 
     Args:
         announce: called before a run that this process does itself; default: print its number and name.
-        workers: who runs them; None: as `how` says.
+        workers: who runs them; None: as `how` says. See also Given.
 
     Returns:
         Those that failed, in order; they have an `error`.
@@ -225,18 +228,18 @@ def work_off(
         Interrupted: a signal came; everything was saved.
     """
     prepared(tasks)
-    main = threading.current_thread() is threading.main_thread()  # Python hands signals to it alone
+    running: dict[Any, Task] = {}
     signals = Signals()
     with contextlib.ExitStack() as stack:
-        if main:
+        if in_main_thread():
             stack.enter_context(signals.handled())
+        stack.callback(lambda: [future.cancel() for future in running])  # those that have not begun
         own = _workers(tasks, how, signals, announce or _Numbered(tasks))
-        _work_off(tasks, workers or stack.enter_context(own), how.keep_going)
+        _work_off(tasks, running, workers or stack.enter_context(own), how.keep_going)
     return [task for task in tasks if task.error is not None]
 
 
-def _work_off(tasks: Sequence[Task], workers: Workers, keep_going: bool) -> None:
-    running: dict[Any, Task] = {}
+def _work_off(tasks: Sequence[Task], running: dict[Any, Task], workers: Workers, keep_going: bool) -> None:
     waiting = ""
     while True:
         for task in tasks:
@@ -265,7 +268,8 @@ def _work_off(tasks: Sequence[Task], workers: Workers, keep_going: bool) -> None
         for future in [future for future in running if future.done()]:
             task = running.pop(future)
             try:
-                future.result()
+                if isinstance(outcome := future.result(), BaseException):
+                    raise outcome
                 task.done = True
             except RunLocked:
                 workers.line(f"{task.name}: another process has just begun it")
@@ -392,3 +396,57 @@ class _Beside:
             concurrent.futures.wait(futures, 0.2)
             if not futures:
                 time.sleep(0.2)
+
+
+class Given:
+    """An executor of the user's, such as of a cluster: all runs that can begin are given to it at once.
+
+    Args:
+        executor: has `submit` as of concurrent.futures.Executor, for functions that can be pickled.
+    """
+
+    slots: float = math.inf
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+
+    def submit(self, task: Task) -> Any:
+        return self._executor.submit(run_there, os.getcwd(), task.experiment, task.overwrite)
+
+    def wait(self, futures: Sequence[Any]) -> None:
+        until = time.monotonic() + locks.POLL
+        while time.monotonic() < until and not any(future.done() for future in futures):
+            time.sleep(0.1)
+
+    def line(self, text: str) -> None:
+        print(text, flush=True)
+
+
+def run_there(folder: str, experiment: Experiment, overwrite: bool) -> BaseException | None:
+    """Run an experiment in a worker of an executor, whose current folder becomes `folder`, and show nothing.
+
+    Returns:
+        What was wrong, if anything was: engines differ in what they make of exceptions.
+    """
+    os.chdir(folder)
+    signals = Signals()
+    try:
+        with signals.handled() if in_main_thread() else contextlib.nullcontext():
+            launch.run(plan(experiment, overwrite), signals, unseen)
+    except (SiftingError, Interrupted) as error:
+        return error
+    finally:
+        gc.collect()
+    return None
+
+
+def unseen(rounds: int | None) -> "Screen":
+    """A screen that shows nothing."""
+    from sifting.training.screen import Screen
+
+    return Screen(rounds, io.StringIO())
+
+
+def in_main_thread() -> bool:
+    """Python hands signals to it alone; elsewhere a run goes on until it has ended."""
+    return threading.current_thread() is threading.main_thread()
