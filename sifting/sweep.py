@@ -9,7 +9,6 @@ starts; what is finished is not run again, so that values can be added later.
 """
 
 import argparse
-import gc
 import hashlib
 import itertools
 import os
@@ -21,15 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from sifting.base.command_line import Parser, run_command
-from sifting.base.signals import Signals
 from sifting.errors import InputError, SiftingError
 from sifting.experiment.experiment import kind_of, refusal
 from sifting.experiment.keys import integer
 from sifting.inputs import SECTIONS, SWEEP, named_key, read_experiment, read_sweep
 from sifting.run import _of_seed as of_seed
-from sifting.training import launch
-from sifting.training.api import recorded_experiment
-from sifting.training.plan import Plan, plan
+from sifting.training import many
+from sifting.training.plan import is_finished
 
 _LONGEST = 40  # characters of a value in the name of a folder
 _GRID = "--grid"
@@ -143,14 +140,18 @@ def seeds_of(files: Sequence[str], text: str | None) -> list[int] | None:
 
 
 def plans_of(
-    files: Sequence[str], points: Iterable[Point], seeds: Sequence[int] | None = None, assignments: Sequence[str] = ()
-) -> dict[str, Plan]:
-    """The run of each point and seed, by its folder in the save_dir of the input files.
+    files: Sequence[str],
+    points: Iterable[Point],
+    seeds: Sequence[int] | None = None,
+    assignments: Sequence[str] = (),
+    runs: str | None = None,
+) -> dict[str, many.Task]:
+    """The run of each point and seed, planned, by its folder in the save_dir of the input files; `runs`: of --runs.
 
     Raises:
         SiftingError: a point that cannot be run, or two that are one experiment; the line begins with its name.
     """
-    plans: dict[str, Plan] = {}
+    tasks: dict[str, many.Task] = {}
     names: dict[tuple[Any, ...], str] = {}
     for point in points:
         try:
@@ -159,27 +160,25 @@ def plans_of(
             same = names.setdefault((experiment.data, experiment.network, experiment.method), point.name)
             if same != point.name:
                 raise InputError(f"is the same experiment as {same}; accepted: one of them")
-            folder = str(Path(experiment.io.save_dir, point.name))
+            folder = str(Path(many.in_folder(experiment, runs).io.save_dir, point.name))
             for seed in [None] if seeds is None else seeds:
                 place = [f"IO.save_dir={folder}"]
                 if seed is not None:
                     place = of_seed(experiment.replace("IO", save_dir=folder), seed)
                 name = point.name if seed is None else os.path.join(point.name, f"seed_{seed}")
-                plans[name] = plan(read_experiment(files, [*given, *place], _SOURCE))
+                here = [*given, *place]
+                tasks[name] = many.Task(
+                    read_experiment(files, here, _SOURCE),
+                    name,
+                    [*files, *(f"--set={assignment}" for assignment in here)],
+                )
+                _ = tasks[name].plan
         except SiftingError as error:
             raise type(error)(f"{point.name}: {error}" if point.name else str(error)) from None
-    return plans
+    return tasks
 
 
 # --- running them --------------------------------------------------------------------------------------------------
-
-
-def is_finished(one: Plan) -> bool:
-    """Whether all rounds that are asked for are stored."""
-    recorded = None if one.begins else recorded_experiment(one.directory)
-    if recorded is None or not one.directory.read_record().get("finished"):
-        return False
-    return (recorded.network, recorded.method) == (one.experiment.network, one.experiment.method)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -189,26 +188,27 @@ def _sweep(options: argparse.Namespace) -> None:
 
     at_density = density_option(options.at_density)
     points = points_of(axes_of(options.input, options.grid))
-    plans = plans_of(options.input, points, seeds_of(options.input, options.seeds), options.set)
-    missing = {name: one for name, one in plans.items() if not is_finished(one)}
+    how = many.how(options)
+    tasks = plans_of(options.input, points, seeds_of(options.input, options.seeds), options.set, how.runs)
+    missing = {name: task.plan for name, task in tasks.items() if not is_finished(task.plan)}
+    if how.commands:
+        many.show_commands(list(tasks.values()))
+        return
     if options.dry_run:
         states = {
             name: f"{len(one.directory.rounds())} of about {estimated_rounds(one)} rounds"
             for name, one in missing.items()
         }
-        print(aligned([("run", "state"), *((name, states.get(name, "finished")) for name in plans)], left=True))
-    print(f"{len(plans)} {'runs' if len(plans) > 1 else 'run'}, {len(missing)} to do", flush=True)
+        print(aligned([("run", "state"), *((name, states.get(name, "finished")) for name in tasks)], left=True))
+    print(f"{len(tasks)} {'runs' if len(tasks) > 1 else 'run'}, {len(missing)} to do", flush=True)
     if options.dry_run:
         return
     for one in missing.values():
         one.images.check_files()
-    for number, (name, one) in enumerate(missing.items(), 1):
-        print(f"\nrun {number} of {len(missing)}: {name}", flush=True)
-        with Signals().handled() as signals:
-            launch.run(one, signals)
-        gc.collect()  # traced functions refer to themselves, and to the images on the device
-    if stored := [one.directory for one in plans.values() if one.directory.rounds()]:
+    failed = many.work_off([tasks[name] for name in missing], how)
+    if stored := [task.plan.directory for task in tasks.values() if task.plan.directory.rounds()]:
         show(rows_of(stored, at_density), at_density)
+    many.told(failed, len(missing))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
     parser.add_argument("--at_density", metavar="U", help="of the table at the end, as of postprocess.table")
     parser.add_argument("--dry_run", action="store_true", help="check and list the runs, and do nothing")
+    many.add_options(parser)
     return run_command(_sweep, parser, arguments)
 
 

@@ -30,7 +30,7 @@ def trained(monkeypatch):
         one.directory.write_round(made_round(0, error=0.4 if one.experiment.network.seed == 1 else 0.2))
         one.directory.write_record({"finished": True, "image_format": cache.FORMAT})
 
-    monkeypatch.setattr("sifting.sweep.launch.run", run)
+    monkeypatch.setattr("sifting.training.launch.run", run)
     return folders
 
 
@@ -82,10 +82,10 @@ def test_a_section_says_the_same_as_the_flags(path, tmp_path):
 def test_each_run_has_its_values_seed_and_place(path, tmp_path):
     plans = plans_of([path], grid("Network.steps=20,30"), [1, 2], ["IMP.prune_ratio=0.5"])
     assert list(plans) == [f"steps={steps}/seed_{seed}" for steps in (20, 30) for seed in (1, 2)]
-    for name, one in plans.items():
-        network = one.experiment.network
-        assert f"steps={network.steps}/seed_{network.seed}" == name and one.experiment.method.prune_ratio == 0.5
-        assert one.directory.folder == tmp_path / "run" / name
+    for name, task in plans.items():
+        network = task.experiment.network
+        assert f"steps={network.steps}/seed_{network.seed}" == name and task.experiment.method.prune_ratio == 0.5
+        assert task.plan.directory.folder == tmp_path / "run" / name
     assert not (tmp_path / "run").exists()
     assert list(plans_of([path], grid("Network.steps=20"))) == ["steps=20"]
 
