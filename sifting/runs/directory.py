@@ -25,13 +25,23 @@ from typing import Any
 import numpy as np
 
 from sifting.architecture import LayerSpec
+from sifting.base import checksums
 from sifting.base.files import atomic_write, remove_left
 from sifting.base.locks import Held, Holder, Lock, holder, locked
 from sifting.base.pickles import dump_pickle, load_pickle
 from sifting.errors import DataError, RunDirectoryError, RunLocked
 from sifting.network.rounds import Round, RoundInProgress
 from sifting.runs.events import EVENT_FILE
-from sifting.runs.reference import MALFORMED, findata_to_lists, read_round_file, round_from_lists, round_to_lists
+from sifting.runs.reference import (
+    CHECKSUM,
+    MALFORMED,
+    findata_to_lists,
+    read_round_file,
+    round_from_lists,
+    round_to_lists,
+)
+
+SEAL = "\nchecksum "  # behind the pickle of a checkpoint, where unpickling has ended
 
 
 class RunDirectory:
@@ -75,10 +85,18 @@ class RunDirectory:
         """Raises DataError if it is missing or damaged."""
         return read_round_file(self.round_path(number))
 
-    def write_round(self, result: Round) -> None:
-        """Store a finished round, and drop what was saved on the way to it."""
-        self._write(self.round_path(result.number), dump_pickle(round_to_lists(result)))
-        self.progress_path.unlink(missing_ok=True)
+    def write_round(self, result: Round, record: dict[str, Any] | None = None) -> None:
+        """Store a finished round, and drop what was saved on the way to it.
+
+        Args:
+            record: run.json as it will be; takes the checksum, and is written first. None: there is nothing to say.
+        """
+        content = dump_pickle(round_to_lists(result))
+        if record is not None:
+            record["rounds"][str(result.number)][CHECKSUM] = checksums.of_bytes(content)
+            self.write_record(record)
+        self._write(self.round_path(result.number), content)
+        self.remove_progress()
 
     def write_findata(
         self, specs: tuple[LayerSpec, ...], ratios: Iterable[np.ndarray], best_validation_errors: Iterable[np.floating]
@@ -168,18 +186,26 @@ class RunDirectory:
             "state": dict(state),
             "sparse": progress.sparse,
         }
-        self._write(self.progress_path, dump_pickle(content))
+        raw = dump_pickle(content)
+        self._write(self.progress_path, raw + f"{SEAL}{checksums.of_bytes(raw)}".encode())
+
+    def remove_progress(self) -> None:
+        with self._reporting_errors(self.progress_path):
+            self.progress_path.unlink(missing_ok=True)
 
     def read_progress(self, steps: int = 0) -> RoundInProgress | None:
         """The round in progress, of so many steps, if there is one. Raises RunDirectoryError if it is damaged."""
         if not self.progress_path.exists():
             return None
         try:
+            raw, _, seal = self.progress_path.read_bytes().rpartition(SEAL.encode())
+            if raw and checksums.of_bytes(raw).encode() != seal:
+                raise DataError("its checksum is another one")
             content = load_pickle(self.progress_path)
             partial = round_from_lists(content["round"], content["number"])
             sparse = content.get("sparse", ())  # earlier versions had no such layers
             return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], steps, sparse)
-        except (DataError, *MALFORMED):
+        except (OSError, DataError, *MALFORMED):
             raise RunDirectoryError(f"{self.progress_path}: is damaged; remove it to train its round anew") from None
 
     # --- writing

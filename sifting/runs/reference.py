@@ -1,5 +1,7 @@
 """The reference's lists and its log: the only place that knows them."""
 
+import contextlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sifting.architecture import CONVOLUTION, DENSE, OUTPUT, POOL, LayerSpec
+from sifting.base import checksums
 from sifting.base.pickles import load_pickle
 from sifting.errors import DataError, one_line
 from sifting.network.rounds import NOTHING, Checkpoint, Mask, Moments, Parameters, Round, connected_fraction
+
+CHECKSUM = "checksum"  # of a round's file, in run.json
 
 
 def _specs_from_lists(arch: list[Any]) -> tuple[LayerSpec, ...]:
@@ -130,6 +135,24 @@ def _check_shapes(result: Round) -> None:
                 raise ValueError(f"{kind.__name__} of shapes {shapes} in a layer '{spec.kind}' of shape {spec.shape}")
 
 
+def check_round_file(path: Path) -> bool:
+    """Whether it has been compared with the checksum that run.json has of it; runs of earlier versions have none.
+
+    Raises:
+        DataError: it is not what was written.
+    """
+    prefix, _, number = path.stem.rpartition("_itdata_")
+    record = path.with_name(f"{prefix}_run.json")
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no such file, or another one of this name
+        checksum = json.loads(record.read_text())["rounds"][number][CHECKSUM]
+        if checksums.of_file(path) != checksum:
+            raise DataError(
+                f"{path}: is damaged: its checksum is not that of {record.name}; remove it to train its round anew"
+            )
+        return True
+    return False
+
+
 def read_round_file(path: Path) -> Round:
     """Read an itdata pickle, ours or the reference's.
 
@@ -137,6 +160,7 @@ def read_round_file(path: Path) -> Round:
         DataError: missing, damaged, or not a list of 10 with these shapes.
     """
     number = re.search(r"_itdata_(\d+)\.pkl$", path.name)
+    check_round_file(path)
     content = load_pickle(path)
     try:
         if not isinstance(content, list) or len(content) != 10:

@@ -44,15 +44,18 @@ class Records:
         return number in self._rounds
 
     def store(self, result: Round, facts: dict[str, Any], own: dict[str, Any]) -> None:
-        """A finished round, and what follows from it.
+        """A finished round, and what follows from it. What run.json says of it is written first, so that no process
+        that is killed leaves a round without.
 
         Args:
             facts: of the process that trained it, for run.json.
             own: of the round, for run.json.
         """
-        self._directory.write_round(result)
+        record = {**self._directory.read_record(), "finished": False, **facts}
+        record["rounds"] = {**record.get("rounds", {}), str(result.number): dict(own)}
+        self._directory.write_round(result, record)
         self._add(result, new=True)
-        self._publish(facts, {str(result.number): own})
+        self._publish(False)
 
     def begin(self, progress: RoundInProgress) -> None:
         """The log of all finished rounds, then that of the one in progress."""
@@ -62,7 +65,10 @@ class Records:
     def finish(self) -> None:
         """Bring all in line with the stored rounds, also where a process was killed between them, and record that no
         round is missing."""
-        self._publish({"finished": True}, {})
+        progress = self._directory.read_progress()
+        if progress and progress.number in self:
+            self._directory.remove_progress()
+        self._publish(True)
 
     def _add(self, result: Round, new: bool = False) -> None:
         """Keep what the records say of a stored round, and write its events for TensorBoard; those of an old one
@@ -75,17 +81,19 @@ class Records:
             history.lines(result),
             layer_counts(result.masks, result.specs),
         )
-        paths = tensorboard.event_paths(self._directory, result.number)
-        if self._experiment.io.tensorboard and (new or not all(path.exists() for path in paths)):
+        if not self._experiment.io.tensorboard:
+            return
+        if new or not all(path.exists() for path in tensorboard.event_paths(self._directory, result.number)):
             first = network.rest_it if network.restart else min(self._rounds)
             experiment = self._experiment if result.number == first else None
             tensorboard.write_round(self._directory, result, self._channels, experiment)
+        tensorboard.remove_growing(self._directory, result.number)
 
     def _write_log(self, lines: str = "") -> None:
         self._directory.write_log("".join(entry.log for _, entry in sorted(self._rounds.items())) + lines)
 
-    def _publish(self, facts: dict[str, Any], new: dict[str, dict[str, Any]]) -> None:
-        """Log, findata, history and run.json of the stored rounds; `new`: those of a round that was just trained."""
+    def _publish(self, finished: bool) -> None:
+        """Log, findata, history and run.json of the stored rounds; `finished`: whether no round is missing."""
         self._write_log()
         entries = dict(sorted(self._rounds.items()))
         self._directory.write_findata(
@@ -96,12 +104,11 @@ class Records:
         self._directory.write_history(
             history.header(self._specs) + "".join(entry.history for entry in entries.values())
         )
-        record = {**self._directory.read_record(), "finished": False, **facts}
+        record = {**self._directory.read_record(), "finished": finished}
         rounds = record.get("rounds", {})
         record["rounds"] = {
             str(number): {
                 **rounds.get(str(number), {}),
-                **new.get(str(number), {}),
                 "layers": [
                     {"layer": c.layer + 1, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
                     for c in entry.layers

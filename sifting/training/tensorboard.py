@@ -34,6 +34,7 @@ from sifting.runs.events import event_file_name
 from sifting.runs.history import columns
 
 PLATE_NODES, PLATE_COLUMNS = 50, 10
+UNFINISHED = "unfinished"  # no name that TensorBoard reads
 FILE_VERSION = "brain.Event:2"
 _Summary: TypeAlias = tf.compat.v1.Summary
 Value: TypeAlias = tf.compat.v1.Summary.Value
@@ -64,8 +65,14 @@ def write_round(directory: RunDirectory, result: Round, channels: int, experimen
     for path, steps in (over_rounds, [(result.number, of_round)]), (over_steps, _values_of_steps(result)):
         with _refused_if_not_written(path):
             _write(path, steps, stored)
-    for path in over_steps.parent.glob(event_file_name(result.number, "*")):
-        path.unlink()
+
+
+def remove_growing(directory: RunDirectory, number: int) -> None:
+    """Remove the files that grew while a round was trained, and what a killed process left in their folder."""
+    _, finished = event_paths(directory, number)
+    for path in [*finished.parent.glob(event_file_name(number, "*")), finished.with_name(UNFINISHED)]:
+        with _refused_if_not_written(path):
+            path.unlink(missing_ok=True)
 
 
 class GrowingCurves:
@@ -112,9 +119,9 @@ def _refused_if_not_written(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, steps: Iterable[Step], seconds: float) -> None:
-    """An event file; `seconds`: the time that its events bear. The temporary name is none that TensorBoard reads."""
+    """An event file; `seconds`: the time that its events bear."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name("unfinished")
+    temporary = path.with_name(UNFINISHED)
     with tf.io.TFRecordWriter(str(temporary)) as writer:
         writer.write(tf.compat.v1.Event(wall_time=seconds, file_version=FILE_VERSION).SerializeToString())
         for step, values in steps:
