@@ -27,7 +27,7 @@ from postprocess.rates import Rate, estimated_rounds, measured_rate, must_be_mea
 from postprocess.reproduce import rough_duration, runs_of
 from sifting import __version__
 from sifting.base.quiet import native_messages_hidden
-from sifting.errors import DataError, SiftingError
+from sifting.errors import SiftingError
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.training.plan import Plan, plan
@@ -103,16 +103,6 @@ def check(path: Path, show: Callable[[str], None]) -> Findings:
             file.write((json.dumps(asdict(found), indent=2) + "\n").encode())
     show(_line("written", str(path)))
     return found
-
-
-def rates_of(path: Path) -> list[Rate]:
-    """The rates in a device.json. Raises DataError if it is none."""
-    try:
-        return [Rate(*map(float, rate)) for rate in json.loads(path.read_text())["rates"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"--device {path}: cannot be read ({type(error).__name__}); accepted: what postprocess.device_check wrote"
-        ) from None
 
 
 def _line(name: str, text: str) -> str:

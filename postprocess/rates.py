@@ -1,8 +1,10 @@
 """How long experiments will take, from the rate at which others trained."""
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.optimize import nnls
 
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
+from sifting.errors import DataError, one_line
 from sifting.training.dry_run import expected_rounds
 from sifting.training.plan import Plan
 
@@ -75,6 +78,17 @@ def measured_rate(plan: Plan) -> Rate:
             trainer.train(0, 0, steps)
             seconds = time.perf_counter() - began
     return Rate(step_work(plan), seconds / steps)
+
+
+def rates_of_device(path: Path) -> list[Rate]:
+    """What postprocess.device_check found. Raises DataError if the file is another."""
+    try:
+        return [Rate(*map(float, rate)) for rate in json.loads(path.read_text())["rates"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = one_line(error) if isinstance(error, OSError) else "it is another file"
+        raise DataError(
+            f"--device {path}: cannot be read ({reason}); accepted: what postprocess.device_check writes"
+        ) from None
 
 
 def must_be_measured(rates: Sequence[Rate], plans: Iterable[Plan]) -> list[Plan]:

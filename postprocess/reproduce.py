@@ -23,10 +23,12 @@ from postprocess.rates import (
     estimated_rounds,
     measured_rate,
     must_be_measured,
+    rates_of_device,
     recorded_rate,
     training_seconds,
 )
 from sifting.errors import DataError, InputError, RunsFailed
+from sifting.experiment.seeds import seeds_in
 from sifting.inputs import read_experiment
 from sifting.training import many
 from sifting.training.plan import Plan, is_finished
@@ -136,13 +138,16 @@ def progress_of(run: NeededRun) -> Progress:
     return Progress(done, finished, rounds, recorded_rate(run.plan, run.plan.directory.read_record()))
 
 
-def estimate(progress: dict[NeededRun, Progress], report: Callable[[str], None] = print) -> dict[NeededRun, float]:
+def estimate(
+    progress: dict[NeededRun, Progress], report: Callable[[str], None] = print, rates: Sequence[Rate] = ()
+) -> dict[NeededRun, float]:
     """Seconds of training that every run still needs, 0 for finished ones.
 
     Args:
         report: called with one line if a rate has to be measured first.
+        rates: of another device; none: those of this one, of runs that are here.
     """
-    rates = [one.rate for one in progress.values() if one.rate is not None]
+    rates = [*rates] or [one.rate for one in progress.values() if one.rate is not None]
     open_runs = {run.files: run.plan for run, one in progress.items() if not one.finished}
     for unknown in must_be_measured(rates, open_runs.values()):
         network = unknown.experiment.network
@@ -203,7 +208,7 @@ class Cost:
 
 
 def costs(
-    assignments: Sequence[str] = (), folder: str | None = None
+    assignments: Sequence[str] = (), folder: str | None = None, rates: Sequence[Rate] = ()
 ) -> tuple[dict[str, tuple[str, dict[str, Cost]]], list[str]]:
     """Of all figures their titles and what they still cost at each scale, last of all together; and lines about figures
     of extensions that are refused, and those of input files that are not here."""
@@ -217,7 +222,7 @@ def costs(
     for scale in base.SCALES:
         needed = {name: _distinct([runs_of(name, scale, None, assignments, folder)]) for name in modules}
         progress = {run: progress_of(run) for runs in needed.values() for run in runs}
-        seconds = estimate(progress, report=lambda line: print(line, file=sys.stderr))
+        seconds = estimate(progress, lambda line: print(line, file=sys.stderr), rates)
         for name, (_, cost) in listed.items():
             runs = needed.get(name, list(progress))
             missing = [run for run in runs if not progress[run].finished]
@@ -225,9 +230,9 @@ def costs(
     return listed, others
 
 
-def list_lines(assignments: Sequence[str] = (), folder: str | None = None) -> list[str]:
+def list_lines(assignments: Sequence[str] = (), folder: str | None = None, rates: Sequence[Rate] = ()) -> list[str]:
     """A table of `costs`, and its lines."""
-    listed, others = costs(assignments, folder)
+    listed, others = costs(assignments, folder, rates)
     rows = [(name, *map(str, cost.values()), shows) for name, (shows, cost) in listed.items()]
     return [*aligned([("figure", *base.SCALES, "shows"), *rows], left=True).splitlines(), *others]
 
@@ -242,12 +247,14 @@ def complete(
     scale: str,
     how: many.How = ALONE,
     dry_run: bool = False,
+    rates: Sequence[Rate] = (),
 ) -> dict[str, str]:
     """Show what is needed and how long it takes, and run what is missing.
 
     Args:
         needed: of each figure, the runs by role, as of needed_runs; each is run once.
         dry_run: show only.
+        rates: as of estimate.
 
     Returns:
         Figures whose runs are not all there, and why.
@@ -277,7 +284,7 @@ def complete(
     if not progress:
         print("no run is needed")
         return lacks
-    seconds = estimate(progress)
+    seconds = estimate(progress, rates=rates)
     print("\n".join(plan_lines(progress, seconds)), flush=True)
     if dry_run or not missing:
         return lacks
@@ -313,22 +320,23 @@ def refused(lacks: Mapping[str, str], of: int, what: str) -> None:
 
 def _reproduce(options: argparse.Namespace) -> None:
     how = many.how(options)
+    rates = [] if options.device is None else rates_of_device(options.device)
     if options.list:
         if options.json:
-            listed, _ = costs(options.set, how.runs)
+            listed, _ = costs(options.set, how.runs, rates)
             content = {name: {"shows": shows, **cost} for name, (shows, cost) in listed.items()}
             print(json.dumps(content, indent=1, default=vars))
         else:
-            print("\n".join(list_lines(options.set, how.runs)))
+            print("\n".join(list_lines(options.set, how.runs, rates)))
         return
     names = list(FIGURES) if options.name == [ALL] else options.name
     if not names:
         raise InputError(f"no figure named; accepted: {', '.join(FIGURES)}, {ALL}")
     if options.output is not None and len(names) > 1:
         raise InputError(f"--output {options.output}: accepted with one figure; several go to their default places")
-    seeds = _seeds(options.seeds)
+    seeds = None if options.seeds is None else seeds_in(options.seeds)
     needed = {name: runs_of(name, options.scale, seeds, options.set, how.runs) for name in names}
-    lacks = complete(needed, options.scale, how, options.dry_run)
+    lacks = complete(needed, options.scale, how, options.dry_run, rates)
     if options.dry_run or how.commands:
         return
     # The runs have all others in their input files already; [Scale] is not for them a second time.
@@ -345,15 +353,6 @@ def _reproduce(options: argparse.Namespace) -> None:
 def default_output(name: str, scale: str) -> Path:
     """figures/SCALE/NAME.png, or the ending of a movie."""
     return Path("figures", scale, f"{name}.{picture_format(getattr(figure_module(name), 'MOVIE', False), None, print)}")
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    seeds = text.split(",")
-    if not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds {text}: accepted: different whole numbers >= 0, such as 1,2,3")
-    return [int(seed) for seed in seeds]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -373,6 +372,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry_run", action="store_true", help="show the plan only")
     parser.add_argument("--list", action="store_true", help="all figures, with what they still cost")
     parser.add_argument("--json", action="store_true", help="of --list: as JSON")
+    parser.add_argument(
+        "--device", type=Path, metavar="FILE", help="estimate for the device of which postprocess.device_check wrote it"
+    )
     many.add_options(parser)
     return run_command(_reproduce, parser, arguments)
 

@@ -9,7 +9,6 @@ that was interrupted. Results go to [IO] save_dir; see docs/input.md for all key
 
 import os
 import sys
-from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -18,8 +17,7 @@ from sifting.base import devices, input_files
 from sifting.base.signals import Signals
 from sifting.datasets import describe
 from sifting.errors import InputError, Interrupted, SiftingError
-from sifting.experiment.experiment import Experiment
-from sifting.experiment.keys import integer
+from sifting.experiment.seeds import of_seed, seeds_in
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.training import dry_run, many
@@ -27,7 +25,7 @@ from sifting.training.launch import run
 from sifting.training.plan import directory_of
 
 _SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
-_SEEDS = flags.DEFINE_list("seeds", None, "Run these seeds, into save_dir/seed_N.")
+_SEEDS = flags.DEFINE_string("seeds", None, "N,N,...: run these seeds, into save_dir/seed_N.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
 _DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classes of the images, and do not train.")
 _DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine.")
@@ -97,35 +95,15 @@ def tasks_of(paths: list[str]) -> list[many.Task]:
     arguments += [f"--runs={_RUNS.value}"] if _RUNS.value else []
     if _SEEDS.value is None:
         return [many.Task(experiment, experiment.io.save_dir, arguments, _OVERWRITE.value)]
-    try:
-        seeds = [integer(0).parse(seed) for seed in _SEEDS.value]
-    except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds '{','.join(_SEEDS.value)}': accepted: different whole numbers >= 0, such as 1,2,3,4")
     return [
         many.Task(
-            read_experiment(paths, [*_SET.value, *_of_seed(experiment, seed)]),
+            read_experiment(paths, [*_SET.value, *of_seed(experiment, seed)]),
             f"seed {seed}",
             [*arguments, f"--seeds={seed}"],
             _OVERWRITE.value,
         )
-        for seed in seeds
+        for seed in seeds_in(_SEEDS.value)
     ]
-
-
-def _of_seed(experiment: Experiment, seed: int) -> list[str]:
-    """What one of --seeds changes: seed, save_dir, and other runs that have a sub-folder of this seed."""
-    folder = f"seed_{seed}"
-    changes = [f"Network.seed={seed}", f"IO.save_dir={os.path.join(experiment.io.save_dir, folder)}"]
-    for key, named in experiment.method.other_runs().items():
-        path = Path(named)  # DIR, or DIR/PREFIX
-        if (path / folder).is_dir():
-            path = path / folder
-        elif (path.parent / folder).is_dir():
-            path = path.parent / folder / path.name
-        changes.append(f"{experiment.method_name}.{key}={path}")
-    return changes
 
 
 def print_results(directories: list[RunDirectory]) -> None:

@@ -22,9 +22,8 @@ from typing import Any
 from sifting.base.command_line import Parser, run_command
 from sifting.errors import InputError, SiftingError
 from sifting.experiment.experiment import kind_of, refusal
-from sifting.experiment.keys import integer
+from sifting.experiment.seeds import of_seed, seeds_in
 from sifting.inputs import SECTIONS, SWEEP, named_key, read_experiment, read_sweep
-from sifting.run import _of_seed as of_seed
 from sifting.training import many
 from sifting.training.plan import is_finished
 
@@ -128,15 +127,7 @@ def seeds_of(files: Sequence[str], text: str | None) -> list[int] | None:
     if text is None:
         text, source = read_sweep(files).get((SWEEP, "seeds"), (None, ""))
         source += f": [{SWEEP}] seeds ="
-    if text is None:
-        return None
-    try:
-        seeds = [integer(0).parse(seed) for seed in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"{source} '{text}': accepted: different whole numbers >= 0, such as 1,2,3")
-    return seeds
+    return None if text is None else seeds_in(text, source)
 
 
 def plans_of(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_runs import copy_of
 
-from postprocess import device_check
-from postprocess.device_check import Findings, rates_of
-from postprocess.rates import Rate, step_work
+from postprocess import device_check, reproduce
+from postprocess.device_check import Findings
+from postprocess.rates import Rate, rates_of_device, step_work
 from sifting.runs.directory import RunDirectory
 
 
@@ -49,7 +49,7 @@ def test_what_is_found_is_shown_and_written(measured, runs, in_tmp_path, capsys)
     found = json.loads((in_tmp_path / "device.json").read_text())
     assert found["same_twice"] and found["same_killed"] and found["kept_as_on_cpu"] == 1
     assert 0 < found["by_chance"] < 1
-    assert rates_of(in_tmp_path / "device.json")[0] == Rate(6283240000.0, 6.28324)
+    assert rates_of_device(in_tmp_path / "device.json")[0] == Rate(6283240000.0, 6.28324)
 
 
 @pytest.mark.parametrize(("other", "line"), [("again", "twice"), ("killed", "killed")])
@@ -62,13 +62,23 @@ def test_a_deterministic_run_with_other_bits_fails(other, line, measured, runs, 
     assert (in_tmp_path / "device.json").exists()
 
 
+def test_estimates_for_the_device_need_no_measurement(in_tmp_path, capsys, monkeypatch):
+    """Ten times the rate, a tenth of the time."""
+    monkeypatch.setattr(reproduce, "measured_rate", None)
+    totals = []
+    for rate in (1, 10):
+        (in_tmp_path / "device.json").write_text(json.dumps({"rates": [[1e11, 1e3 / rate]]}))
+        assert reproduce.main(["pb-2", "--dry_run", "--device", "device.json"]) == 0
+        totals.append(float(capsys.readouterr().out.split("about ")[-1].split()[0]))
+    assert totals[0] == pytest.approx(10 * totals[1], rel=0.1)
+
+
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"rates": [1]}', '{"rates": [["a", 1]]}'])
-def test_other_files_are_refused(content, tmp_path):
-    path = tmp_path / "device.json"
+def test_other_files_are_refused(content, in_tmp_path, refusal):
     if content is not None:
-        path.write_text(content)
-    with pytest.raises(device_check.DataError, match="what postprocess.device_check wrote"):
-        rates_of(path)
+        (in_tmp_path / "device.json").write_text(content)
+    line = refusal(reproduce.main, "--list", "--device", "device.json")
+    assert line.startswith("sifting: --device device.json: cannot be read (")
 
 
 def test_products_are_timed():

@@ -165,7 +165,7 @@ def test_the_list_as_json(capsys, no_measurement):
         (["pb-2", "--jobs", "0"], "--jobs 0: accepted: a whole number >= 1, or auto"),
         ([], "no figure named"),
         (["pb-99"], "'pb-99' is not a figure"),
-        (["pb-2", "--seeds", "1,1"], "--seeds 1,1: accepted"),
+        (["pb-2", "--seeds", "1,1"], "--seeds '1,1': accepted"),
         (["pb-2", "pb-3", "--output", "a.png"], "--output a.png"),
         (["pb-2", "--set", "IMP.prune_ratio=2"], "[IMP] prune_ratio"),
     ],

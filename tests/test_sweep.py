@@ -101,7 +101,7 @@ def test_each_run_has_its_values_seed_and_place(path, tmp_path):
         ("--grid IMP.prune_step=9,30", "prune_step=30: --set or --grid: [IMP] prune_step = '30': accepted: at most"),
         ("--grid OneShot.rounds=2", "rounds=2: "),
         ("--grid Scale.width=0.5,0.51", "width=0.51: is the same experiment as width=0.5; accepted: one of them"),
-        ("--grid Network.steps=20 --seeds 1,1", "--seeds '1,1': accepted: different whole numbers >= 0, such as 1,2,3"),
+        ("--grid Network.steps=20 --seeds 1,1", "--seeds '1,1': accepted: different whole numbers >= 0, such as 1,2"),
         ("--at_density 2", "--at_density 2: accepted: a number > 0 and < 1, such as 0.05"),
     ],
 )
