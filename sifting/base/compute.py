@@ -1,6 +1,7 @@
 """Where TensorFlow computes. Importing this settles it for the process, before the first operation."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -30,7 +31,8 @@ def describe_device() -> str:
     gpus = tf.config.get_visible_devices("GPU")
     if gpus:
         return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
-    return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS", "all")
+    return f"CPU, {threads} thread{'' if threads == '1' else 's'}"
 
 
 def _settle() -> None:
