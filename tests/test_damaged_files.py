@@ -12,6 +12,7 @@ from synthetic import RunsCode, npz_fields, official_batch, write_input
 from postprocess import cache
 from postprocess.crosscheck.recording import load_recording
 from sifting import datasets, inputs
+from sifting.base import checksums
 from sifting.errors import SiftingError
 from sifting.network.rounds import RoundInProgress
 from sifting.runs.directory import RunDirectory
@@ -70,6 +71,12 @@ def round_pickle(folder):
     return run.round_path(0), lambda: run.read_round(0)
 
 
+def round_with_checksum(folder):
+    run = RunDirectory(folder, "IMP")
+    run.write_round(random_round("f4:x", (3, 2, 2), 3), {"rounds": {"0": {}}})
+    return run.round_path(0), lambda: run.read_round(0)
+
+
 def checkpoint(folder):
     run = RunDirectory(folder, "IMP")
     run.write_progress(RoundInProgress.of(random_round("f4:x", (3, 2, 2), 3), 21, 2.5, {}, 20), 2.5, {})
@@ -89,6 +96,7 @@ def recording(folder):
 
 READERS = {
     "round": round_pickle,
+    "round with checksum": round_with_checksum,
     "checkpoint": checkpoint,
     "record": record,
     "ImageNet, first": official("ImageNet32", IMAGENET, "train_data_batch_1"),
@@ -152,6 +160,29 @@ def test_damage_is_one_line(reader, damage, in_tmp_path):
     line = str(error.value)
     assert "\n" not in line and (path.name in line or path.parent.name in line)
     assert files_of(in_tmp_path) == before
+
+
+@pytest.mark.parametrize("reader", ["round with checksum", "checkpoint", "cache, images", "cache, labels"])
+def test_one_bit(reader, in_tmp_path):
+    """Wherever it is: most of them would load, as another weight or pixel."""
+    path, read = READERS[reader](in_tmp_path)
+    whole = path.read_bytes()
+    for place in np.linspace(0, len(whole) - 60, 20, dtype=int):  # not in the checksum behind a checkpoint
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(SiftingError, match="is damaged"):
+            read()
+    path.write_bytes(whole)
+    read()
+
+
+def test_checksums_of_files_of_several_blocks(tmp_path, monkeypatch):
+    """They depend on the order of the blocks, and are the same for bytes and files."""
+    monkeypatch.setattr(checksums, "BLOCK", 10)
+    contents = [b"", b"a" * 10, b"a" * 10 + b"b" * 10, b"b" * 10 + b"a" * 10, b"a" * 10 + b"b" * 9, bytes(1000)]
+    for content in contents:
+        (tmp_path / "file").write_bytes(content)
+        assert checksums.of_file(tmp_path / "file") == checksums.of_bytes(content)
+    assert len(set(map(checksums.of_bytes, contents))) == len(contents)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -1,8 +1,9 @@
-"""Prepared images on disk: made once, afterwards opened in a second as memory maps.
+"""Prepared images on disk: made once, afterwards opened in seconds as memory maps.
 
-An entry is a folder NAME-HASH with five arrays and `entry.json`, which says what the images are and what they depend
-on. The hash covers all of that, so an entry never goes stale: another seed, or a file that changed, is another entry.
-An entry appears under its name only when it is whole. Any entry can be deleted at any time; it will be made again.
+An entry is a folder NAME-HASH with five arrays and `entry.json`, which says what the images are, what they depend on,
+and the checksums of the arrays. The hash covers all that they depend on, so an entry never goes stale: another seed, or
+a file that changed, is another entry. An entry appears under its name only when it is whole. Any entry can be deleted
+at any time; it will be made again.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.base import checksums
 from sifting.base.files import sync
 from sifting.base.locks import Holder, waited_for
 from sifting.datasets.image_set import ImageSet
@@ -97,7 +99,7 @@ def image_set(
             f"{entry}: cannot be written ({error.strerror or error}); "
             "accepted as [IO] cache_dir: a writable folder with room"
         ) from None
-    return _open(entry)
+    return open_entry(entry)
 
 
 def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Description]) -> None:
@@ -109,7 +111,8 @@ def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Descr
         description = make(partial)
         if not (partial / "mean.npy").exists():
             np.save(partial / "mean.npy", mean_image(partial / "images.npy"))
-        record = {**vars(description), "identity": identity, "format": FORMAT}
+        sums = {name: checksums.of_file(partial / f"{name}.npy") for name in ARRAYS}
+        record = {**vars(description), "identity": identity, "format": FORMAT, "checksums": sums}
         (partial / "entry.json").write_text(json.dumps(record, indent=2) + "\n")
         for path in [*partial.iterdir(), partial]:
             sync(path)
@@ -120,9 +123,13 @@ def _make(entry: Path, identity: Mapping[str, Any], make: Callable[[Path], Descr
     sync(entry.parent)
 
 
-def _open(entry: Path) -> ImageSet:
+def open_entry(entry: Path) -> ImageSet:
+    """Raises DataError: it is damaged; those of earlier versions have no checksums."""
     try:
         record = json.loads((entry / "entry.json").read_text())
+        for name, checksum in record.get("checksums", {}).items():
+            if checksums.of_file(entry / f"{name}.npy") != checksum:
+                raise ValueError
         arrays = {
             name: np.load(entry / f"{name}.npy", mmap_mode="r" if name in MAPPED else None, allow_pickle=False)
             for name in ARRAYS
@@ -134,7 +141,7 @@ def _open(entry: Path) -> ImageSet:
             source=record["source"],
             class_names=tuple(record["class_names"]),
         )
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError):
         raise DataError(f"{entry}: is damaged; remove this folder, and it will be made again") from None
 
 
