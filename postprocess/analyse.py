@@ -251,7 +251,7 @@ def removal_arrays(run: Analysis) -> Arrays:
     sizes = np.linspace(0, len(connections), REMOVAL_SIZES).astype(int)
     arrays: Arrays = {"round": run.shown, "sizes": sizes}
     for order in ORDERS:
-        curve = removal_curve(result, run.image_set, removal_order(connections, order), sizes)
+        curve = removal_curve(result, run.image_set, removal_order(connections, order), sizes, normalise="batch")
         arrays |= {f"{order}_top1": curve.top1, f"{order}_top5": curve.top5, f"{order}_relative": curve.relative}
     return arrays
 

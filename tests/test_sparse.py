@@ -515,6 +515,26 @@ def test_a_run_goes_on_to_the_same_bits_after_an_interruption(always, tmp_path):
     assert sparse_of(directory) == sparse_of(always) == [[1, 2]] * 4  # layers 1, 2, as in all that is shown
 
 
+def test_exact_moments_at_validation_change_nothing_else(always, tmp_path):
+    """Weights, masks and moments have the same bits as without, validation errors are those of dense layers, and an
+    interruption changes no bit."""
+    exact = "Network.validation_moments=exact"
+    whole, _ = run(tmp_path / "whole", *ALWAYS, exact)
+    for ours, theirs in zip(rounds_of(whole), rounds_of(always), strict=True):
+        assert_same(ours.masks, theirs.masks)
+        for one, other in zip(ours.checkpoints, theirs.checkpoints, strict=True):
+            assert_same(one.parameters, other.parameters)
+            assert_same(one.moments, other.moments)
+        np.testing.assert_array_equal(ours.training_errors, theirs.training_errors)
+    assert any(
+        not np.array_equal(ours.validation_errors, theirs.validation_errors)
+        for ours, theirs in zip(rounds_of(whole), rounds_of(always), strict=True)
+    )
+    directory, _ = interrupt(tmp_path / "run", 1, 7, *ALWAYS, exact)
+    run(tmp_path / "run", *ALWAYS, exact)
+    assert files_of(directory) == files_of(whole)
+
+
 def test_a_round_in_progress_is_finished_as_it_began(always, tmp_path):
     directory, _ = interrupt(tmp_path / "run", 1, 7, *ALWAYS)
     run(tmp_path / "run", *OF_20, "Network.sparse=never")

@@ -6,14 +6,26 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_networks import network_inputs
 from scipy import stats
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.base.random_streams import Stream, device_key
 from sifting.datasets.image_set import ImageSet
+from sifting.network.forward import forward, moments_over
 from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters
+from sifting.network.rounds import MaskedNetwork
 from sifting.training import trainer as training
-from sifting.training.trainer import Trainer, build_optimizer, count_correct, cross_entropy, draw_uniformly, error_rate
+from sifting.training.trainer import (
+    MOMENT_IMAGES,
+    MomentImages,
+    Trainer,
+    build_optimizer,
+    count_correct,
+    cross_entropy,
+    draw_uniformly,
+    error_rate,
+)
 
 SHAPE, CLASSES, BATCH = (3, 4, 4), 4, 6
 modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
@@ -480,6 +492,37 @@ def test_validation_in_blocks_counts_every_image_once(count, jit, monkeypatch):
     assert error == error_rate(np.sum(correct), count) and error.dtype == np.float32
     for name, value in trainer.state().items():
         np.testing.assert_array_equal(value, before[name])  # running moments above all
+
+
+@cases(("arch", "shifted", "jit"), ("f8:f6:x", False, True), ("f8:f6:x", True, False), ("c3,4:f6:x", False, False))
+def test_validation_by_exact_moments(arch, shifted, jit):
+    """Those of the images chosen, layer after layer, in float64; and nothing of them stays."""
+    images = image_set(val_count=30)
+    rows = np.arange(3, 33)
+    shifts = np.random.default_rng(0).integers(0, 2, (30, 2), dtype=np.int32) if shifted else None
+    trainer, state = trainer_of(images, arch, jit_compile=jit, moments_of=MomentImages(rows, shifts))
+    trainer.train(5, 0, 30)
+    before = trainer.state()
+    error = trainer.validate()
+    for name, value in trainer.state().items():
+        np.testing.assert_array_equal(value, before[name])
+    chosen, validation = (network_inputs(pixels, images.mean) for pixels in (images.images[rows], images.val_images))
+    if shifted:
+        planes = chosen.reshape(-1, *images.shape)
+        chosen = np.stack([np.roll(plane, shift, axis=(1, 2)) for plane, shift in zip(planes, shifts, strict=True)])
+    specs = build_specs(parse_arch(arch), (True,) * 9, images.shape, images.classes)
+    network = MaskedNetwork(specs, images.shape, state.parameters(), initial_masks(specs, 0.0, 1))
+    moments = moments_over(network, chosen.reshape(30, -1))
+    correct = np.argmax(forward(network, tf.cast(validation, tf.float64), moments), axis=1) == images.val_labels
+    assert error == error_rate(np.sum(correct), 30)
+
+
+def test_images_for_moments_are_drawn():
+    """Without replacement, all of few; translated where training translates."""
+    few, many = (MomentImages.drawn(np.random.default_rng(1), count, most) for count, most in ((30, 0), (9000, 3)))
+    assert few.rows.tolist() == list(range(30)) and few.shifts is None
+    assert len(np.unique(many.rows)) == MOMENT_IMAGES and many.rows.max() > 8900
+    assert many.shifts.shape == (MOMENT_IMAGES, 2) and np.unique(many.shifts).tolist() == [0, 1, 2, 3]
 
 
 # --- without XLA

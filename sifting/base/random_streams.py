@@ -23,6 +23,7 @@ class Stream(enum.IntEnum):
     TRANSLATIONS = 4
     COLLAGE = 5  # the images of EdgeCollage32
     CLONE = 6  # the images of Gaussian clones
+    MOMENTS = 7  # the images whose moments normalise validation
 
 
 class Split(enum.IntEnum):

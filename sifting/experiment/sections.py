@@ -192,6 +192,12 @@ class Network:
     batch_size: int = key(1000, integer(2), "images a step, drawn with replacement", scaled="batch", least=2)
     val_size: int = key(1000, integer(1), "number of validation images, the first ones", scaled="images")
     validate_step: int = key(100, integer(1), "steps between two validations", scaled="steps")
+    validation_moments: str = key(
+        "stored",
+        choice("stored", "exact"),
+        "what normalises at validation: stored, the running moments, as in the reference; exact, the moments of 2000 "
+        "training images under the weights as they are, which do not lag, see docs/fidelity.md",
+    )
     minimizer: str = key("SGD", choice("SGD", "Adam"), "Adam: beta 0.9 and 0.999, epsilon 1e-8")
     learning_rate: float = key(0.1, POSITIVE, "constant learning rate")
     init_deviation: str | float = key(

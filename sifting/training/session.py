@@ -22,7 +22,7 @@ from sifting.sparse.choice import sparse_layers
 from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
 from sifting.training.records import Records
 from sifting.training.screen import Screen
-from sifting.training.trainer import Draw, Trainer, build_optimizer, draw_uniformly
+from sifting.training.trainer import Draw, MomentImages, Trainer, build_optimizer, draw_uniformly
 
 
 class Session:
@@ -73,6 +73,9 @@ class Session:
             jit_compile=network.jit_compile,
             report=screen.line,
             shifts=draw_uniformly(most + 1, network.batch_size, 2) if most else None,
+            moments_of=MomentImages.drawn(generator(network.seed, Stream.MOMENTS), len(image_set.images), most)
+            if network.validation_moments == "exact"
+            else None,
         )
         self._sparse = self._settled_sparse()
         self._records = Records(experiment, directory, self.specs, image_set.shape[0])

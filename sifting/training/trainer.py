@@ -30,6 +30,7 @@ MOST_STEPS = 1000  # in one call
 SECONDS_PER_CALL = 0.5
 STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
 VALIDATION_BLOCK = 1000  # images at a time
+MOMENT_IMAGES = 2000  # see docs/fidelity.md
 
 # What XLA raises when it cannot compile, also for want of ptxas and the like; lack of memory and arithmetic errors are
 # others.
@@ -166,6 +167,25 @@ def in_eights(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.pad(images, ((0, 0), (0, rest))) if rest else images).view(np.int64)
 
 
+class MomentImages(NamedTuple):
+    """Training images whose moments normalise validation.
+
+    Attributes:
+        rows: int64 [m], which ones.
+        shifts: int32 [m, 2], how they are translated, see `translate`; None: not at all.
+    """
+
+    rows: NDArray[np.int64]
+    shifts: NDArray[np.int32] | None = None
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, count: int, most_shift: int) -> "MomentImages":
+        """Of `count` images; translated as in training by up to `most_shift` pixels."""
+        rows = np.sort(rng.choice(count, min(MOMENT_IMAGES, count), replace=False))
+        shifts = rng.integers(0, most_shift + 1, (len(rows), 2), dtype=np.int32) if most_shift else None
+        return cls(rows, shifts)
+
+
 class ResidentImages:
     """All training images on the device."""
 
@@ -249,6 +269,7 @@ class Trainer:
         jit_compile: compile with XLA; None: unless there are convolutions on a CPU, where XLA's are 20 times as slow.
             Where it fails, `report` says so and TensorFlow runs the graph itself.
         report: called with one line about anything that is not as asked for.
+        moments_of: images whose moments normalise validation; None: the running moments do.
     """
 
     def __init__(
@@ -262,6 +283,7 @@ class Trainer:
         jit_compile: bool | None = None,
         report: Callable[[str], None] = print,
         shifts: Draw | None = None,
+        moments_of: MomentImages | None = None,
     ) -> None:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self.rate = 0.0  # steps per second, of the last call
@@ -281,6 +303,10 @@ class Trainer:
         with tf.device(compute_device()):
             self._mean = tf.identity(image_set.mean)
         self._validation = ImagesOnDevice.of(image_set.val_images, image_set.val_labels)
+        self._moment_images: ImagesOnDevice | None = None
+        if moments_of:
+            of_rows = (values[moments_of.rows] for values in (image_set.images, image_set.labels))
+            self._moment_images, self._moment_shifts = ImagesOnDevice.of(*of_rows), moments_of.shifts
         if jit_compile is None:
             jit_compile = on_gpu() or not any(isinstance(layer, MaskedConv2D) for layer in model.layers)
         self._set_compilation(jit_compile)
@@ -345,7 +371,8 @@ class Trainer:
             if isinstance(layer, MaskedDense):
                 layer.compiled = jit_compile and not on_gpu()
         self._train = tf.function(self._training_steps, jit_compile=jit_compile, autograph=False)
-        self._validate = tf.function(self._count_correct, jit_compile=jit_compile, autograph=False)
+        validate = self._count_by_exact_moments if self._moment_images else self._count_correct
+        self._validate = tf.function(validate, jit_compile=jit_compile, autograph=False)
 
     # --- compiled
 
@@ -402,6 +429,25 @@ class Trainer:
             parallel_iterations=1,
         )
         return correct, losses
+
+    def _count_by_exact_moments(self, images: ImagesOnDevice, moments_of: ImagesOnDevice) -> tf.Tensor:
+        """As _count_correct, but what normalises are moments as training would find them if `moments_of` were a batch.
+
+        So they are found: the running moments begin anew, and afterwards they are what they were.
+        """
+        layers = [layer for layer in self.model.layers if isinstance(layer, MaskedDense)]
+        running = [value for of in layers for value in (of.running_mean, of.running_variance, of.started)]
+        before = [tf.identity(variable) for variable in running]
+        for layer in layers:
+            layer.reset_moments()
+        pixels, _ = moments_of.batch(tf.range(moments_of.labels.shape[0]), len(self._mean))
+        inputs = self._inputs(pixels)
+        if self._moment_shifts is not None:
+            inputs = translate(inputs, self._moment_shifts, self._shape)
+        self.model(inputs, training=True)
+        correct = self._count_correct(images)
+        self._assign(running, before)
+        return correct
 
     def _count_correct(self, images: ImagesOnDevice) -> tf.Tensor:
         """Correct answers on all given images, in blocks; the last block overlaps its predecessor, counted once."""
@@ -468,8 +514,11 @@ class Trainer:
         return error_rate(correct, self.batch_size), losses
 
     def validate(self) -> np.float32:
-        """Error on the validation images with the running moments."""
-        if self._sparse:
+        """Error on the validation images, with the running moments or with those of the images given for that."""
+        if self._moment_images:
+            self.write_back()
+            correct = self._compiled("_validate", self._validation, self._moment_images).numpy()
+        elif self._sparse:
             correct = np.int64(self._sparse.count_correct(self._image_set.val_images, self._image_set.val_labels))
         else:
             correct = self._compiled("_validate", self._validation).numpy()
