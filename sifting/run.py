@@ -32,6 +32,7 @@ _DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
 _JOBS = flags.DEFINE_string("jobs", None, f"Of several seeds: {many.HELP['jobs']}.")
+_CLUSTER = flags.DEFINE_string("cluster", None, f"Of several seeds: {many.HELP['cluster']}.")
 _KEEP_GOING = flags.DEFINE_boolean("keep_going", True, "When one of several seeds fails, go on with the others.")
 _COMMANDS = flags.DEFINE_boolean("commands", False, "Print a command for each seed that is not finished.")
 _RUNS = flags.DEFINE_string("runs", None, f"DIR: {many.HELP['runs']}.")
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
                 _show(describe.describe(datasets.load(tasks[0].experiment, print)))
             if _DESCRIBE.value and not _DRY_RUN.value:
                 return 0
-            how = many.How(many.jobs_of(_JOBS.value), _KEEP_GOING.value)
+            how = many.How(many.jobs_of(_JOBS.value), _KEEP_GOING.value, _CLUSTER.value)
             many.prepared(tasks)  # all, before the first is run
             if _DRY_RUN.value:
                 _show("\n".join(dry_run.describe(task.plan) for task in tasks))

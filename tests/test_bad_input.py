@@ -641,7 +641,7 @@ def test_help_is_usage_and_flags(command, flag):
     assert "\n  --[no]dry_run: Print what would be done, and do nothing." in output
     named = set(re.findall(r"^  --(?:\[no\])?(\w+): \w", output, re.MULTILINE))
     own = {"set", "seeds", "dry_run", "describe", "devices", "overwrite"}
-    assert named == own | {"jobs", "keep_going", "commands", "runs"}
+    assert named == own | {"jobs", "cluster", "keep_going", "commands", "runs"}
 
 
 def test_the_installed_command_gives_help():

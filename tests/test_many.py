@@ -1,5 +1,6 @@
 """Many runs: shared with other processes by locks, beside each other in processes of their own, with failures told."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from synthetic import made_round, write_input
@@ -256,6 +258,30 @@ def test_any_executor_can_run_them(tasks, trained, in_tmp_path, capsys):
     with pytest.raises(TrainingDiverged):
         sifting.run_experiments(experiments, engine, overwrite=True, keep_going=False)
     assert len(engine.cancelled) == 1  # the third
+
+
+def test_workers_of_dask_are_an_executor(tasks, trained, monkeypatch, capsys):
+    seeds, _ = trained
+
+    class Client(contextlib.AbstractContextManager):
+        def __init__(self, address, timeout):
+            if address != "tcp://here:1":
+                raise OSError(f"Timed out trying to connect to {address}")
+
+        def __exit__(self, *_):
+            pass
+
+        def get_executor(self):
+            return Engine()
+
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client))
+    assert work_off(tasks, How(cluster="tcp://here:1")) == [] and seeds == [1, 2, 3]
+    assert capsys.readouterr().out.splitlines()[::3] == ["seed 1: submitted", "seed 1: finished"]
+    with pytest.raises(many.InputError, match="--cluster there: Timed out .*; accepted: the address of a scheduler"):
+        work_off(tasks[:1], How(cluster="there"))
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(many.InputError, match=r'needs Dask; accepted: pip install "sifting\[cluster\]" first'):
+        work_off(tasks[:1], How(cluster="there"))
 
 
 def test_each_process_has_its_share_of_cores_or_a_gpu(monkeypatch):

@@ -60,7 +60,8 @@ class Board:
             self._runs[name] = self._runs[name][0], message
             if self._live is None and time.monotonic() - self._last_line >= PLAIN_SECONDS:
                 self._last_line = time.monotonic()
-                self.line("\n".join(self._lines()))
+                for line in self._lines():
+                    self.line(line)
         elif isinstance(message, tuple) and (message[0] is not Kind.ROUND or self._live is None):
             self.line(f"{name}: {message[1]}")
 

@@ -108,6 +108,9 @@ class Workers(Protocol):
     def line(self, text: str) -> None:
         """Show it."""
 
+    def finished(self, task: Task) -> None:
+        """Show that a run is."""
+
 
 @dataclass(frozen=True)
 class How:
@@ -116,12 +119,14 @@ class How:
     Attributes:
         jobs: processes at once; None: in this process, one after the other.
         keep_going: after a run that failed, with the others.
+        cluster: address of a scheduler of Dask, whose workers run them.
         commands: print a command for each run, and do nothing.
         runs: the folder of all relative save_dirs.
     """
 
     jobs: int | None = None
     keep_going: bool = True
+    cluster: str | None = None
     commands: bool = False
     runs: str | None = None
 
@@ -141,6 +146,7 @@ def jobs_of(text: str | None) -> int | None:
 
 HELP = {
     "jobs": "runs at once, a process each, with its share of the cores or a GPU; auto: as many as GPUs, or cores",
+    "cluster": "a scheduler of Dask, such as tcp://HOST:8786, whose workers run them instead",
     "keep_going": "when one of several runs fails, go on with the others (default), or end (--nokeep_going)",
     "commands": "print a command for each run that is not finished, and do nothing",
     "runs": "the folder of all relative save_dirs; default: the current one",
@@ -150,6 +156,7 @@ HELP = {
 def add_options(parser: ArgumentParser) -> None:
     """The flags of How, for parsers of argparse."""
     parser.add_argument("--jobs", metavar="N", help=HELP["jobs"])
+    parser.add_argument("--cluster", metavar="ADDRESS", help=HELP["cluster"])
     parser.add_argument("--keep_going", action="store_true", default=True, help=HELP["keep_going"])
     parser.add_argument("--nokeep_going", action="store_false", dest="keep_going", help="end with the first failure")
     parser.add_argument("--commands", action="store_true", help=HELP["commands"])
@@ -158,7 +165,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def how(options: Namespace) -> How:
     """What the flags say. Raises InputError."""
-    return How(jobs_of(options.jobs), options.keep_going, options.commands, options.runs)
+    return How(jobs_of(options.jobs), options.keep_going, options.cluster, options.commands, options.runs)
 
 
 def in_folder(experiment: Experiment, folder: str | None) -> Experiment:
@@ -271,6 +278,7 @@ def _work_off(tasks: Sequence[Task], running: dict[Any, Task], workers: Workers,
                 if isinstance(outcome := future.result(), BaseException):
                     raise outcome
                 task.done = True
+                workers.finished(task)
             except RunLocked:
                 workers.line(f"{task.name}: another process has just begun it")
             except (SiftingError, Interrupted) as error:  # a signal that its process alone has got
@@ -320,9 +328,11 @@ class _Numbered:
 
 
 @contextlib.contextmanager
-def _workers(
-    tasks: Sequence[Task], how: How, signals: Signals, announce: Callable[[Task], None]
-) -> Iterator["_Here | _Beside"]:
+def _workers(tasks: Sequence[Task], how: How, signals: Signals, announce: Callable[[Task], None]) -> Iterator[Workers]:
+    if how.cluster is not None:
+        with _client(how.cluster) as client:
+            yield Given(client.get_executor())
+        return
     if how.jobs is None or len(tasks) == 1:
         yield _Here(signals, announce)
         return
@@ -343,6 +353,21 @@ def _workers(
                 raise
             finally:
                 processes.close()
+
+
+@contextlib.contextmanager
+def _client(address: str) -> Iterator[Any]:
+    """Of a scheduler of Dask. Raises InputError."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(f'--cluster {address}: needs Dask; accepted: pip install "sifting[cluster]" first') from None
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise InputError(f"--cluster {address}: {one_line(error)}; accepted: the address of a scheduler") from None
+    with client:
+        yield client
 
 
 class _Here:
@@ -370,6 +395,9 @@ class _Here:
     def line(self, text: str) -> None:
         print(text, flush=True)
 
+    def finished(self, task: Task) -> None:
+        pass  # it has said so
+
 
 class _Beside:
     """Processes on this machine."""
@@ -382,6 +410,9 @@ class _Beside:
 
     def submit(self, task: Task) -> "concurrent.futures.Future[None]":
         return self._processes.submit(task.name, task.experiment, task.overwrite)
+
+    def finished(self, task: Task) -> None:
+        pass  # the board has said so
 
     def wait(self, futures: Sequence[Any]) -> None:
         finished, failed = (sum(task.done for task in self._tasks), sum(task.error is not None for task in self._tasks))
@@ -411,6 +442,7 @@ class Given:
         self._executor = executor
 
     def submit(self, task: Task) -> Any:
+        self.line(f"{task.name}: submitted")
         return self._executor.submit(run_there, os.getcwd(), task.experiment, task.overwrite)
 
     def wait(self, futures: Sequence[Any]) -> None:
@@ -420,6 +452,9 @@ class Given:
 
     def line(self, text: str) -> None:
         print(text, flush=True)
+
+    def finished(self, task: Task) -> None:
+        self.line(f"{task.name}: finished")
 
 
 def run_there(folder: str, experiment: Experiment, overwrite: bool) -> BaseException | None:
