@@ -5,8 +5,8 @@ A: independent components (FastICA) of all validation images of the data set, B:
 
 Choices, beyond those of postprocess.components: a component is a row of W in lambda = W . x, drawn with its own scale,
 so that grey is 0 and its largest weight, of either sign, reaches black or full colour. ICA is in the order of
-|3 - kurtosis|, PCA in that of the variance. The images are those of the run; nothing else of it
-counts, not even val_size.
+|3 - kurtosis|, PCA in that of the variance. The images are those of the run; nothing else of it counts, not
+even val_size.
 """
 
 import numpy as np
@@ -18,15 +18,17 @@ from postprocess.masks import image_plate
 
 ROLES = {"imp": "inputs/redman/imp.in"}
 NEEDS_IMAGES = True
+COLUMNS = 8
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     (arrays,) = redman.analysed(runs["imp"][:1], "components", options)
-    figure = drawing.new_figure(3.9)
+    rows = -(-len(arrays["pca_weights"]) // COLUMNS)
+    figure = drawing.new_figure(0.3 + 0.45 * rows)
     numbers = {}
     for ax, letter, name in zip(figure.subplots(1, 2), "AB", ("ica", "pca"), strict=True):
         weights = arrays[f"{name}_weights"]
-        drawing.plate_panel(ax, image_plate(component_images(weights), 8))
+        drawing.plate_panel(ax, image_plate(component_images(weights), COLUMNS))
         ratio = inverse_participation_ratio(weights.reshape(len(weights), -1).T)
         kurtosis = arrays[f"{name}_kurtosis"]
         converged = "" if arrays[f"{name}_converged"] else ", not converged"
