@@ -286,6 +286,7 @@ def test_workers_of_dask_are_an_executor(tasks, trained, monkeypatch, capsys):
 
 def test_each_process_has_its_share_of_cores_or_a_gpu(monkeypatch):
     monkeypatch.setattr("sifting.training.processes.cores", lambda: 7)
+    monkeypatch.setattr("sifting.training.many.cores", lambda: 7)
     for name in (*THREADS, VISIBLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")  # the user's

@@ -10,6 +10,8 @@ from rich.console import Console
 from synthetic import made_round
 
 from sifting.network.rounds import RoundInProgress
+from sifting.training.board import Board
+from sifting.training.child import Kind, State
 from sifting.training.screen import Screen, duration
 
 
@@ -104,3 +106,33 @@ def test_a_layer_without_weights_is_announced_and_a_round_that_goes_on():
     lines = lines_of(masked(made_round(2), 0, 40))
     assert lines[-1] == "Warning: layer 1 has no weights left" and "0 of 4 nodes connected" in lines[1]
     assert not any("Warning" in line for line in lines_of(masked(made_round(2), 1, 1)))
+
+
+def test_a_board_shows_a_table_on_a_terminal_and_lines_in_a_log():
+    """Finished rounds are lines of a log alone; GPUs are shown where there are some."""
+    state = State(3, 0.343, 50, 101, 20.4, 0.25, 75.0)
+    for terminal in (True, False):
+        board = Board()
+        options = {"color_system": None, "highlight": False, "soft_wrap": True}
+        board._console = Console(width=100, force_terminal=terminal, file=StringIO(), **options)
+        board._last_line -= 60
+        with board.live(), board.shown("seed 1", "2"), board.shown("seed 2", "0"):
+            board.summary = "1 of 4 finished"
+            board.tell("seed 1", (Kind.ROUND, "round 2  val. error best 0.3"))
+            board.tell("seed 1", (Kind.LINE, "Warning"))
+            board.tell("seed 1", state)
+            with board._console.capture() as capture:
+                board._console.print(board._table())
+        written = board._console.file.getvalue()
+        assert ("seed 1: round 2  val. error best 0.3\n" in written) != terminal and "seed 1: Warning" in written
+        line = "seed 1: round 3  u 34.30 %  best 0.250  left 1:15  20 steps/s  50/101\n"
+        assert (line in written) != terminal
+    first, *rows, last = (line.split() for line in capture.get().splitlines())
+    assert first == ["run", "GPU", "round", "u", "step", "steps/s", "best", "error", "left"]
+    assert rows == [
+        ["seed", "1", "2", "3", "34.30", "%", "50/101", "20", "0.250", "1:15"],
+        ["seed", "2", "0", "begins"],
+    ]
+    assert last == ["1", "of", "4", "finished"]
+    with board.shown("seed 1", None):
+        assert board._table().columns[1].header == "round" and board._states() == [("seed 1", None, None)]

@@ -6,6 +6,7 @@ last 12 columns are empty) and 64 (70 images: two tiles, of which the last has 6
 
 import functools
 import importlib.util
+import os
 import re
 from types import SimpleNamespace
 
@@ -354,7 +355,8 @@ def test_bits_do_not_depend_on_workers(sparse, monkeypatch):
 
 
 def test_workers_are_as_many_as_the_work_and_the_cores_are_worth(monkeypatch):
-    monkeypatch.setattr(steps.os, "sched_getaffinity", lambda process: range(4), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4), raising=False)
     found = [steps.workers_for(work) for work in (0, steps.WORK_A_WORKER, 3 * steps.WORK_A_WORKER, 2**40)]
     assert found == [1, 1, 3, 4]
 

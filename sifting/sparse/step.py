@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import functools
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from sifting.base.cores import threads
 from sifting.layers import MaskedDense
 from sifting.sparse import kernels
 
@@ -173,8 +173,7 @@ class _Layer:
 
 def workers_for(work: int) -> int:
     """How many threads share a step of so many multiplications."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, work // WORK_A_WORKER))
+    return max(1, min(threads(), work // WORK_A_WORKER))
 
 
 @functools.cache

@@ -65,8 +65,12 @@ class Board:
         elif isinstance(message, tuple) and (message[0] is not Kind.ROUND or self._live is None):
             self.line(f"{name}: {message[1]}")
 
-    def _cells(self, name: str) -> list[str]:
-        gpu, state = self._runs[name]
+    def _states(self) -> list[tuple[str, str | None, State | None]]:
+        """Name, GPU and state of each run, as of now: other threads change them."""
+        return [(name, *seen) for name, seen in sorted(dict(self._runs).items(), key=lambda item: item[0])]
+
+    @staticmethod
+    def _cells(name: str, gpu: str | None, state: State | None) -> list[str]:
         if state is None:
             return [name, gpu or "", "begins", *[""] * 5]
         return [
@@ -81,7 +85,7 @@ class Board:
         ]
 
     def _table(self) -> Table:
-        rows = [self._cells(name) for name in sorted(self._runs)]
+        rows = [self._cells(*state) for state in self._states()]
         shown = [number for number, title in enumerate(COLUMNS) if title != "GPU" or any(row[number] for row in rows)]
         table = Table(box=None, caption=self.summary, caption_justify="left", pad_edge=False)
         for number in shown:
@@ -92,8 +96,7 @@ class Board:
 
     def _lines(self) -> Iterator[str]:
         """A line for each run that is in a round."""
-        for name in sorted(self._runs):
-            _, state = self._runs[name]
+        for name, _, state in self._states():
             if state is not None and state.rate:
                 best = "" if state.best is None else f"  best {state.best:.3f}"
                 left = "" if state.left is None else f"  left {duration(state.left)}"

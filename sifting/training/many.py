@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sifting.base import locks
+from sifting.base.cores import cores
 from sifting.base.signals import Signals
 from sifting.errors import InputError, Interrupted, RunLocked, RunsFailed, SiftingError, one_line
 from sifting.experiment.experiment import Experiment
@@ -136,7 +137,7 @@ def jobs_of(text: str | None) -> int | None:
     if text is None:
         return None
     if text == AUTO:
-        from sifting.training.processes import cores, gpus
+        from sifting.training.processes import gpus
 
         return len(gpus()) or cores()
     if not text.isdecimal() or int(text) < 1:
@@ -240,9 +241,10 @@ def work_off(
     with contextlib.ExitStack() as stack:
         if in_main_thread():
             stack.enter_context(signals.handled())
+        if workers is None:
+            workers = stack.enter_context(_workers(tasks, how, signals, announce or _Numbered(tasks)))
         stack.callback(lambda: [future.cancel() for future in running])  # those that have not begun
-        own = _workers(tasks, how, signals, announce or _Numbered(tasks))
-        _work_off(tasks, running, workers or stack.enter_context(own), how.keep_going)
+        _work_off(tasks, running, workers, how.keep_going)
     return [task for task in tasks if task.error is not None]
 
 

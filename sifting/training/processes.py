@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from sifting.base.cores import cores
 from sifting.errors import RunDied, RunLocked, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.training.board import Board
@@ -26,11 +27,6 @@ THREADS = (  # variables that say how many threads a library may start
     "TF_NUM_INTEROP_THREADS",
 )
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:
