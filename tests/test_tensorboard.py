@@ -120,6 +120,21 @@ def test_what_a_killed_process_left_unfinished_is_no_event_file(finished, tmp_pa
     assert [call for call in session.trained if call[0] == 0] == [] and all_scalars(directory) == all_scalars(finished)
 
 
+def test_a_run_that_ends_again_leaves_no_more_than_one_that_was_never_interrupted(finished, tmp_path):
+    """A process killed right behind the last round's pickle leaves its checkpoint, and curves that grew. A checkpoint
+    of a round that is not asked for any more stays."""
+    directory, _ = interrupt(tmp_path / "run", 3, 6)
+    left = directory.progress_path.read_bytes()
+    run(tmp_path / "run", "IMP.max_iterations=2")
+    assert directory.progress_path.read_bytes() == left
+    run(tmp_path / "run")
+    directory.progress_path.write_bytes(left)
+    GrowingCurves(directory, 3, 7)
+    run(tmp_path / "run")
+    ours, theirs = ({path.relative_to(run.folder) for path in run.folder.rglob("*")} for run in (directory, finished))
+    assert ours == theirs
+
+
 def test_a_round_in_progress_shows_what_it_will_have(finished, tmp_path):
     """A process that saved before step 5, was killed after step 10, and was continued from step 5 on: each piece of
     training has a file of its own, and TensorBoard makes of them what the finished round has so far, once."""

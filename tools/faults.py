@@ -184,6 +184,15 @@ R11 sifting/training/tensorboard.py | the last validation error is the first one
 R12 sifting/training/api.py | an exported model has no masks | export
 -state.set_masks(result.masks)
 +state.set_masks
+R13 sifting/training/records.py | a checkpoint whose round is stored stays | tensorboard
+-if progress and progress.number in self:
++if False:
+R14 sifting/runs/reference.py | the checksum of a round is not compared | damaged_files verify
+-if checksums.of_file(path) != checksum:
++if False:
+R15 sifting/training/dry_run.py | rounds that will be overwritten take room | bad_input
+-if number not in kept]
++if number in kept]
 
 # --- data sets
 
