@@ -193,6 +193,16 @@ R14 sifting/runs/reference.py | the checksum of a round is not compared | damage
 R15 sifting/training/dry_run.py | rounds that will be overwritten take room | bad_input
 -if number not in kept]
 +if number in kept]
+R16 sifting/training/many.py | the first of several runs that fails ends all | many
+-    if not keep_going:
+-        raise error
++    raise error
+R17 sifting/training/plan.py | a finished run is run again | many sweep
+-    return ours == theirs
++    return False
+R18 sifting/training/many.py | a run does not wait for the one it starts from | many
+-        if not all(need.done for need in self.needs):
++        if False:
 
 # --- data sets
 
