@@ -235,7 +235,7 @@ def replay(
         )
         experiment.method.run(session)
         session.finish()
-        if session.jit_compile != experiment.network.jit_compile:
+        if experiment.network.jit_compile and not session.jit_compile:
             raise SiftingError(f"{recording.name}: XLA cannot compile the training loop here; accepted: --mode plain")
     return experiment, [directory.read_round(number) for number in directory.rounds()], starts
 
