@@ -66,7 +66,7 @@ test-oldest: .venv-oldest/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/step_time.py
 	$(BIN)/python benchmarks/experiment.py
-	$(BIN)/python benchmarks/postprocess.py
+	$(BIN)/python benchmarks/analyses.py
 
 # The Docker image without CUDA, built and tried without Docker; see docker/build_without_docker.sh for what it takes.
 image:

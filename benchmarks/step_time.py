@@ -19,8 +19,9 @@ from sifting.base.quiet import native_messages_hidden
 with native_messages_hidden():
     import tensorflow as tf
 
+    from postprocess.device_check import least_operations, product_operations
     from sifting.architecture import build_specs, parse_arch
-    from sifting.base.compute import compute_device, describe_device
+    from sifting.base.compute import compute_device, describe_device, tensor_float_32
     from sifting.datasets.image_set import ImageSet
     from sifting.layers import EPSILON
     from sifting.network.model import NetworkState, build_model, initial_parameters
@@ -29,6 +30,7 @@ with native_messages_hidden():
 SHAPE, CLASSES, IMAGES = (3, 32, 32), 1000, 50_000
 CONFIGURATIONS = (("f1024:f1024:f1024:x", 1000), ("f1024:f1024:x", 40))
 LEARNING_RATE = 0.1
+PEAK_SIZE = 2048  # of the matrices in whose product the peak is reached
 
 
 def random_images(classes: int = CLASSES) -> ImageSet:
@@ -61,7 +63,7 @@ def plain_loop(specs, image_set: ImageSet, batch_size: int):
     with tf.device(compute_device()):
         images, labels = tf.identity(image_set.images), tf.identity(image_set.labels)
         mean_image = tf.identity(image_set.mean)
-        layers = [[tf.Variable(value) for value in values] for values in initial_parameters(specs, seed=1)]
+        layers = [[tf.Variable(value) for value in values] for values in initial_parameters(specs, seed=1).values()]
         masks = [(tf.Variable(tf.ones_like(W)), tf.Variable(tf.ones_like(b))) for W, b, _, _ in layers]
         running = [[tf.Variable(tf.zeros_like(gamma)), tf.Variable(tf.ones_like(gamma))] for _, _, gamma, _ in layers]
     variables = [variable for values in layers for variable in values]
@@ -93,28 +95,7 @@ def plain_loop(specs, image_set: ImageSet, batch_size: int):
     return loop
 
 
-def peak_flops() -> float:
-    """Floating-point operations a second in a product of two 2048 x 2048 matrices, the best of 5."""
-    size = 2048
-    with tf.device(compute_device()):
-        a = tf.random.stateless_normal((size, size), [1, 2])
-    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)), autograph=False)
-    product().numpy()
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        product().numpy()
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / min(times)
-
-
-def least_flops(specs, batch_size: int) -> float:
-    """Of the matrix products of a step: forward, and gradients of W and, but for the first layer, of the input."""
-    sizes = [spec.shape[0] * spec.shape[1] for spec in specs]
-    return 2 * batch_size * (3 * sum(sizes) - sizes[0])
-
-
-def measure(arch: str, batch_size: int, image_set: ImageSet, steps: int, repeats: int) -> None:
+def measure(arch: str, batch_size: int, image_set: ImageSet, steps: int, repeats: int, tf32: bool) -> None:
     tokens = parse_arch(arch)
     specs = build_specs(tokens, (True,) * len(tokens), SHAPE, CLASSES)
     loops = {
@@ -129,14 +110,14 @@ def measure(arch: str, batch_size: int, image_set: ImageSet, steps: int, repeats
             began = time.perf_counter()
             loop(repeat * steps, steps)
             times[name].append(1000 * (time.perf_counter() - began) / steps)
-        peaks.append(peak_flops())
+        peaks.append(product_operations(PEAK_SIZE, tf32))
     widths = ":".join(str(size) for size in (specs[0].shape[0], *(spec.shape[1] for spec in specs)))
     print(f"\n{widths}, batch {batch_size}, {repeats} x {steps} steps; peak {np.median(peaks[1:]) / 1e9:.0f} GFLOP/s")
     print(f"{'':16} {'ms/step':>8} {'min':>8} {'max':>8} {'plain / this':>13} {'share of peak':>14}")
     plain = np.array(times["plain loop"][1:])
     for name, values in times.items():
         values = np.array(values[1:])
-        share = np.median(least_flops(specs, batch_size) / (values / 1000) / np.array(peaks[1:]))
+        share = np.median(least_operations(specs, batch_size) / (values / 1000) / np.array(peaks[1:]))
         print(
             f"{name:16} {np.median(values):8.2f} {values.min():8.2f} {values.max():8.2f} "
             f"{np.median(plain / values):13.2f} {share:13.0%}"
@@ -151,11 +132,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--tf32", action="store_true", help="allow TF32 on GPUs that have it")
     options = parser.parse_args()
-    tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
     print(f"{describe_device()}; TensorFlow {tf.__version__}; TF32 {'allowed' if options.tf32 else 'off'}")
     image_set = random_images()
-    for arch, batch_size in CONFIGURATIONS:
-        measure(arch, batch_size, image_set, options.steps * (10 if batch_size < 100 else 1), options.repeats)
+    with tensor_float_32(options.tf32):
+        for arch, batch_size in CONFIGURATIONS:
+            steps = options.steps * (10 if batch_size < 100 else 1)
+            measure(arch, batch_size, image_set, steps, options.repeats, options.tf32)
 
 
 if __name__ == "__main__":

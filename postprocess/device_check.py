@@ -5,7 +5,6 @@ estimates. It takes minutes.
 """
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -26,6 +25,7 @@ from postprocess.figures import FIGURES, base
 from postprocess.rates import Rate, estimated_rounds, measured_rate, must_be_measured, training_seconds
 from postprocess.reproduce import rough_duration, runs_of
 from sifting import __version__
+from sifting.architecture import LayerSpec
 from sifting.base.quiet import native_messages_hidden
 from sifting.errors import SiftingError
 from sifting.inputs import read_experiment
@@ -115,7 +115,7 @@ def _line(name: str, text: str) -> str:
 def _measure(found: Findings, gpu: bool, show: Callable[[str], None]) -> None:
     """Step of the main experiment, and what the device could do."""
     main = _planned()
-    least = _least_operations(main)
+    least = least_operations(main.specs, main.experiment.network.batch_size)
     for tf32 in (False, True) if gpu else (False,):
         peak = product_operations(LARGE_PRODUCT if gpu else SMALL_PRODUCT, tf32)
         rate = measured_rate(_planned({"Network.tf32": str(tf32).lower()}))
@@ -146,10 +146,11 @@ def _planned(changes: Mapping[str, str] | None = None) -> Plan:
         return plan(read_experiment([str(base.INPUTS / MAIN)], [*assignments, f"IO.save_dir={nowhere}"]))
 
 
-def _least_operations(main: Plan) -> float:
-    """Of the matrix products of a step: forward, and gradients of W and, but for the first layer, of the input."""
-    sizes = [spec.parameters for spec in main.specs]
-    return 2 * main.experiment.network.batch_size * (3.0 * sum(sizes) - sizes[0])
+def least_operations(specs: Sequence[LayerSpec], batch_size: int) -> float:
+    """Of the matrix products of a step of dense layers: forward, and gradients of W and, but for the first layer, of
+    the input."""
+    sizes = [math.prod(spec.shape) for spec in specs]
+    return 2 * batch_size * (3.0 * sum(sizes) - sizes[0])
 
 
 def product_operations(size: int, tf32: bool) -> float:
@@ -230,11 +231,12 @@ def _run(
     if kill:
         while process.poll() is None and not (directory.rounds() and directory.progress_path.exists()):
             time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
+        process.kill()
     output, _ = process.communicate()
-    if process.returncode and not kill:
-        raise SiftingError(f"the small run failed: {(output.strip().splitlines() or ['without a word'])[-1]}")
+    if process.returncode != (-signal.SIGKILL if kill else 0):
+        raise RunFailed(
+            f"a small run ended otherwise than it should: {(output.strip().splitlines() or ['silent'])[-1]}"
+        )
 
 
 def _bits(directory: RunDirectory) -> dict[int, bytes]:

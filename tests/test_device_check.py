@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from tiny_runs import copy_of
 
@@ -81,8 +80,10 @@ def test_other_files_are_refused(content, in_tmp_path, refusal):
     assert line.startswith("sifting: --device device.json: cannot be read (")
 
 
-def test_products_are_timed():
-    assert 1e7 < device_check.product_operations(64, False) < 1e15
+def test_products_are_timed(monkeypatch):
+    """Ten products of 64 x 64 matrices in a second."""
+    monkeypatch.setattr(device_check.time, "perf_counter", iter((5.0, 6.0)).__next__)
+    assert device_check.product_operations(64, False) == 10 * 2 * 64**3
 
 
 @pytest.mark.slow  # five processes
@@ -91,5 +92,5 @@ def test_runs_are_really_repeated(monkeypatch):
     found, lines = Findings("here", {}), []
     device_check._repeat(found, lines.append)
     assert found.same_twice and found.same_killed
-    assert found.kept_as_on_cpu == 1 or not np.isclose(found.by_chance, 1)
+    assert 0 < found.by_chance < found.kept_as_on_cpu <= 1
     assert len(lines) == 3

@@ -137,7 +137,7 @@ def test_killed_run_ends_with_the_same_bits(tmp_path, method):
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("method", "every"),
-    [("IMP", 14), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in METHODS)],
+    [("IMP", 33), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in METHODS)],
 )
 @pytest.mark.parametrize("errors", [[None], ERRORS], ids=["killed", "errors"])
 def test_harm_at_one_operation_leaves_no_trace(tmp_path, method, every, errors):

@@ -301,9 +301,7 @@ def test_each_process_has_its_share_of_cores_or_a_gpu(monkeypatch):
         many.jobs_of("0")
 
 
-@pytest.mark.parametrize(
-    ("folder", "expected"), [(None, ("runs/a", "there")), ("/root", ("/root/runs/a", "/root/there"))]
-)
+@pytest.mark.parametrize(("folder", "expected"), [(None, ("runs/a", "there")), ("/all", ("/all/runs/a", "/all/there"))])
 def test_all_runs_can_go_below_one_folder(tmp_path, folder, expected):
     path = str(write_input(tmp_path, method="OneShot"))
     experiment = read_experiment([path], ["IO.save_dir=runs/a", "OneShot.dense_run=there"])

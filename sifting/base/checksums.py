@@ -6,10 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sifting.base.cores import threads
+
 BLOCK = 2**24  # bytes, each hashed by a thread: a data set of 4 GB takes a second on a few cores
 
 
 def of_bytes(content: bytes) -> str:
+    """Of what a file will hold: 32 hexadecimal digits."""
     view = memoryview(content)
     return _combined(lambda start: view[start : start + BLOCK], len(content))
 
@@ -27,8 +30,6 @@ def _combined(read: Callable[[int], bytes | memoryview], size: int) -> str:
     Args:
         read: gives the block from there on.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        digests = threads.map(
-            lambda start: hashlib.blake2b(read(start), digest_size=16).digest(), range(0, size, BLOCK)
-        )
+    with ThreadPoolExecutor(min(8, threads())) as pool:
+        digests = pool.map(lambda start: hashlib.blake2b(read(start), digest_size=16).digest(), range(0, size, BLOCK))
         return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()

@@ -13,17 +13,19 @@ def compute_device() -> str:
 
 
 def on_gpu() -> bool:
+    """Whether it is a GPU."""
     return bool(tf.config.get_visible_devices("GPU"))
 
 
 @contextlib.contextmanager
 def tensor_float_32(allowed: bool) -> Iterator[None]:
     """Whether products of float32 in the body may be of TensorFloat-32, with errors near 1e-3, on GPUs that have it."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(allowed)
     try:
         yield
     finally:
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def describe_device() -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sifting.base.compute import compute_device, on_gpu
 from sifting.base.resources import available_memory
 from sifting.datasets.image_set import ImageSet
+from sifting.errors import one_line
 from sifting.layers import MaskedConv2D, MaskedDense
 
 if TYPE_CHECKING:
@@ -320,9 +321,9 @@ class Trainer:
         if preload:
             try:
                 return ResidentImages(image_set.images, image_set.labels, rows)
-            except (tf.errors.ResourceExhaustedError, tf.errors.InternalError):
-                size = f"{image_set.images.nbytes / 1e9:.1f} GB"
-                self._report(f"{size} of images do not fit on the device: streaming them from disk")
+            except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
+                size, reason = f"{image_set.images.nbytes / 1e9:.1f} GB", one_line(error)[:200]
+                self._report(f"{size} of images do not fit on the device ({reason}): streaming them from disk")
         return StreamedImages(image_set.images, image_set.labels, rows, self.batch_size)
 
     def begin_round(self, frozen: Collection[str] = (), sparse: Collection[str] = ()) -> None:

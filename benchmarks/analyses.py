@@ -1,6 +1,6 @@
 """Seconds of the analyses that cost most, each against the obvious loop.
 
-    python benchmarks/postprocess.py [--images N]
+    python benchmarks/analyses.py [--images N]
 
 The loop runs on a case small enough for it; its time is extrapolated in proportion to nodes, images or weights, and
 marked with ~. Both give the same numbers: that is checked on the small case.
