@@ -25,7 +25,6 @@ from sifting.architecture import layer_outputs
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 from sifting.network.rounds import Checkpoint, Mask, MaskedNetwork, Moments, Round
-from sifting.network.rounds import stored_checkpoint as stored_checkpoint
 from sifting.network.statistics import ImageBlocks, LayerInputs, input_moments
 
 if TYPE_CHECKING:  # TensorFlow is for deeper layers only, and takes seconds to import
@@ -97,7 +96,7 @@ def masked_network(
                 f"shape that the run was trained on, which give {spec.shape[0]}"
             )
     masks = dict(result.masks if masks is None else masks)
-    return MaskedNetwork(result.specs, image_shape, stored_checkpoint(result, step).parameters, masks)
+    return MaskedNetwork(result.specs, image_shape, result.checkpoint_at(step).parameters, masks)
 
 
 def network_moments(
@@ -184,7 +183,7 @@ def layer_inputs_of_images(
             inputs come through other masks than those of the round.
         ValueError: as layer_inputs.
     """
-    checkpoint = stored_checkpoint(result, step)
+    checkpoint = result.checkpoint_at(step)
     check_normalisation(normalise)
     network = masked_network(result, image_shape, step, masks)
     _check_dense(checkpoint, layer)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from postprocess.activations import LayerBlocks, masked_network, network_moments, stored_checkpoint
+from postprocess.activations import LayerBlocks, masked_network, network_moments
 from postprocess.connectivity import most_connected
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
@@ -95,7 +95,7 @@ def logit_blocks(result: Round, image_set: ImageSet, step: int | None = None, no
     network = masked_network(result, image_set.shape, step)
     source = ImageBlocks(image_set.val_images, image_set.mean)
     last = len(result.specs)
-    moments = network_moments(network, stored_checkpoint(result, step), source, last, normalise)
+    moments = network_moments(network, result.checkpoint_at(step), source, last, normalise)
     return LayerBlocks(network, moments, source, last, np.float32)
 
 

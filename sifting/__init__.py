@@ -32,7 +32,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _settle_backend() -> None:
+def _check_backend() -> None:
     chosen = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
         chosen = sys.modules["keras"].config.backend()
@@ -45,4 +45,4 @@ def _settle_backend() -> None:
     raise ImportError(line)
 
 
-_settle_backend()
+_check_backend()

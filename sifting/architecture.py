@@ -7,10 +7,14 @@ F kernels of K x K pixels and stride S, `pK,S` max-pool.
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 DENSE, OUTPUT, CONVOLUTION, POOL = "f", "x", "c", "p"
 LARGEST_SIZE = 10**6  # of a layer; a larger one is a slip of the pen
 EPSILON = 1e-10  # of the reference's batch normalisation
+GREY_LEVEL = np.float32(1 / 255)
 
 _TOKENS = {
     DENSE: (re.compile(r"f([0-9]+)"), "fN with N >= 1 nodes"),
@@ -104,6 +108,11 @@ def parse_arch(text: str) -> tuple[LayerToken, ...]:
     if re.search("[fx].*[cp]", kinds):
         raise ValueError("a convolution or max-pool cannot follow a dense layer")
     return tuple(tokens)
+
+
+def network_inputs(pixels: Any, mean: Any) -> Any:
+    """What the networks see: (pixel - mean) * float32(1/255). Arrays or tensors, all float32 [..., n_in]."""
+    return (pixels - mean) * GREY_LEVEL
 
 
 def positions(extent: int, window: int, stride: int) -> int:

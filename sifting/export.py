@@ -24,7 +24,7 @@ import numpy.typing as npt
 from sifting.base.command_line import Parser, output_file, run_command
 from sifting.base.files import sync
 from sifting.errors import RunDirectoryError
-from sifting.network.rounds import Mask, Parameters, Round, stored_checkpoint
+from sifting.network.rounds import Mask, Parameters, Round
 from sifting.training.api import Run, open_run
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def arrays(result: Round, step: int | None = None) -> dict[str, npt.NDArray[Any]
     Raises:
         DataError: no such checkpoint.
     """
-    checkpoint = stored_checkpoint(result, step)
+    checkpoint = result.checkpoint_at(step)
     found: dict[str, npt.NDArray[Any]] = {"round": np.array(result.number), "step": np.array(checkpoint.step)}
     for kinds, prefix in ((checkpoint.parameters, ""), (checkpoint.moments, ""), (result.masks, "mask_")):
         for layer, values in kinds.items():

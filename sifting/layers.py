@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from sifting.architecture import EPSILON, positions
+from sifting.architecture import EPSILON, network_inputs, positions
 from sifting.base import compute  # noqa: F401  settles the device for whoever computes
 
 Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
@@ -259,7 +258,7 @@ class MaskedConv2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="sifting")
 class PixelInput(keras.layers.Layer):
-    """From pixels to what the networks see: (pixel - mean) * (1/255), [batch, n], pixels of any number type, 0 to 255.
+    """From pixels, [batch, n], of any number type, 0 to 255, to what the networks see, see architecture.network_inputs.
 
     Weights:
         mean [n], not trainable: the mean training image.
@@ -270,7 +269,7 @@ class PixelInput(keras.layers.Layer):
         self.built = True
 
     def call(self, pixels: tf.Tensor) -> tf.Tensor:
-        return (tf.cast(pixels, tf.float32) - self.mean) * np.float32(1 / 255)
+        return network_inputs(tf.cast(pixels, tf.float32), self.mean)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

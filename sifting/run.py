@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
             how = many.How(many.jobs_of(_JOBS.value), _KEEP_GOING.value, _CLUSTER.value)
             many.prepared(tasks)  # all, before the first is run
             if _DRY_RUN.value:
-                _show("\n".join(dry_run.describe(task.plan) for task in tasks))
+                _show("\n".join(dry_run.outlook(task.plan) for task in tasks))
                 return 0
             if _COMMANDS.value:
                 many.show_commands(tasks)

@@ -16,7 +16,6 @@ from postprocess.activations import (
     masked_network,
     most_activating,
     network_moments,
-    stored_checkpoint,
     top_rows,
 )
 from sifting.errors import DataError
@@ -80,10 +79,10 @@ def test_batch_moments_are_those_of_one_batch(arch):
 
 
 def test_the_last_checkpoint_unless_a_step_is_given(dense):
-    assert stored_checkpoint(dense).step == 20
-    assert stored_checkpoint(dense, 5) is dense.checkpoints[0]
+    assert dense.checkpoint_at(None).step == 20
+    assert dense.checkpoint_at(5) is dense.checkpoints[0]
     with pytest.raises(DataError, match="round 0 stored no checkpoint at step 7; accepted: 5, 20"):
-        stored_checkpoint(dense, 7)
+        dense.checkpoint_at(7)
 
 
 @pytest.mark.parametrize("layer", [0, 2])

@@ -79,7 +79,7 @@ def round_with_checksum(folder):
 
 def checkpoint(folder):
     run = RunDirectory(folder, "IMP")
-    run.write_progress(RoundInProgress.of(random_round("f4:x", (3, 2, 2), 3), 21, 2.5, {}, 20), 2.5, {})
+    run.write_progress(RoundInProgress.of(random_round("f4:x", (3, 2, 2), 3), 20, step=21), 2.5, {})
     return run.progress_path, run.read_progress
 
 

@@ -19,7 +19,7 @@ MAIN = str(ROOT / "inputs" / "imp_3l1k.in")
 
 
 def describe(experiment):
-    return dry_run.describe(plan(experiment))
+    return dry_run.outlook(plan(experiment))
 
 
 def table(text: str, header: str) -> list[list[str]]:

@@ -429,7 +429,7 @@ def test_a_checkpoint_comes_back_and_goes_with_its_round(arch, directory):
     stored = make_round(4, arch)
     parts = {"training_errors": stored.training_errors[:11], "validation_errors": stored.validation_errors[:2]}
     so_far = dataclasses.replace(stored, checkpoints=(), validation_steps=(0, 10), **parts)
-    directory.write_progress(RoundInProgress.of(so_far, 11, 0.0, {}, 20), 2.5, state)
+    directory.write_progress(RoundInProgress.of(so_far, 20, step=11), 2.5, state)
     read = directory.read_progress(20)
     assert_same(read.so_far(), so_far)
     assert (read.step, read.seconds) == (11, 2.5)
@@ -453,7 +453,7 @@ def test_rounds_are_listed_in_order_and_by_prefix(tmp_path):
 def test_removing_rounds_keeps_the_earlier_ones(directory):
     for number in (0, 1, 2, 10):
         directory.write_round(make_round(number))
-    directory.write_progress(RoundInProgress.of(make_round(3), 5, 0.0, {}, 20), 0.0, {})
+    directory.write_progress(RoundInProgress.of(make_round(3), 20, step=5), 0.0, {})
     directory.remove_rounds(2)
     assert directory.rounds() == [0, 1] and directory.read_progress() is None
 

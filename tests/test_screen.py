@@ -22,7 +22,7 @@ def in_progress(result, step=0):
         training_errors=np.resize(np.float32([0.5, 0]), step)[::-1] if step else np.zeros(0, np.float32),
         validation_errors=np.float32([0.4, 0.3]),
     )
-    return RoundInProgress.of(so_far, step, 0.0, {}, 10)
+    return RoundInProgress.of(so_far, 10, step=step)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (750, "12:30"), (3723, "1:02:03"), (59.6, "1:00")])

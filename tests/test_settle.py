@@ -42,7 +42,7 @@ def begin(directory: RunDirectory, experiment, rounds: int, in_progress: bool = 
         whole = made_round(rounds)
         first = whole.specs, whole.sparsities, whole.masks, whole.checkpoints[:1]
         so_far = Round(rounds, *first, np.zeros(7, np.float32), (0,), [0.5])
-        directory.write_progress(RoundInProgress.of(so_far, 7, 1.5, {}, 20), 1.5, {})
+        directory.write_progress(RoundInProgress.of(so_far, 20, step=7), 1.5, {})
 
 
 def state(directory: RunDirectory) -> tuple[list[int], bool]:

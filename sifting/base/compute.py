@@ -37,7 +37,7 @@ def describe_device() -> str:
     return f"CPU, {threads} thread{'' if threads == '1' else 's'}"
 
 
-def _settle() -> None:
+def _choose_device() -> None:
     """One GPU, so that others stay free for other processes; its memory as it is needed; no TensorFloat-32.
 
     Where somebody else has started TensorFlow in this process before, its devices stay as they are.
@@ -50,4 +50,4 @@ def _settle() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-_settle()
+_choose_device()

@@ -85,6 +85,7 @@ class Method(ABC):
         None, PRUNE, "which layers are pruned, in the order of arch; missing flags at the end are F; default: all T"
     )
     round_by_round: ClassVar[bool] = False  # whether each round is pruned from the one before, not all from round 0
+    adopts_from: ClassVar[str] = ""  # the key that names a run whose round 0 becomes the own one
 
     @property
     def name(self) -> str:

@@ -251,6 +251,11 @@ class Network:
         "reference: the reference's batch-norm formula; exact: constant features become exactly zero",
     )
 
+    @property
+    def first_round(self) -> int:
+        """0, or the first round after a restart."""
+        return self.rest_it if self.restart else 0
+
 
 @dataclass(frozen=True)
 class Scale:

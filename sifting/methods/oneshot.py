@@ -1,6 +1,7 @@
 """Oneshot magnitude pruning (Frankle & Carbin 2019; P&B 5.1; Redman 3.2): one dense training, one cut a level."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment, Session
@@ -15,6 +16,8 @@ from sifting.runs.find import find_runs
 @dataclass(frozen=True)
 class OneShot(Scoped, PrunedAt, Levels):
     """Magnitude pruning in one step: every level is pruned from the same dense training."""
+
+    adopts_from: ClassVar[str] = "dense_run"
 
     weights_step: int = key(1000, integer(0), "rewind step; less than prune_step and steps", scaled="steps")
     prune_step: int = key(

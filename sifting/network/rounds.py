@@ -120,12 +120,14 @@ class Round:
     def best_validation_error(self) -> np.float32:
         return np.float32(np.min(self.validation_errors))
 
-    def checkpoint_at(self, step: int) -> Checkpoint:
-        """The checkpoint stored before the update of `step`. Raises KeyError if there is none."""
-        for checkpoint in self.checkpoints:
-            if checkpoint.step == step:
+    def checkpoint_at(self, step: int | None) -> Checkpoint:
+        """The checkpoint stored before the update of `step`; None: the last one. Raises DataError if there is none."""
+        for checkpoint in reversed(self.checkpoints):
+            if step in (None, checkpoint.step):
                 return checkpoint
-        raise KeyError(f"round {self.number} stored no checkpoint at step {step}")
+        accepted = ", ".join(str(checkpoint.step) for checkpoint in self.checkpoints) or "a round with stored weights"
+        where = "" if step is None else f" at step {step}"
+        raise DataError(f"round {self.number} stored no checkpoint{where}; accepted: {accepted}")
 
 
 @dataclass
@@ -156,32 +158,12 @@ class RoundInProgress:
     sparse: tuple[int, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        result: Round,
-        step: int,
-        seconds: float,
-        state: Mapping[str, np.ndarray],
-        steps: int,
-        sparse: tuple[int, ...] = (),
-    ) -> "RoundInProgress":
-        """What goes on from `result`, the round so far, before `step` of so many steps."""
-        errors = np.zeros(max(steps + 1, len(result.training_errors)), np.float32)
-        errors[: len(result.training_errors)] = result.training_errors
-        return cls(
-            result.number,
-            result.specs,
-            result.sparsities,
-            result.masks,
-            errors,
-            list(result.checkpoints),
-            list(result.validation_steps),
-            list(result.validation_errors),
-            step,
-            seconds,
-            state,
-            sparse,
-        )
+    def of(cls, so_far: Round, steps: int, **more: Any) -> "RoundInProgress":
+        """What goes on from `so_far`, in a round of so many steps; `more`: attributes that a Round does not have."""
+        errors = np.zeros(max(steps + 1, len(so_far.training_errors)), np.float32)
+        errors[: len(so_far.training_errors)] = so_far.training_errors
+        lists: Iterator[Any] = map(list, (so_far.checkpoints, so_far.validation_steps, so_far.validation_errors))
+        return cls(so_far.number, so_far.specs, so_far.sparsities, so_far.masks, errors, *lists, **more)
 
     def so_far(self) -> Round:
         """What there is of the round; all of it, once the last step is trained."""
@@ -195,18 +177,6 @@ class RoundInProgress:
             tuple(self.validation_steps),
             np.array(self.validation_errors, np.float32),
         )
-
-
-def stored_checkpoint(result: Round, step: int | None = None) -> Checkpoint:
-    """The checkpoint of `step`, or the last one for None. Raises DataError if there is none."""
-    if step is None and result.checkpoints:
-        return result.checkpoints[-1]
-    for checkpoint in result.checkpoints:
-        if checkpoint.step == step:
-            return checkpoint
-    accepted = ", ".join(str(checkpoint.step) for checkpoint in result.checkpoints) or "a round with stored weights"
-    where = "" if step is None else f" at step {step}"
-    raise DataError(f"round {result.number} stored no checkpoint{where}; accepted: {accepted}")
 
 
 class LayerCount(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sifting.architecture import EPSILON
+from sifting.architecture import EPSILON, network_inputs
 from sifting.network.rounds import Moments, Parameters
 
 BLOCK = 1000  # images; 25 MB of float64 for 3072 inputs
@@ -27,16 +27,9 @@ _SMALLEST_DEVIATION = 1e-10
 _SMALLEST_REST = 1e-8
 
 
-def network_inputs(pixels: NDArray[np.uint8], mean: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(pixel - mean) * float32(1/255), the float32 products of training; shaped like `pixels`, uint8 [..., n_in]."""
-    return (pixels.astype(np.float32) - mean) * np.float32(1 / 255)
-
-
 @dataclass(frozen=True, eq=False)
 class ImageBlocks:
-    """The network's inputs, see network_inputs, block by block.
-
-    Iterating gives float32 [block, n_in], as often as one likes.
+    """The network's inputs, see architecture.network_inputs, block by block: float32 [block, n_in].
 
     Attributes:
         images: uint8 [n, n_in]; may be a read-only memory map.
@@ -54,7 +47,8 @@ class ImageBlocks:
         count = len(self.images if self.rows is None else self.rows)
         for start in range(0, count, self.block):
             taken = slice(start, start + self.block)
-            yield network_inputs(self.images[taken if self.rows is None else self.rows[taken]], self.mean)
+            images = self.images[taken if self.rows is None else self.rows[taken]]
+            yield network_inputs(images.astype(np.float32), self.mean)
 
 
 @dataclass(frozen=True, eq=False)

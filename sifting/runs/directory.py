@@ -203,8 +203,9 @@ class RunDirectory:
                 raise DataError("its checksum is another one")
             content = load_pickle(self.progress_path)
             partial = round_from_lists(content["round"], content["number"])
+            more = {name: content[name] for name in ("step", "seconds", "state")}
             sparse = content.get("sparse", ())  # earlier versions had no such layers
-            return RoundInProgress.of(partial, content["step"], content["seconds"], content["state"], steps, sparse)
+            return RoundInProgress.of(partial, steps, **more, sparse=sparse)
         except (OSError, DataError, *MALFORMED):
             raise RunDirectoryError(f"{self.progress_path}: is damaged; remove it to train its round anew") from None
 

@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, register_model
 
-from sifting.architecture import EPSILON
+from sifting.architecture import EPSILON, GREY_LEVEL
 
 COLUMNS = 256  # pixels that are worked on at a time
 ONE, TWO = (0,), (0, 0)  # tiles of one register, and of two
@@ -405,7 +405,7 @@ def read_pixels(x: Any, network: Any, images: Any, rows: Any, shifts: Any, count
     images: uint8 [all][inputs]; rows: int32 [count]; shifts: int32 [count][2] or empty, see trainer.translate.
     """
     inputs, size = network.pixels, network.size
-    mean, scale = floats(network.pixel_mean), np.float32(1 / 255)
+    mean, scale = floats(network.pixel_mean), GREY_LEVEL
     for image in range(count):
         pixels, row = after(images, rows[image] * inputs), image * COLUMNS
         if shifts.size == 0:

@@ -25,7 +25,7 @@ from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import PRUNE
 from sifting.inputs import read_experiment
-from sifting.network.rounds import Checkpoint, Round, stored_checkpoint
+from sifting.network.rounds import Checkpoint, Round
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
@@ -125,7 +125,7 @@ class Run:
         """Round `number`, and its checkpoint of that step; None: the last one. Raises DataError if there is none."""
         result = self[number]
         try:
-            return result, stored_checkpoint(result, step)
+            return result, result.checkpoint_at(step)
         except DataError as error:
             raise DataError(f"{self.directory}: {error}") from None
 

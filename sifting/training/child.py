@@ -87,7 +87,7 @@ class _Telling(Screen):
 
     def end_round(self, result: Round, seconds: float) -> None:
         self._pace.end_round(seconds)
-        self._tell((Kind.ROUND, round_line(result, seconds)))
+        self._tell((Kind.ROUND, f"{self._label}  {round_line(result, seconds)}"))
 
 
 def _end_with_parent() -> None:

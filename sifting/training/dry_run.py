@@ -13,7 +13,7 @@ from sifting.training.plan import Plan
 MOST_ROUNDS_SHOWN = 40
 
 
-def describe(plan: Plan) -> str:
+def outlook(plan: Plan) -> str:
     """The resolved experiment, its layers, the rounds and densities to expect, memory and disk."""
     return "\n".join([plan.asked.to_text(), _layer_table(plan.specs), _rounds(plan), _resources(plan)])
 
@@ -96,10 +96,10 @@ def check_resources(plan: Plan) -> None:
     if memory > free:
         accepted = f"what fits into memory: about {_size(memory)} are needed, {_size(free)} are free; {anyway}"
         raise experiment.error("Network", "arch", accepted)
-    stored = plan.directory.rounds()
-    kept = [number for number in stored if number < plan.first or not plan.begins]
+    stored, first = plan.directory.rounds(), experiment.network.first_round
+    kept = [number for number in stored if number < first or not plan.begins]
     deleted = [plan.directory.round_path(number) for number in stored if number not in kept]
-    following = max([plan.first, *(number + 1 for number in kept)])
+    following = max([first, *(number + 1 for number in kept)])
     rounds = (expected_rounds(experiment) or following + 1) - following
     disk = rounds * needs.round + (needs.first if following == 0 else 0)
     free = available_disk(plan.directory.folder) + sum(path.stat().st_size for path in deleted)

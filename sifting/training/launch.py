@@ -52,8 +52,8 @@ def run(
         image_set = plan.images.load(screen.line)
         # Only now that nothing can be refused any more: a refusal leaves the directory as it was.
         if plan.begins:
-            directory.remove_rounds(plan.first)
-            directory.keep_input(plan.first)
+            directory.remove_rounds(experiment.network.first_round)
+            directory.keep_input(experiment.network.first_round)
         stored = directory.rounds()
         directory.write_input(experiment.to_text())
         with native_messages_hidden():

@@ -34,9 +34,8 @@ class Plan:
         specs: the architecture.
         directory: where results are, or will be.
         overwrite: whether rounds that are in the way may be deleted.
-        begins: True: the run begins with round `first`, and what is stored from there on is in the way and will be
+        begins: True: the run begins with its first round, and what is stored from there on is in the way and will be
             deleted; False: it goes on from what is stored.
-        first: 0, or the first round after a restart.
     """
 
     asked: Experiment
@@ -46,7 +45,6 @@ class Plan:
     directory: RunDirectory
     overwrite: bool
     begins: bool
-    first: int
 
     def settled(self) -> "Plan":
         """The same for what is in the directory now. Raises as `plan`."""
@@ -74,7 +72,8 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
     if experiment.network.restart:
         _check_restart(experiment, specs)
     for key, path in experiment.method.other_runs().items():
-        if not (key == "dense_run" and 0 in directory.rounds() and not overwrite):  # else it was taken already
+        adopted = key == experiment.method.adopts_from and 0 in directory.rounds() and not overwrite
+        if not adopted:
             _check_other_run(experiment, key, path, specs)
     reason = obstacle(specs)
     if experiment.network.sparse == "always" and reason:
@@ -82,8 +81,7 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
     if experiment.network.sparse == "auto" and reason:
         experiment = experiment.replace("Network", sparse="never")
     settled, begins = _settle(experiment, directory, overwrite, draw_seed)
-    first = experiment.network.rest_it if experiment.network.restart else 0
-    return Plan(experiment, settled, images, specs, directory, overwrite, begins, first)
+    return Plan(experiment, settled, images, specs, directory, overwrite, begins)
 
 
 def is_finished(plan: Plan) -> bool:
@@ -147,18 +145,18 @@ def _layers(specs: tuple[LayerSpec, ...]) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def warnings(plan: Plan) -> list[str]:
-    """What is missing for sparse layers; and what [Data] and [Network] of a dense_run have that this experiment has
-    not, where its input file is there."""
+    """What is missing for sparse layers; and what [Data] and [Network] of the run whose round 0 is adopted have that
+    this experiment has not, where its input file is there."""
     lines = [f"Warning: sparse layers train densely: {NO_NUMBA}"] if obstacle(plan.specs) == NO_NUMBA else []
-    named = plan.experiment.method.other_runs().get("dense_run")
-    if named is None or 0 in plan.directory.rounds():
+    method = plan.experiment.method
+    path = method.other_runs().get(method.adopts_from)
+    if path is None or 0 in plan.directory.rounds():
         return lines
-    there = find_runs([named])[0].recorded_input
+    named, there = f"Warning: {method.adopts_from} = {path}", find_runs([path])[0].recorded_input
     if there is None:
-        return [*lines, f"Warning: dense_run = {named} has no input file; it may be of other images or settings"]
-    recorded = dataclasses.replace(read_experiment([str(there)]), method=plan.experiment.method)
-    differences = _differences(recorded, plan.experiment)
-    return lines + [f"Warning: dense_run = {named} is another experiment: {line}" for line in differences]
+        return [*lines, f"{named} has no input file; it may be of other images or settings"]
+    recorded = dataclasses.replace(read_experiment([str(there)]), method=method)
+    return lines + [f"{named} is another experiment: {line}" for line in _differences(recorded, plan.experiment)]
 
 
 # --- starting, continuing and refusing -----------------------------------------------------------------------------
@@ -168,8 +166,7 @@ def _settle(
     experiment: Experiment, directory: RunDirectory, overwrite: bool, new_seed: Callable[[], int]
 ) -> tuple[Experiment, bool]:
     """The experiment with its seed, and whether it begins (True) or goes on. Raises as `plan`."""
-    network = experiment.network
-    first = network.rest_it if network.restart else 0
+    network, first = experiment.network, experiment.network.first_round
     if overwrite or not (directory.rounds() or os.path.exists(directory.progress_path)):
         _check_sources_stay(experiment, directory, first)
         return _with_seed(experiment, new_seed), True

@@ -73,7 +73,6 @@ class Records:
     def _add(self, result: Round, new: bool = False) -> None:
         """Keep what the records say of a stored round, and write its events for TensorBoard; those of an old one
         only if they are missing."""
-        network = self._experiment.network
         self._rounds[result.number] = _Entry(
             result.sparsities,
             result.best_validation_error,
@@ -84,7 +83,7 @@ class Records:
         if not self._experiment.io.tensorboard:
             return
         if new or not all(path.exists() for path in tensorboard.event_paths(self._directory, result.number)):
-            first = network.rest_it if network.restart else min(self._rounds)
+            first = max(self._experiment.network.first_round, min(self._rounds))
             experiment = self._experiment if result.number == first else None
             tensorboard.write_round(self._directory, result, self._channels, experiment)
         tensorboard.remove_growing(self._directory, result.number)

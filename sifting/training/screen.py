@@ -43,10 +43,9 @@ def round_label(number: int, masks: Mapping[int, Mask], specs: tuple[LayerSpec, 
 
 
 def round_line(result: Round, seconds: float) -> str:
-    """A finished round in one line; it took so long."""
+    """How a finished round was, in one line; it took so long."""
     return (
-        f"{round_label(result.number, result.masks, result.specs):20} val. error best "
-        f"{result.best_validation_error:.4f} last {result.validation_errors[-1]:.4f}  "
+        f"val. error best {result.best_validation_error:.4f} last {result.validation_errors[-1]:.4f}  "
         f"connected {100 * connected_fraction(result.masks, result.specs):.1f} %  {duration(seconds)}"
     )
 
@@ -137,7 +136,7 @@ class Screen:
     def end_round(self, result: Round, seconds: float) -> None:
         self.close()
         self._pace.end_round(seconds)
-        self.line(round_line(result, seconds))
+        self.line(f"  {round_line(result, seconds)}")
 
     def close(self) -> None:
         """Take the live line away."""

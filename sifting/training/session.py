@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import tensorflow as tf
 
-from sifting.architecture import LayerSpec, build_specs
+from sifting.architecture import LayerSpec, build_specs, network_inputs
 from sifting.base.compute import describe_device, on_gpu
 from sifting.base.random_streams import Stream, device_key, generator
 from sifting.base.signals import Signals
@@ -16,7 +16,6 @@ from sifting.errors import TrainingDiverged
 from sifting.experiment.experiment import Experiment
 from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters, layer_name
 from sifting.network.rounds import Mask, MaskedNetwork, Parameters, Round, RoundInProgress
-from sifting.network.statistics import network_inputs
 from sifting.runs.directory import RunDirectory
 from sifting.sparse.choice import sparse_layers
 from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
@@ -77,7 +76,9 @@ class Session:
             if network.validation_moments == "exact"
             else None,
         )
-        self._sparse = self._settled_sparse()
+        if network.sparse == "always" and on_gpu():
+            raise experiment.error("Network", "sparse", "auto or never on a GPU")
+        self._sparse = "never" if on_gpu() else network.sparse  # the kernels are not made for GPUs
         self._records = Records(experiment, directory, self.specs, image_set.shape[0])
         self._observers: list[Observer] = [
             StoreWeights(experiment, self._network, self._trainer),
@@ -88,13 +89,6 @@ class Session:
             *observers,
             Save(experiment, directory, self._trainer, signals),
         ]
-
-    def _settled_sparse(self) -> str:
-        """[Network] sparse, or never on a GPU, for which the kernels are not made."""
-        choice = self.experiment.network.sparse
-        if choice == "always" and on_gpu():
-            raise self.experiment.error("Network", "sparse", "auto or never on a GPU")
-        return "never" if on_gpu() else choice
 
     @property
     def jit_compile(self) -> bool:
@@ -115,7 +109,7 @@ class Session:
         images = self._image_set
         draw = generator(self.experiment.network.seed, Stream.SCORING)
         rows = np.sort(draw.choice(len(images.images), count, replace=False))
-        return network_inputs(images.images[rows], images.mean), images.labels[rows]
+        return network_inputs(images.images[rows].astype(np.float32), images.mean), images.labels[rows]
 
     def batch_key(self, number: int) -> int:
         """What distinguishes the batches of one round from those of another, int64."""

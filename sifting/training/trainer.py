@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from sifting.architecture import network_inputs
 from sifting.base.compute import compute_device, on_gpu
 from sifting.base.resources import available_memory
 from sifting.datasets.image_set import ImageSet
@@ -378,13 +379,12 @@ class Trainer:
     # --- compiled
 
     def _inputs(self, pixels: tf.Tensor) -> tf.Tensor:
-        """(pixel - mean) * (1/255), the reference's float32 product.
+        """What the network sees of uint8 pixels.
 
         The maximum changes no value. It keeps XLA from contracting the product with the sums that follow into
         multiply-adds, whose unrounded products would be another rounding noise (see layers.normalise).
         """
-        product = (tf.cast(pixels, tf.float32) - self._mean) * np.float32(1 / 255)
-        return tf.maximum(product, tf.float32.min)
+        return tf.maximum(network_inputs(tf.cast(pixels, tf.float32), self._mean), tf.float32.min)
 
     def _training_steps(
         self,
