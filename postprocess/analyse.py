@@ -52,7 +52,7 @@ from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.training.api import Run, recorded_experiment
 
-VERSION = 2  # of the arrays; a new one makes stored arrays stale
+VERSION = 3  # of the arrays; a new one makes stored arrays stale
 TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15
 REMOVAL_SIZES = 11
 SMALLEST_AMPLITUDE = 0.01  # of the fourfold harmonic, below which no preferred angle is shown
@@ -234,15 +234,14 @@ def kurtosis_arrays(run: Analysis, number: int) -> Arrays:
 
 
 def cavity_arrays(run: Analysis, number: int) -> Arrays:
-    """One row of postprocess.cavity.CavityTable, and N_W(n) times its mean."""
+    """A CavityRow, and N_W(n) times its mean."""
     rewind = run[0].checkpoints[0]
     rows = first_of_each_class(run.image_set.labels, run.options.images_per_class or None)
     source = ImageBlocks(run.image_set.images, run.image_set.mean, rows)
     inputs = layer_inputs(rewind, source, normalise=run.options.normalise or "stored")
     mask, W = run[number].masks[0].W, rewind.parameters[0].W
     row = cavity_row(inputs, W, mask, run.pruned_in, len(run.numbers))
-    arrays: Arrays = dict(zip(("mean", "scored", "left_out", "weights_left"), row, strict=True))
-    return arrays | {"scaled": arrays["weights_left"] * arrays["mean"], "images": len(rows)}
+    return row._asdict() | {"scaled": row.weights_left * row.mean, "images": len(rows)}
 
 
 def removal_arrays(run: Analysis) -> Arrays:

@@ -17,8 +17,9 @@ from rich.console import Console
 from synthetic import REFERENCE, stored_run
 
 from postprocess import analyse, cache
+from postprocess.activations import layer_inputs
 from postprocess.analyse import PARTS, Analysis, Options, format_tables, main
-from postprocess.cavity import rewind_cavity_table
+from postprocess.cavity import cavity_row, pruning_round
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections
 from postprocess.evaluation import evaluate
@@ -86,10 +87,14 @@ def test_arrays_are_those_of_the_functions(run, rounds):
     for number, expected in enumerate(rewind_kurtosis(rounds, images)):
         np.testing.assert_array_equal(found["kurtosis"][number]["over_all"], expected.over_all)
         assert found["kurtosis"][number]["mean_within_class"] == expected.mean_within_class
-    expected = rewind_cavity_table(rounds, ImageBlocks(images.images, images.mean))
-    for name in ("mean", "scored", "left_out", "weights_left", "scaled"):
-        rows = [found["cavity"][number][name] for number in range(3)]
-        np.testing.assert_allclose(rows, getattr(expected, name), rtol=1e-12)
+    rewind, masks = rounds[0].checkpoints[0], [result.masks[0].W for result in rounds]
+    inputs = layer_inputs(rewind, ImageBlocks(images.images, images.mean))
+    for number, mask in enumerate(masks):
+        expected = cavity_row(inputs, rewind.parameters[0].W, mask, pruning_round(masks), 3)._asdict()
+        for name, values in expected.items():
+            np.testing.assert_allclose(found["cavity"][number][name], values, rtol=1e-12)
+        scaled = expected["weights_left"] * expected["mean"]
+        np.testing.assert_allclose(found["cavity"][number]["scaled"], scaled, rtol=1e-12)
     assert found["cavity"][0]["images"] == 150
     batch = evaluate(rounds[0], images, normalise="batch").top1
     assert found["removal"]["round"] == 0 and found["removal"]["most_top1"][0] == batch

@@ -8,7 +8,7 @@ import pytest
 from random_networks import direct_inputs, network_inputs, random_images, random_round
 from synthetic import stored_run, write_input
 
-from postprocess.cavity import rewind_cavity_table
+from postprocess.analyse import stored_part
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, drawing, figure_module, redman, redman_2, redman_5
@@ -18,7 +18,6 @@ from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
 from postprocess.seeds import mean_and_range
 from sifting.datasets.image_set import ImageSet
-from sifting.network.statistics import ImageBlocks
 from sifting.runs.directory import RunDirectory
 
 SIZE, NODES, ROUNDS = 8, 12, 5
@@ -220,19 +219,19 @@ def test_redman_5(runs, image_set):
     """B is row 0 of the table, C its rows times the weights left, one curve a round; no value for what is gone."""
     given = runs("imp")
     figure, numbers = drawn("redman-5", given)
-    source = ImageBlocks(image_set.images, image_set.mean)
-    tables = [rewind_cavity_table(map(run.read_round, run.rounds()), source) for run in given["imp"]]
+    tables = [stored_part(run, "cavity") for run in given["imp"]]
+    mean, scaled = (np.array([[t[n][name] for n in range(ROUNDS)] for t in tables]) for name in ("mean", "scaled"))
     ax = axes_of(figure)["B"]
-    below = np.array([table.mean[0, 1:ROUNDS] for table in tables])
+    below = mean[:, 0, 1:ROUNDS]
     pruned_in = np.arange(1, ROUNDS)
     np.testing.assert_allclose(ax.lines[1].get_xydata(), np.stack([pruned_in, below.mean(axis=0)], axis=1))
     assert_band(ax, 0, pruned_in, below.min(axis=0), below.max(axis=0))
-    np.testing.assert_allclose(numbers["B"]["never_pruned"], [table.mean[0, ROUNDS] for table in tables])
+    np.testing.assert_allclose(numbers["B"]["never_pruned"], mean[:, 0, ROUNDS])
     ax = axes_of(figure)["C"]
     curves = [line for line in ax.lines if line.get_label().isdigit()]
     assert len(curves) == ROUNDS - 1
     for n, line in enumerate(curves):
-        expected = np.mean([table.scaled[n, n + 1 : ROUNDS] for table in tables], axis=0)
+        expected = scaled[:, n, n + 1 : ROUNDS].mean(axis=0)
         np.testing.assert_allclose(line.get_xydata(), np.stack([pruned_in[n:], expected], axis=1))
         assert np.isfinite(expected).all()
     assert not [line for line in ax.lines if line.get_linestyle() == "--"]  # no weight is pruned in round 8
