@@ -42,9 +42,10 @@ def shuffled_in_cells(mask: np.ndarray, rng: np.random.Generator, cell: int = CE
     """
     cells = image_size(len(mask)) // cell
     grid = _binary(mask).reshape(-1, cells, cell, cells, cell, np.shape(mask)[1]).swapaxes(2, 3)
-    dealt = rng.permuted(grid.reshape(-1, cell * cell, grid.shape[-1]), axis=1)
-    return dealt.reshape(grid.shape).swapaxes(2, 3).reshape(np.shape(mask))
+    dealt: NDArray[np.uint8] = rng.permuted(grid.reshape(-1, cell * cell, grid.shape[-1]), axis=1)
+    return _binary(dealt.reshape(grid.shape).swapaxes(2, 3).reshape(np.shape(mask)))
 
 
 def _binary(mask: np.ndarray) -> NDArray[np.uint8]:
-    return (np.asarray(mask) != 0).astype(np.uint8)
+    binary: NDArray[np.uint8] = (np.asarray(mask) != 0).astype(np.uint8)
+    return binary

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from postprocess import claim_statistics as statistics
 from postprocess import claims
 from postprocess.claims import CLAIMS, Verdict, judge, main, runs_of_claim
 from postprocess.components import independent_components, principal_components
@@ -65,14 +66,14 @@ def test_all_runs_of_every_claim_are_accepted(name, scale):
     ],
 )
 def test_a_claim_holds_above_its_threshold_and_all_nulls(effects, nulls, agree, holds):
-    claim = claims.Claim("", "", "", 2.0, {}, claims.Test(float, lambda own, other: 0.0, ""))
+    claim = claims.Claim("", "", "", 2.0, {}, statistics.Test(float, lambda own, other: 0.0, ""))
     verdict = Verdict("", claim, np.array(effects), np.array(nulls), (1, 2, 3))
     assert (verdict.agree, verdict.holds) == (agree, holds)
 
 
 def test_seeds_of_all_roles_go_together():
     """The effect of a seed takes the run of that seed of every role; its null those of the next seed, too."""
-    test = claims.Test(lambda a, b: 10 * a + b, lambda own, other: 100 * own[0] + other[1], "")
+    test = statistics.Test(lambda a, b: 10 * a + b, lambda own, other: 100 * own[0] + other[1], "")
     verdict = claims.Claim("", "", "", 0.0, {}, test).judge("", {"a": [1, 2, 3], "b": [4, 5, 6]}, (7, 8, 9))
     np.testing.assert_array_equal(verdict.effects, [14, 25, 36])
     np.testing.assert_array_equal(verdict.nulls, [105, 206, 304])
@@ -90,8 +91,8 @@ def line_mask(colours: list[list[int]]) -> np.ndarray:
 def test_locality_between_colours():
     """Lines in two colours are as local between the two as within them; lines in one have no such pairs."""
     both = line_mask([[0, 1], [1, 2]])
-    assert claims.colours_L3(both) == pytest.approx(locality_index(both)) and claims.colours_L3(both) > 1.5
-    assert np.isnan(claims.colours_L3(line_mask([[0], [2]])))
+    assert statistics.colours_L3(both) == pytest.approx(locality_index(both)) and statistics.colours_L3(both) > 1.5
+    assert np.isnan(statistics.colours_L3(line_mask([[0], [2]])))
 
 
 def test_quarters_of_the_nodes_are_compared():
@@ -99,36 +100,36 @@ def test_quarters_of_the_nodes_are_compared():
     W = np.zeros((3, 8, 8, 9), np.uint8)
     W[0, 3, 2:7, :2], W[0, 0, :3, 2:6], W[0, 0, 0, 6:], W[0, 7, 7, 6:8] = 1, 1, 1, 1
     lines = locality_index(W[..., :1].reshape(192, 1))
-    assert claims.quarters_L3(W.reshape(192, 9)) == pytest.approx(lines) and lines > 1.5
+    assert statistics.quarters_L3(W.reshape(192, 9)) == pytest.approx(lines) and lines > 1.5
 
 
 def test_few_full_nodes():
     """Of ten nodes two are connected, to 3 of 4 inputs: 0.75; the share of the empty ones, 0.8, is larger."""
     W = np.zeros((4, 10))
     W[:3, :2] = 1
-    assert claims.few_full_nodes(W) == 0.75
-    assert claims.few_full_nodes(np.eye(4)) == 0
+    assert statistics.few_full_nodes(W) == 0.75
+    assert statistics.few_full_nodes(np.eye(4)) == 0
 
 
 def test_signs_of_cavity_scores(monkeypatch):
-    """Weights are pruned in rounds 1 to 11; those of 11 are never looked at. All means have the paper's signs but two, one
-    of them at the start of Fig. 5B; by magnitude all are positive."""
+    """Weights are pruned in rounds 1 to 11; those of 11 are never looked at. All means have the paper's signs but two,
+    one of them at the start of Fig. 5B; by magnitude all are positive."""
     rows = {n: {"mean": np.full(13, np.nan), "magnitude_mean": np.ones(13)} for n in range(12)}
     for n, row in rows.items():
         row["mean"][n + 1 :] = -1
         row["mean"][n + 1] = 1
     rows[0]["mean"][2], rows[0]["mean"][4] = 1, 2  # round 4 has the wrong sign, and in 5C both have
-    monkeypatch.setattr(claims, "stored_part", lambda run, part: rows)
-    found = claims.cavity_signs(None)
+    monkeypatch.setattr(statistics, "stored_part", lambda run, part: rows)
+    found = statistics.cavity_signs(None)
     assert found == pytest.approx((np.mean([1, 6 / 7]), 1, 43 / 45))
-    assert claims.cavity_signs(None, "magnitude_mean") == (0.5, 1, 0)
+    assert statistics.cavity_signs(None, "magnitude_mean") == (0.5, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("values", "expected"), [([1, 2, 5], 1.0), ([3, 2, 1], -1.0), ([1, 3, 2, 4], 0.8), ([1, 1, 2], np.sqrt(3) / 2)]
 )
 def test_trend_is_the_rank_correlation(values, expected):
-    assert claims.trend(values) == pytest.approx(expected)
+    assert statistics.trend(values) == pytest.approx(expected)
 
 
 def test_central_inputs_are_compared_with_outer_ones():
@@ -152,8 +153,8 @@ def test_patches_are_more_local_than_waves():
     """The sign of redman-components: Gabor patches in place of ICA's components, plane waves in place of PCA's."""
     y, x = np.mgrid[:16, :16].reshape(2, -1) * 2 * np.pi / 16
     waves = np.stack([np.cos(k * x + l * y + 0.3) for k in range(1, 5) for l in range(1, 5)])
-    assert claims.locality(waves) == pytest.approx(1.5 / 256)  # <cos^4> / <cos^2>^2
-    assert claims.locality(local_patches(16)) > 5 * claims.locality(waves)
+    assert statistics.locality(waves) == pytest.approx(1.5 / 256)  # <cos^4> / <cos^2>^2
+    assert statistics.locality(local_patches(16)) > 5 * statistics.locality(waves)
 
 
 @pytest.mark.parametrize(("images", "holds"), [("patches", True), ("phases", False), ("gaussian", False)])
@@ -167,7 +168,7 @@ def test_independent_components_are_local_where_images_are_made_of_patches(image
         x = np.fft.irfft2(np.abs(np.fft.rfft2(x.reshape(-1, 16, 16))) * noise / np.abs(noise)).reshape(4000, -1)
     principal, projections = principal_components(x, 16)
     independent = independent_components(principal, projections)
-    ratio = claims.locality(independent.weights) / claims.locality(principal.weights)
+    ratio = statistics.locality(independent.weights) / statistics.locality(principal.weights)
     assert (ratio >= CLAIMS["redman-components"].threshold) == holds
 
 
