@@ -39,10 +39,10 @@ class LayerConnections(NamedTuple):
 
 
 class ConnectionBin(NamedTuple):
-    """Nodes with first <= C_in <= last; last is None in the open bin. nodes: their indices, int64, ascending."""
+    """Nodes with first <= C_in <= last. nodes: their indices, int64, ascending."""
 
     first: int
-    last: int | None
+    last: int
     nodes: np.ndarray
 
 
@@ -125,21 +125,25 @@ def select_nodes(
 
 
 def connection_bins(connections: np.ndarray, width: int, bins: int) -> list[ConnectionBin]:
-    """Nodes by their connections, Fig. 11 of P&B: bins of equal width, the last one open.
+    """Nodes by their connections, Fig. 11 of P&B: bins of equal width, the last one up to the largest C_in.
 
     The first bin starts at the smallest C_in, but at 2 at least: fewer make no pair. Both ends of a bin belong to it;
-    the reference's notebook loses the nodes there.
+    the reference's notebook loses the nodes there. Bins without nodes are joined to the next one that has any.
 
     Args:
         connections: int [nodes].
         width: of a bin, in connections.
-        bins: how many.
+        bins: how many at most.
     """
-    connections = np.asarray(connections)
-    starts = max(int(connections.min()), 2) + width * np.arange(bins)
-    place = np.searchsorted(starts, connections, side="right") - 1  # -1: fewer than 2 connections
-    lasts = [*(starts[1:] - 1).tolist(), None]
-    return [ConnectionBin(int(starts[k]), lasts[k], np.flatnonzero(place == k)) for k in range(bins)]
+    connections, first, found = np.asarray(connections), max(int(np.min(connections)), 2), []
+    largest = int(np.max(connections))
+    for place, start in enumerate(range(first, largest + 1, width)[:bins], 1):
+        last = largest if place == bins else min(start + width - 1, largest)
+        nodes = np.flatnonzero((first <= connections) & (connections <= last))
+        if len(nodes):
+            found.append(ConnectionBin(first, last, nodes))
+            first = last + 1
+    return found
 
 
 def connection_histogram(connections: np.ndarray, bin_width: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -154,7 +154,7 @@ def colour_ratio(maps: DisplacementMaps) -> float:
     return float((maps.same[near].sum() / 3) / (maps.different[near].sum() / 6))
 
 
-def local_nodes(mask: np.ndarray, count: int, top: float) -> np.ndarray:
+def local_nodes(mask: np.ndarray, count: int, top: float = 0.05) -> np.ndarray:
     """The nodes whose own S_sc has the largest share within 3 pixels, of the most connected ones, int64.
 
     Nodes without a pair of inputs in one channel are left out; the most connected stand first.
@@ -162,10 +162,10 @@ def local_nodes(mask: np.ndarray, count: int, top: float) -> np.ndarray:
     Args:
         mask: [3*S*S, nodes]; non-zero means connected.
         count: at most so many.
-        top: the fraction of the nodes that are looked at, or `count` nodes where that is more.
+        top: the fraction of the nodes that are looked at, or 4 * `count` nodes where that is more.
     """
     connections = input_connections(mask)
-    looked_at = most_connected(connections)[: max(count, int(np.ceil(top * len(connections))))]
+    looked_at = most_connected(connections)[: max(4 * count, int(np.ceil(top * len(connections))))]
     share = np.array([near_share(one) for one in node_maps(mask[:, looked_at])])
     places = np.argsort(-np.nan_to_num(share, nan=-1), kind="stable")[: min(count, np.isfinite(share).sum())]
     return looked_at[np.sort(places)]

@@ -105,20 +105,22 @@ def effective_weights(weights: Sequence[np.ndarray], masks: Sequence[np.ndarray]
 
 
 def weighted_images(weights: np.ndarray, channels: int = 3) -> np.ndarray:
-    """Masked weights as images, each node shifted and scaled from its minimum and maximum to [0, 1] (P&B Fig. 3b).
+    """Masked weights as images (P&B Fig. 3b), each node scaled by its largest weight of either sign.
+
+    So a pruned weight is grey in every node. P&B scale from minimum to maximum, which makes a node white or black all
+    over where few weights are left, all of one sign.
 
     Args:
         weights: [channels*S*S, nodes], of effective_weights; some of its columns give some nodes.
 
     Returns:
-        float64 [nodes, S, S, channels]; 0.5 for a node whose weights are all equal.
+        float64 [nodes, S, S, channels] in [0, 1]; 0.5 for a weight of 0.
 
     Raises:
         DataError: the inputs are not a square image of so many channels.
     """
-    low, high = np.min(weights, axis=0), np.max(weights, axis=0)
-    scaled = np.divide(weights - low, high - low, out=np.full(np.shape(weights), 0.5), where=high > low)
-    return input_images(scaled, channels)
+    largest = np.abs(weights).max(axis=0)
+    return input_images(0.5 + weights / np.where(largest > 0, 2 * largest, 1), channels)
 
 
 def pixel_map(mask: np.ndarray, channels: int = 3) -> np.ndarray:

@@ -123,24 +123,12 @@ class Seeds:
         """The round, of those that all runs have, whose density is nearest to u on a log scale."""
         return min(self.common, key=lambda number: abs(np.log(self.u_of(number) / u)))
 
-    def read(self, number: int) -> list[Round]:
-        """The same round of every run."""
-        return [run.read_round(number) for run in self.runs]
-
-    def mask(self, number: int) -> NDArray[np.uint8]:
-        """First-layer masks, the nodes of all runs side by side, uint8 [inputs, runs * nodes], 1 where connected."""
-        return pooled_mask(self.read(number))
-
     def table(self, values: Mapping[tuple[int, int], float]) -> NDArray[np.float64]:
         """Values by row and column as float64 [rounds, runs]; nan where there is none."""
         table = np.full(self.density.shape, np.nan)
         for place, value in values.items():
             table[place] = value
         return table
-
-    def numbers(self) -> dict[str, Any]:
-        """For the JSON of a figure."""
-        return {"round": self.rounds, "u": self.u, "mean": self.mean, "sd": self.sd, "accuracy": self.accuracy}
 
 
 def pooled_mask(rounds: Sequence[Round]) -> NDArray[np.uint8]:
@@ -188,14 +176,6 @@ def read_seeds(runs: Sequence[RunDirectory], look: Callable[[int, int, Round], o
             if look is not None:
                 look(row, column, result)
     return Seeds(tuple(rounds), tuple(common), u, accuracy, layers, specs, tuple(runs))
-
-
-def read_image_seeds(runs: Sequence[RunDirectory]) -> Seeds:
-    """The same, of networks whose first layer is dense and looks at square RGB images; RunDirectoryError for others."""
-    seeds = read_seeds(runs)
-    if seeds.size is None:
-        raise RunDirectoryError(f"{runs[0]}: its first layer does not look at square RGB images")
-    return seeds
 
 
 def best_accuracy(result: Round) -> float:

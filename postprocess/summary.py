@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import input_connections
 from postprocess.differences import pooled, seed_differences
-from postprocess.figures import base, drawing
+from postprocess.figures import drawing
 from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.observables import observables
@@ -154,7 +154,7 @@ def draw_summary(summary: Summary, title: str) -> Figure:
     same, different, connections = (figure.add_subplot(grid[1, column]) for column in range(3))
     plate = figure.add_subplot(grid[:, 3])
 
-    drawing.accuracy_panel(accuracy, summary.seeds)
+    drawing.density_curve(accuracy, summary.seeds)
     accuracy.set_title("Accuracy as weights are pruned")
     no_images = "not defined: the first layer\ndoes not look at square RGB images"
     if summary.size and summary.mask is not None:
@@ -177,16 +177,15 @@ def draw_summary(summary: Summary, title: str) -> Figure:
     if summary.mask is None:
         drawing.empty_panel(connections, "not defined: the first layer is a convolution")
     else:
-        inputs, nodes = summary.mask.shape
         counts = input_connections(summary.mask)
-        drawing.connections_panel(connections, counts, inputs, counts.sum() / (inputs * nodes), legend=True)
+        drawing.connections_panel(connections, counts, len(summary.mask), legend=True)
     connections.set_title("Connections per node")
     return figure
 
 
 def describe_round(summary: Summary) -> str:
     """Such as 'round 10, u = 2.82 %'."""
-    return f"round {summary.shown}, u = {base.percent(summary.seeds.u_of(summary.shown))} %"
+    return f"round {summary.shown}, u = {drawing.percent(summary.seeds.u_of(summary.shown))} %"
 
 
 _RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); seeds of one experiment are pooled"

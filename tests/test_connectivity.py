@@ -65,13 +65,15 @@ def test_sampled_nodes():
 
 
 def test_bins_hold_their_ends():
-    """C_in 0 and 1 are in none; 2-4, 5-7, then 8 and more. They start at the least connected node."""
+    """C_in 0 and 1 are in none; 2-4, 5-7, then 8 to the largest. They start at the least connected node; bins without
+    nodes, here 12-14 to 21-23, are joined to the next."""
 
     def found(connections, width, bins):
         return [(b.first, b.last, b.nodes.tolist()) for b in connection_bins(connections, width=width, bins=bins)]
 
-    assert found([1, 2, 4, 5, 7, 8, 30, 0], 3, 3) == [(2, 4, [1, 2]), (5, 7, [3, 4]), (8, None, [5, 6])]
-    assert found([9, 12, 10], 2, 2) == [(9, 10, [0, 2]), (11, None, [1])]
+    assert found([1, 2, 4, 5, 7, 8, 30, 0], 3, 3) == [(2, 4, [1, 2]), (5, 7, [3, 4]), (8, 30, [5, 6])]
+    assert found([9, 12, 10], 2, 2) == [(9, 10, [0, 2]), (11, 12, [1])]
+    assert found([9, 25], 3, 9) == [(9, 11, [0]), (12, 25, [1])]
 
 
 @pytest.mark.parametrize("last", [8, 9])

@@ -17,6 +17,7 @@ from postprocess.connectivity import connection_histogram, input_connections, se
 from postprocess.evaluation import removal_curve, removal_order
 from postprocess.figures import FIGURES, base, comparison, drawing, figure_module
 from postprocess.figures.__main__ import draw_figure, list_figures, main, runs_by_role
+from postprocess.figures.shown import Shown, at_densities, show
 from postprocess.locality import displacement_maps
 from postprocess.masks import image_plate, layer_masks, pixel_map
 from postprocess.seeds import Seeds, good_rounds, pruned_layer, read_seeds
@@ -93,7 +94,7 @@ def test_maps_in_the_json_are_those_drawn(name, reference, images):
     assert same_arrays(shown_maps(figure), stored_maps(numbers))
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if figure_module(name).NEEDS_IMAGES])
+@pytest.mark.parametrize("name", ["pb-1", "pb-3", "pb-15", "pb-17", "redman-2", "redman-4", "table-1"])
 def test_images_that_are_not_known(name, reference, refusal):
     line = refusal(main, name, *(f"{role}={reference.folder}" for role in figure_module(name).ROLES))
     assert "images are not known" in line
@@ -112,9 +113,9 @@ def test_figure_1(reference, images):
     rounds = [reference.read_round(number) for number in range(6)]
     u = [100 * density(result.masks, result.specs) for result in rounds]
     best = [100 * (1 - result.best_validation_error) for result in rounds]
-    np.testing.assert_allclose(lines_of(accuracy)["IMP"], np.transpose([u, best]), rtol=1e-6)
+    np.testing.assert_allclose(accuracy.lines[0].get_xydata(), np.transpose([u, best]), rtol=1e-6)
     assert accuracy.get_xscale() == "log" and accuracy.get_xlim()[0] > accuracy.get_xlim()[1]
-    np.testing.assert_allclose(numbers["a"]["accuracy"], np.array(best)[:, None] / 100, rtol=1e-6)
+    np.testing.assert_allclose(numbers["a"]["runs"], np.array(best)[:, None] / 100, rtol=1e-6)
 
     # All three densities of the paper lie below this run's, so that its last round is the only one.
     (one,) = numbers["b"]
@@ -177,6 +178,7 @@ def test_comparison(reference):
     np.testing.assert_allclose(squares, [expected] * 4, rtol=1e-6)
     training, validation = figure.axes[3:5]
     steps = np.array(result.validation_steps)
+    assert len(steps) < 15  # so that the window is a single validation
     for line in validation.lines:
         np.testing.assert_allclose(line.get_xydata(), np.transpose([steps, 100 * result.validation_errors])[1:])
     for line in training.lines:
@@ -205,7 +207,7 @@ def test_pixels(reference):
     expected = pixel_map(reference.read_round(4).masks[0].W)
     for ax in figure.axes:
         np.testing.assert_array_equal(ax.images[0].get_array(), expected)
-    np.testing.assert_array_equal(numbers["imp"]["C_out"], expected)
+    np.testing.assert_array_equal(numbers["imp"]["C_out"]["image"], expected)
 
 
 def test_effective_masks(reference):
@@ -214,8 +216,8 @@ def test_effective_masks(reference):
     result = reference.read_round(5)
     effective = layer_masks([result.masks[layer].W for layer in (0, 1)], "effective")[1]
     nodes = select_nodes(input_connections(effective), count=30)
-    assert numbers["plates"][1]["nodes"] == nodes.tolist()
-    expected = image_plate(drawing.mask_images(effective[:, nodes]), 20)
+    assert numbers["plates"][1]["nodes"] == nodes.tolist() and len(numbers["plates"][0]["nodes"]) == 45  # full rows
+    expected = image_plate(drawing.mask_images(effective[:, nodes]), 15)
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), expected)
 
 
@@ -229,27 +231,24 @@ def test_gain(reference):
 
 
 def test_connection_ranges(reference):
-    """The nodes of a range are those of its map; empty ranges have none."""
+    """The nodes of a range are those of its map, and every range has some."""
     figure, numbers = draw("pb-11", reference, round=5)
     mask = reference.read_round(5).masks[0].W
     incoming = input_connections(mask)
     bins = numbers["imp"]["bins"]
     assert sum(one["nodes"] for one in bins) == np.count_nonzero(incoming >= 2)
     for ax, one in zip(figure.axes, bins, strict=False):
-        last = incoming.max() if one["last"] is None else one["last"]
-        inside = (incoming >= one["first"]) & (incoming <= last)
-        assert inside.sum() == one["nodes"] and ax.get_xlabel().endswith(f"({one['nodes']})")
-        if one["nodes"]:
-            np.testing.assert_array_equal(
-                np.nan_to_num(np.array(one["S_sc"]["map"], float)), displacement_maps(mask[:, inside]).same[1:-1, 1:-1]
-            )
+        inside = (incoming >= one["first"]) & (incoming <= one["last"])
+        assert 0 < inside.sum() == one["nodes"] and ax.get_xlabel().endswith(f"({one['nodes']})")
+        drawn = np.nan_to_num(np.array(one["S_sc"]["map"], float))
+        np.testing.assert_array_equal(drawn, displacement_maps(mask[:, inside]).same[1:-1, 1:-1])
 
 
 def test_same_nodes_under_every_method(reference):
     figure, numbers = draw("pb-4", reference)
     rows = numbers["rows"]
     assert [row["round"] for row in rows] == [0, 4, 5, 5, 5, 5]  # u = 24 %, and nearest to 4 %, 10 %
-    assert figure.axes[0].texts[len(rows)].get_text() == "93.3 %"
+    assert figure.axes[0].texts[len(rows) + 1].get_text() == "93.3 %"
     plate = figure.axes[0].images[0].get_array()
     for row, one in enumerate(rows[1:], 1):
         mask = reference.read_round(one["round"]).masks[0].W
@@ -345,7 +344,7 @@ def test_table_1_of_other_classes(tmp_path, images, monkeypatch):
 def test_wide_histograms_have_wider_bins():
     ax = drawing.new_figure(3, 3).add_subplot()
     connections = np.arange(0, 500, 5)
-    found = drawing.connections_panel(ax, connections, 3072, 0.08)
+    found = drawing.connections_panel(ax, connections, 3072)
     assert np.all(np.diff(found["edges"]) == 10) and len(found["nodes"]) == 50
     np.testing.assert_array_equal(ax.patches[0].get_data().values, found["nodes"])
     assert ax.lines[0].get_ydata().sum() == pytest.approx(100, rel=1e-3)
@@ -365,26 +364,35 @@ def test_seeds_are_averaged(reference, other):
     assert curve.nearest(1e-9) == 4
 
 
-def test_several_densities_share_a_round():
+def test_curves_end_where_the_first_run_does(reference, other):
+    """The band of the accuracy, here 96 % +- 5.7 %, ends at 100 %."""
+    other.round_path(5).unlink()
+    seeds = dataclasses.replace(read_seeds([reference, other]), accuracy=np.tile([0.92, 1.0], (6, 1)))
+    ax = drawing.new_figure(3, 3).add_subplot()
+    drawing.density_curve(ax, seeds)
+    (line,) = ax.lines
+    np.testing.assert_allclose(line.get_ydata(), [96] * 5)
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == 100
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]  # the dense network on the left
+
+
+def test_several_densities_share_a_round(reference):
+    """A run of u = 100, 4 and 1.2 % only."""
     u = np.array([1, 0.04, 0.012])[:, None]
-    curve = Seeds((0, 1, 2), (0, 1, 2), u, u, u[:, :, None], ())
-    shown = base.shown_rounds(curve, (0.04, 0.01, 0.003))
-    assert [(place.number, place.wanted) for place in shown] == [(1, 0.04), (2, 0.01)]
-    assert shown[1].label == "u = 1.2 %"
-    assert base.shown_round(curve, base.Options(), 0.3).number == 0  # nearer to 100 % than to 4 %: on a log scale
-    assert base.shown_round(curve, base.Options(), 0.003).label == "u = 1.2 % (paper: 0.3 %)"
+    shown = Shown(Seeds((0, 1, 2), (0, 1, 2), u, u, u[:, :, None], ()), 0)
+    few = at_densities(shown, (0.04, 0.01, 0.003))
+    assert [(one.number, one.wanted) for one in few] == [(1, 0.04), (2, 0.01)]
+    assert few[1].label == "u = 1.2 %"
+    assert shown.seeds.nearest(0.3) == 0  # nearer to 100 % than to 4 %: on a log scale
+    (far,) = at_densities(shown, (0.003,))
+    assert far.label == "u = 1.2 % (paper: 0.3 %)"
     with pytest.raises(RunDirectoryError, match="--round 7: accepted: one of 0, 1, 2"):
-        base.shown_round(curve, base.Options(round=7))
+        show([reference], base.Options(round=7))
 
 
 def test_json_has_no_nan():
-    place = base.Shown(3, 0.01)
-    content = {"a": np.array([1.5, np.nan]), "b": (np.int64(2), place), 3: np.bool_(True)}
-    assert base.plain(content) == {
-        "a": [1.5, None],
-        "b": [2, {"number": 3, "u": 0.01, "wanted": None}],
-        "3": True,
-    }
+    content = {"a": np.array([1.5, np.nan]), "b": (np.int64(2), range(2)), 3: np.bool_(True)}
+    assert base.plain(content) == {"a": [1.5, None], "b": [2, [0, 1]], "3": True}
 
 
 # --- the command

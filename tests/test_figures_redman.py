@@ -11,7 +11,7 @@ from synthetic import stored_run, write_input
 from postprocess.analyse import stored_part
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections, most_connected
-from postprocess.figures import base, drawing, figure_module, redman, redman_2, redman_5
+from postprocess.figures import base, drawing, figure_module, redman, redman_5
 from postprocess.figures.__main__ import draw_figure
 from postprocess.kurtosis import rewind_kurtosis
 from postprocess.masks import image_plate, input_images, mask_plate
@@ -164,14 +164,6 @@ def test_redman_2(runs, monkeypatch):
     assert numbers["A"]["components"] == "ica"
 
 
-def test_component_images_have_grey_at_zero():
-    weights = np.zeros((2, 3, 2, 2))
-    weights[0, 1, 0, 1], weights[1, 2, 1, 1], weights[1, 0, 0, 0] = 4, -3, 1.5
-    images = redman_2.component_images(weights)
-    assert images[0, 0, 1, 1] == 1 and images[1, 1, 1, 2] == 0 and images[1, 0, 0, 0] == 0.75
-    assert np.count_nonzero(images != 0.5) == 3
-
-
 def test_redman_3(runs, image_set):
     given = runs("imp", "imp_clone")
     figure, numbers = drawn("redman-3", given)
@@ -224,7 +216,7 @@ def test_redman_5(runs, image_set):
     ax = axes_of(figure)["B"]
     below = mean[:, 0, 1:ROUNDS]
     pruned_in = np.arange(1, ROUNDS)
-    np.testing.assert_allclose(ax.lines[1].get_xydata(), np.stack([pruned_in, below.mean(axis=0)], axis=1))
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), np.stack([pruned_in, below.mean(axis=0)], axis=1))
     assert_band(ax, 0, pruned_in, below.min(axis=0), below.max(axis=0))
     np.testing.assert_allclose(numbers["B"]["never_pruned"], mean[:, 0, ROUNDS])
     ax = axes_of(figure)["C"]

@@ -70,13 +70,13 @@ def test_effective_weights_by_hand():
 
 
 def test_weighted_images_by_hand():
-    """Each node from its own minimum to its own maximum, pruned weights between them; an empty node is grey."""
+    """Each node by its largest weight of either sign; pruned weights, and an empty node, are grey."""
     weights = np.zeros((12, 3))
-    weights[[0, 5], 0] = -1, 3  # red at (0, 0); green at (0, 1)
-    weights[11, 1] = 2  # blue at (1, 1)
+    weights[[0, 5], 0] = -1, 4  # red at (0, 0); green at (0, 1)
+    weights[11, 1] = -2  # blue at (1, 1)
     first, second, empty = weighted_images(weights)
-    assert (first[0, 0, 0], first[0, 1, 1], first[1, 1, 2]) == (0, 1, 0.25)
-    assert (second[1, 1, 2], second.sum()) == (1, 1)
+    assert (first[0, 0, 0], first[0, 1, 1], first[1, 1, 2]) == (0.375, 1, 0.5)
+    assert second[1, 1, 2] == 0 and np.count_nonzero(second != 0.5) == 1
     assert np.all(empty == 0.5)
 
 

@@ -69,7 +69,7 @@ def test_frames_show_the_arrays(reference):
         for position, node in enumerate(nodes):
             np.testing.assert_array_equal(tile_of(masks, position), 255 * as_image(mask[:, node]))
             masked = as_image(mask[:, node] * result.checkpoints[-1].parameters[0].W[:, node].astype(float))
-            scaled = 255 * (masked - masked.min()) / np.ptp(masked)
+            scaled = 255 * (0.5 + masked / (2 * np.abs(masked).max()))
             np.testing.assert_allclose(tile_of(weights, position), scaled, atol=0.501)
         u, accuracy = density(result.masks, result.specs), 1 - float(result.best_validation_error)
         found = numbers["frames"][frame]

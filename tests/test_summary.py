@@ -12,7 +12,6 @@ from postprocess.connectivity import binomial_histogram, connection_histogram, i
 from postprocess.figures import drawing, quickstart
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.receptive_field import rf_width
-from postprocess.seeds import Seeds
 from postprocess.summary import format_table, main, round_table, summarise
 from sifting.architecture import LayerSpec
 from sifting.base import input_files
@@ -170,20 +169,6 @@ def axes():
     return drawing.new_figure(3, 3).add_subplot()
 
 
-def test_accuracy_panel_shows_the_arrays():
-    ax = axes()
-    u = np.repeat([[1], [0.7], [0.49]], 2, axis=1)
-    accuracy = np.array([[0.5], [0.6], [np.nan]]) + np.array([[0.1], [0.2], [0.1]]) * [-(0.5**0.5), 0.5**0.5]
-    drawing.accuracy_panel(ax, Seeds((0, 1, 2), (0, 1, 2), u, accuracy, u[:, :, None], ()))
-    (line,) = ax.lines
-    np.testing.assert_allclose(line.get_xydata(), [[100, 50], [70, 60]])
-    band = ax.collections[0].get_paths()[0].vertices
-    for corner in ([100, 40], [100, 60], [70, 40], [70, 80]):
-        assert np.isclose(band, corner).all(axis=1).any()
-    assert ax.get_xscale() == "log"
-    assert ax.get_xlim()[0] > ax.get_xlim()[1]  # the dense network on the left
-
-
 def test_displacement_panel_shows_the_map():
     """Colours from 0 to the maximum without d = 0, dy downwards, d = 0 at the centre."""
     counts = np.arange(81).reshape(9, 9)
@@ -201,14 +186,14 @@ def test_displacement_panel_shows_the_map():
 def test_connection_panel_shows_the_histogram():
     connections = np.array([3, 4, 5, 5, 40])
     ax = axes()
-    drawing.connections_panel(ax, connections, 192, 0.05, legend=True)
+    drawing.connections_panel(ax, connections, 192, legend=True)
     edges, nodes = connection_histogram(connections)
     drawn = ax.patches[0].get_data()
     np.testing.assert_array_equal(drawn.values, nodes)
     np.testing.assert_array_equal(drawn.edges, edges)
     middle, expected = ax.lines[0].get_data()
     bins = np.append(middle - 1, middle[-1] + 1).astype(int)
-    np.testing.assert_allclose(expected, binomial_histogram(bins, 192, 0.05, 5))
+    np.testing.assert_allclose(expected, binomial_histogram(bins, 192, connections.mean() / 192, 5))
     assert expected.sum() == pytest.approx(5, rel=1e-3)
     assert ax.get_yscale() == "log"
 

@@ -5,7 +5,6 @@ that are in the papers without such a number (OTHERS), `table-1` and `movies`. I
 
     a docstring     what the paper shows, and the choices made where its text leaves them open; its first line, a title
     ROLES           dict[str, str], in order: a role and the input file whose run takes it, {} if no run is needed
-    NEEDS_IMAGES    bool: whether it looks at the images of the runs
     draw            (runs: Mapping[str, Sequence[RunDirectory]], options: base.Options) -> (Figure, dict): the figure,
                     and the numbers that it shows, by panel; they are written beside the picture as JSON
     MOVIE           only of a figure that moves, True: draw gives an animation.Movie in place of the Figure

@@ -1,21 +1,15 @@
-"""What the figures share besides panels: which runs fit a figure, the rounds it shows, and its JSON.
-
-A figure gives each of its roles one or several runs; several are seeds of one experiment (postprocess.seeds). Curves
-are means over them, maps and histograms pool the nodes of all of them, plates and images show the first.
-"""
+"""What a figure needs besides its panels: runs that fit its roles, their images, and the numbers beside it as JSON."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from postprocess.command_line import output_file
 from postprocess.differences import Settings, recorded_settings
-from postprocess.seeds import Seeds
 from sifting.base import input_files
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
@@ -135,72 +129,11 @@ def load_images(run: RunDirectory, options: Options) -> ImageSet:
     return api.load_images(run, experiment, options.report)
 
 
-# --- the rounds that are shown
-
-
-class Shown(NamedTuple):
-    """A round that a figure shows.
-
-    number: of the round; u: its density, counted; wanted: that of the paper, None where the paper has no number.
-    """
-
-    number: int
-    u: float
-    wanted: float | None = None
-
-    @property
-    def label(self) -> str:
-        """Such as 'u = 4.04 %', with the paper's where this one is far from it."""
-        far = self.wanted and not 1 / FAR < self.u / self.wanted < FAR
-        return f"u = {percent(self.u)} %" + (f" (paper: {percent(self.wanted)} %)" if self.wanted and far else "")
-
-    @property
-    def title(self) -> str:
-        """The label in two lines, where it would be long."""
-        return self.label.replace(" (", "\n(")
-
-    def numbers(self) -> dict[str, Any]:
-        """For the JSON."""
-        return {"round": self.number, "u": self.u, "paper_u": self.wanted}
-
-
-def shown_round(curve: Seeds, options: Options, wanted: float | None = None) -> Shown:
-    """The round that the user names, else the one nearest to the paper's density, else the best one.
-
-    Raises:
-        RunDirectoryError: the runs do not all have the round that the user names.
-    """
-    number = options.round
-    if number is None:
-        number = curve.best if wanted is None else curve.nearest(wanted)
-    elif number not in curve.common:
-        raise RunDirectoryError(f"--round {number}: accepted: one of {', '.join(map(str, curve.common))}")
-    return Shown(number, curve.u_of(number), wanted)
-
-
-def shown_rounds(curve: Seeds, densities: Sequence[float]) -> list[Shown]:
-    """The rounds nearest to the paper's densities. A run that ends early has fewer: of several densities that lead to
-    the same round, the nearest keeps it."""
-    kept: dict[int, tuple[float, Shown]] = {}
-    for wanted in densities:
-        number = curve.nearest(wanted)
-        u = curve.u_of(number)
-        distance = abs(math.log(u / wanted))
-        if number not in kept or distance < kept[number][0]:
-            kept[number] = distance, Shown(number, u, wanted)
-    return [place for _, place in kept.values()]
-
-
-def percent(fraction: float) -> str:
-    """Three digits: 4.04, 0.973, 100."""
-    return f"{100 * fraction:.3g}"
-
-
 # --- the numbers beside the picture
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` atomically: arrays as lists, tuples with names as dicts, nan as null.
+    """Write `content` atomically: arrays as lists, nan as null.
 
     Raises:
         RunDirectoryError: the file cannot be written.
@@ -218,8 +151,6 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
     if isinstance(value, list | tuple | range):
         return [plain(one) for one in value]
     if isinstance(value, float) and not np.isfinite(value):

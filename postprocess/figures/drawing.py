@@ -15,18 +15,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from postprocess.command_line import output_file
-from postprocess.connectivity import binomial_histogram, connection_histogram, input_connections, select_nodes
-from postprocess.locality import displacement_maps
-from postprocess.masks import image_plate, input_images
-from postprocess.seeds import Seeds, pooled_mask
-from sifting.datasets.image_set import ImageSet
+from postprocess.connectivity import binomial_histogram, connection_histogram
+from postprocess.masks import input_images
+from postprocess.seeds import Seeds, mean_and_sd
 from sifting.errors import RunDirectoryError
-from sifting.network.rounds import Round
 
 WIDTH = 7.2  # inches
 SMALL = 8  # points
@@ -102,7 +99,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
-def sub_figures(figure: Figure, heights: Sequence[float] = (1,), widths: Sequence[float] = (1,)) -> list[SubFigure]:
+def sub_figures(figure: FigureBase, heights: Sequence[float] = (1,), widths: Sequence[float] = (1,)) -> list[SubFigure]:
     """Parts of a figure, one below or beside the other, of these relative sizes."""
     parts = figure.subfigures(len(heights), len(widths), squeeze=False, height_ratios=heights, width_ratios=widths)
     return list(parts.flat)
@@ -157,35 +154,37 @@ def mean_panel(ax: Axes, x: np.ndarray | Sequence[float], mean: np.ndarray, sd: 
     curve_panel(ax, x, mean, mean - sd, mean + sd, **look)
 
 
-def accuracy_panel(ax: Axes, seeds: Seeds) -> None:
-    """Best validation accuracy against the density, Fig. 1a of P&B: log axis, dense network on the left."""
-    mean_panel(ax, 100 * seeds.u, 100 * seeds.mean, 100 * seeds.sd)
-    density_axis(ax)
-    log_ticks(ax.xaxis)
+def density_curve(
+    ax: Axes, seeds: Seeds, values: np.ndarray | None = None, line: Line = LINES[0], label: str = ""
+) -> dict[str, Any]:
+    """Mean and s.d. over the runs against u, in percent, on a log axis with the dense network on the left.
 
-
-def curve_with_best(
-    ax: Axes, curve: Seeds, values: np.ndarray, sd: np.ndarray, line: Line, label: str, best: int | None = None
-) -> None:
-    """A curve over u on a reversed log axis, in percent, with a band of one s.d.; `best` is a round, for a square.
+    Only rounds that all runs have, since a mean over fewer of them would jump where a run ends.
 
     Args:
-        values, sd: float [rounds], fractions.
+        values: float [rounds, runs], fractions; default: the best validation accuracy, whose band ends at 0 and 100 %.
+
+    Returns:
+        For the JSON.
     """
-    u, values, sd = 100 * curve.u, 100 * values, 100 * sd
-    mean_panel(ax, u, values, sd, **line.look, markersize=3, linewidth=1.2, label=label, gid=label)
-    if best is not None:
-        at = curve.rounds.index(best)
-        ax.plot(
-            u[at], values[at], "s", markersize=8, markerfacecolor="none", markeredgecolor=line.colour, label="_best"
-        )
+    rows = np.isin(seeds.rounds, seeds.common)
+    shown = (seeds.accuracy if values is None else values)[rows]
+    mean, sd = mean_and_sd(shown)
+    low, high = mean - sd, mean + sd
+    if values is None:
+        low, high = np.clip((low, high), 0, 1)
+    look = line.look | {"markersize": 3, "linewidth": 1.2, "label": label}
+    curve_panel(ax, 100 * seeds.u[rows], 100 * mean, 100 * low, 100 * high, **look)
+    ylabel = "best validation accuracy [%]" if values is None else "gain in accuracy [%]"
+    density_axis(ax, ylabel)
+    log_ticks(ax.xaxis)
+    return {"round": seeds.common, "u": seeds.u[rows], "mean": mean, "sd": sd, "runs": shown}
 
 
 def density_axis(ax: Axes, ylabel: str = "best validation accuracy [%]") -> None:
     """u in percent on a log axis, the dense network on the left."""
     ax.set_xscale("log")
-    low, high = sorted(ax.get_xlim())
-    ax.set_xlim(high, low)
+    ax.xaxis.set_inverted(True)
     plain_numbers(ax.xaxis)
     ax.set(xlabel="weights left, u [%]", ylabel=ylabel)
 
@@ -277,7 +276,7 @@ def map_panel(
 
 
 def connections_panel(
-    ax: Axes, connections: np.ndarray, inputs: int, density: float, colour: str = BLUE, legend: bool = False
+    ax: Axes, connections: np.ndarray, inputs: int, colour: str = BLUE, legend: bool = False
 ) -> dict[str, Any]:
     """Histogram of C_in on a log axis, with the binomial of random pruning dashed.
 
@@ -286,11 +285,11 @@ def connections_panel(
     Args:
         connections: int [nodes].
         inputs: n_0, inputs of the layer.
-        density: u of the layer.
 
     Returns:
         For the JSON: edges, nodes, and the average n_0 u.
     """
+    density = connections.mean() / inputs
     width = 2 if legend else 2 * max(1, -(-int(np.ptp(connections)) // (2 * MOST_BINS)))
     edges, nodes = connection_histogram(connections, width)
     ax.stairs(nodes, edges, fill=True, color=colour, alpha=0.85, label="nodes")
@@ -339,69 +338,16 @@ def empty_panel(ax: Axes, reason: str) -> None:
     ax.text(0.5, 0.5, reason, ha="center", va="center", color=GREY, wrap=True, transform=ax.transAxes)
 
 
-def label_rows(ax: Axes, names: Sequence[str], height: int) -> None:
-    """Names left of the rows of a plate whose height is `height` pixels."""
-    for row, name in enumerate(names):
-        ax.text(-3, (row + 0.5) * height / len(names), name, ha="right", va="center", fontsize=SMALL)
-
-
-def column(
-    rounds: Sequence[Round],
-    same: Axes | None = None,
-    connections: Axes | None = None,
-    masks: Axes | None = None,
-    colour: str = BLUE,
-    count: int = 12,
-    columns: int = 3,
-) -> dict[str, Any]:
-    """What the first layer of one experiment keeps: S_sc and C_in over all runs, and masks of the first.
-
-    Args:
-        rounds: the same round of every run.
-        same, connections, masks: where each is drawn, if at all.
-        count, columns: of the most connected masks.
-
-    Returns:
-        For the JSON.
-    """
-    mask = pooled_mask(rounds)
-    incoming = input_connections(mask)
-    found: dict[str, Any] = {"layer_u": incoming.sum() / mask.size}
-    if same is not None:
-        found["S_sc"] = map_panel(same, displacement_maps(mask).same)
-    if connections is not None:
-        found["C_in"] = connections_panel(connections, incoming, len(mask), incoming.sum() / mask.size, colour)
-        connections.set_xlabel("$C_{in}$", fontsize=SMALL, labelpad=1)
-    if masks is not None:
-        found["masks"] = most_connected_plate(masks, rounds[0].masks[0].W, count, columns)
-    return found
-
-
-def most_connected_plate(ax: Axes, mask: np.ndarray, count: int, columns: int) -> dict[str, Any]:
-    """The most connected masks; returns the nodes and their C_in for the JSON."""
-    incoming = input_connections(mask)
-    nodes = select_nodes(incoming, count=count)
-    plate_panel(ax, image_plate(mask_images(mask[:, nodes]), columns))
-    return {"nodes": nodes, "C_in": incoming[nodes]}
-
-
-def row_labels(axes: Sequence[Axes | None], labels: Sequence[str]) -> None:
-    """y labels of the panels at the left."""
-    for ax, label in zip(axes, labels, strict=True):
-        if ax is not None:
-            ax.set_ylabel(label, fontsize=SMALL)
-
-
 def mask_images(mask: np.ndarray) -> np.ndarray:
     """Binary masks [3*S*S, nodes] as images, float32 [nodes, S, S, 3]."""
     return input_images((np.asarray(mask) != 0).astype(np.float32))
 
 
-def image_tiles(images: ImageSet, rows: np.ndarray) -> np.ndarray:
-    """Validation images in [0, 1], float64 [n, S, S, 3]."""
-    return input_images(images.val_images[rows].reshape(len(rows), -1).T) / 255
-
-
 def whole_numbers() -> MaxNLocator:
     """Ticks of an axis of rounds or connections."""
     return MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10])
+
+
+def percent(fraction: float) -> str:
+    """Three digits: 4.04, 0.973, 100."""
+    return f"{100 * fraction:.3g}"

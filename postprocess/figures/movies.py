@@ -1,7 +1,7 @@
 """Movie of the masks, and the weighted masks, of the 225 most connected nodes over the rounds.
 
-Left the masks, a pixel shining in the colours of its connected channels; right the masked weights, each node's from its
-minimum to its maximum; below, where the round stands on the curve of accuracy against u. Every node keeps its place.
+Left the masks, a pixel shining in the colours of its connected channels; right the masked weights, each node's over the
+largest; below, where the round stands on the curve of accuracy against u. Every node keeps its place.
 
 Choices. P&B mention such videos (D), but do not describe them. The nodes, fewer where fewer are connected, are the most
 connected ones of one round, in the order of their C_in there: of --round, or else of the round nearest to u of about
@@ -19,16 +19,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, drawing
+from postprocess.figures import base, drawing, panels
 from postprocess.figures.animation import FRAMES_PER_SECOND, Movie
-from postprocess.masks import effective_weights, weighted_images
-from postprocess.seeds import Seeds, read_image_seeds
+from postprocess.figures.shown import show
+from postprocess.seeds import Seeds
 from sifting.errors import RunDirectoryError
 from sifting.network.plates import image_plate
 from sifting.network.rounds import Round
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
-NEEDS_IMAGES = False
 MOVIE = True
 NODES, DENSITY = 225, 0.01
 WIDTH = 494  # pixels, up to which plates are enlarged: the width of 15 images of 32 x 32
@@ -56,42 +55,37 @@ class Frame(NamedTuple):
     @property
     def title(self) -> str:
         accuracy = f"{100 * self.accuracy:.1f} %" if np.isfinite(self.accuracy) else "-"
-        return f"round {self.number},  u = {base.percent(self.u)} %,  best validation accuracy {accuracy}"
+        return f"round {self.number},  u = {drawing.percent(self.u)} %,  best validation accuracy {accuracy}"
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]:
     run = runs["imp"][0]
-    curve = read_image_seeds([run])
-    place = base.shown_round(curve, options, DENSITY)
-    nodes = select_nodes(input_connections(run.read_round(place.number).masks[0].W), count=NODES)
+    shown = show([run], options, DENSITY)
+    curve, number = shown.seeds, shown.number
+    nodes = select_nodes(shown.connections, count=NODES)
     if not len(nodes):
-        raise RunDirectoryError(
-            f"{run}: no node keeps 2 connections in round {place.number}; accepted: another --round"
-        )
-    options.report(f"the {len(nodes)} most connected nodes of round {place.number}, {place.label}")
+        raise RunDirectoryError(f"{run}: no node keeps 2 connections in round {number}; accepted: another --round")
+    names = (f"masks, the most connected of round {number} first", "the same, weighted")
+    options.report(f"the {len(nodes)} most connected nodes of round {number}, {shown.label}")
     frames: list[Frame] = []
     for number, u, accuracy in zip(curve.rounds, curve.u, curve.mean, strict=True):
         options.report(f"round {number}, {len(frames) + 1} of {len(curve.rounds)}")
         result = run.read_round(number)
         connections = input_connections(result.masks[0].W[:, nodes])
         frames.append(Frame(number, float(u), float(accuracy), *node_plates(result, nodes), connections))
-    shown = [{"round": one.number, "u": one.u, "accuracy": one.accuracy, "C_in": one.C_in} for one in frames]
-    return movie(frames, curve, (f"masks, the most connected of round {place.number} first", "the same, weighted")), {
+    return movie(frames, curve, names), {
         "frames_per_second": FRAMES_PER_SECOND,
         "nodes": nodes,
-        "most_connected_in": place.numbers(),
-        "frames": shown,
+        "most_connected_in": shown.numbers(),
+        "frames": [{"round": one.number, "u": one.u, "accuracy": one.accuracy, "C_in": one.C_in} for one in frames],
     }
 
 
 def node_plates(result: Round, nodes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Masks and masked weights of nodes of layer 1, in their order: two plates, uint8 [height, width, 3]."""
-    mask = result.masks[0].W[:, nodes]
-    weights = effective_weights([result.checkpoints[-1].parameters[0].W[:, nodes]], [mask])
-    masks, weighted = (
-        image_plate(images, background=BACKGROUND) for images in (drawing.mask_images(mask), weighted_images(weights))
-    )
-    return _bytes(masks), _bytes(weighted)
+    images = drawing.mask_images(result.masks[0].W[:, nodes]), panels.masked_weights(result, nodes)
+    masks, weights = (np.rint(255 * image_plate(one, background=BACKGROUND)).astype(np.uint8) for one in images)
+    return masks, weights
 
 
 def movie(frames: Sequence[Frame], curve: Seeds, names: tuple[str, str]) -> Movie:
@@ -136,7 +130,7 @@ def movie(frames: Sequence[Frame], curve: Seeds, names: tuple[str, str]) -> Movi
 
 def progress_panel(ax: Axes, curve: Seeds) -> Line2D:
     """The best validation accuracy against u, in percent; returns the marker of the round that is shown."""
-    drawing.accuracy_panel(ax, curve)
+    drawing.density_curve(ax, curve)
     (marker,) = ax.plot([], [], "o", color=drawing.ORANGE, markersize=8)
     ax.patch.set_visible(False)
     ax.tick_params(labelsize=8)
@@ -144,10 +138,6 @@ def progress_panel(ax: Axes, curve: Seeds) -> Line2D:
     ax.xaxis.label.set_fontsize(9)
     ax.set_title("best validation accuracy [%]", fontsize=9, pad=3)
     return marker
-
-
-def _bytes(plate: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.rint(255 * plate).astype(np.uint8)
 
 
 def _even(pixels: int) -> int:

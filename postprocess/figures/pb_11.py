@@ -4,47 +4,35 @@ S_sc of nodes with C_in in a range, at u of about 1 %: all data, 30 % of them, t
 Below each map its range and, in parentheses, the number of nodes. Ranges are 10, 5, 5 and 3 connections wide; the last
 one holds all that remain.
 
-Choices. 8 ranges a row, from the smallest C_in, but at least 2, on. Nodes of all runs together. Empty ranges are white.
+Choices. At most 8 ranges a row, from the smallest C_in, but at least 2, on. Ranges without a node are joined to the
+next one that has any. Nodes of all runs together.
 """
 
 from matplotlib.figure import Figure
 
-from postprocess.connectivity import connection_bins, input_connections
+from postprocess.connectivity import connection_bins
 from postprocess.figures import base, drawing, pb_5
+from postprocess.figures.shown import show_roles
 from postprocess.locality import displacement_maps
-from postprocess.seeds import read_image_seeds
 
 ROLES = pb_5.ROLES
-NEEDS_IMAGES = False
-ROWS = {
-    "imp": ("all data", 10),
-    "fraction_30": ("30 % of data", 5),
-    "semantic": ("10 semantic", 5),
-    "random": ("10 random", 3),
-}
+WIDTHS = {"imp": 10, "fraction_30": 5, "semantic": 5, "random": 3}
 DENSITY, BINS = 0.01, 8
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(4.5)
-    axes = figure.subplots(len(ROWS), BINS)
     found = {}
-    for row, (role, (label, width)) in zip(axes, ROWS.items(), strict=True):
-        curve = read_image_seeds(runs[role])
-        place = base.shown_round(curve, options, DENSITY)
-        mask = curve.mask(place.number)
-        bins = []
-        for ax, one in zip(row, connection_bins(input_connections(mask), width, BINS), strict=True):
-            own: base.Numbers = {"first": one.first, "last": one.last, "nodes": len(one.nodes)}
-            if len(one.nodes):
-                own["S_sc"] = drawing.map_panel(ax, displacement_maps(mask[:, one.nodes]).same)
-            else:
-                ax.set_box_aspect(1)
-                ax.spines[:].set_visible(False)
+    shown = show_roles(runs, options, pb_5.NAMES, DENSITY)
+    for row, (role, one) in zip(figure.subplots(len(ROLES), BINS), shown.items(), strict=True):
+        row[0].set_ylabel(f"{one.name}\n{one.title}", fontsize=7)
+        bins = connection_bins(one.connections, WIDTHS[role], BINS)
+        for ax in row[len(bins) :]:
+            ax.set_visible(False)
+        found[role] = one.numbers() | {"bins": []}
+        for ax, (first, last, nodes) in zip(row, bins, strict=False):
+            drawn = drawing.map_panel(ax, displacement_maps(one.mask[:, nodes]).same)
             ax.set(xticks=[], yticks=[])
-            last = "" if one.last is None else one.last
-            ax.set_xlabel(f"{one.first}\u2013{last} ({len(one.nodes)})", fontsize=7, labelpad=2)
-            bins.append(own)
-        row[0].set_ylabel(f"{label}\n{place.title}", fontsize=7)
-        found[role] = place.numbers() | {"bins": bins}
+            ax.set_xlabel(f"{first}\u2013{last} ({len(nodes)})", fontsize=7, labelpad=2)
+            found[role]["bins"].append({"first": first, "last": last, "nodes": len(nodes), "S_sc": drawn})
     return figure, found

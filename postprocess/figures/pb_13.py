@@ -9,8 +9,8 @@ first run.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
-from postprocess.seeds import read_image_seeds
+from postprocess.figures import base, drawing, panels
+from postprocess.figures.shown import show_roles
 
 ROLES = {
     "fraction_50": "inputs/pb/fraction_50.in",
@@ -18,8 +18,7 @@ ROLES = {
     "semantic": "inputs/pb/classes_semantic.in",
     "random": "inputs/pb/classes_random.in",
 }
-NEEDS_IMAGES = False
-LABELS = {
+NAMES = {
     "fraction_50": "50 % of the data",
     "fraction_30": "30 % of the data",
     "semantic": "10 semantic classes",
@@ -31,10 +30,8 @@ DENSITY, MASKS, COLUMNS = 0.01, 30, 6
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(6.3)
     found = {}
-    for ax, (role, label) in zip(figure.subplots(2, 2).flat, LABELS.items(), strict=True):
-        curve = read_image_seeds(runs[role][:1])
-        place = base.shown_round(curve, options, DENSITY)
-        mask = runs[role][0].read_round(place.number).masks[0].W
-        found[role] = place.numbers() | drawing.most_connected_plate(ax, mask, MASKS, COLUMNS)
-        ax.set_title(f"{label}, {place.label}", fontsize=drawing.SMALL)
+    shown = show_roles({role: runs[role][:1] for role in ROLES}, options, NAMES, DENSITY)
+    for ax, (role, one) in zip(figure.subplots(2, 2).flat, shown.items(), strict=True):
+        found[role] = one.numbers() | panels.masks(ax, one, MASKS, COLUMNS)
+        ax.set_title(f"{one.name}, {one.label}", fontsize=drawing.SMALL)
     return figure, found

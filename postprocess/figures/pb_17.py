@@ -11,36 +11,35 @@ all runs.
 import numpy as np
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
-from postprocess.figures.tasks import gain_panel, read_tasks, task_columns
+from postprocess.figures import base, drawing, panels
+from postprocess.figures.shown import show_roles
 from postprocess.masks import image_plate, input_images
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 
 ROLES = {"semantic": "inputs/pb/classes_semantic.in", "random": "inputs/pb/classes_random.in"}
-NEEDS_IMAGES = True
 SEEDS = 4
 SMALL_SEEDS = 2
-LABELS = {"semantic": "10 semantic classes", "random": "10 random classes"}
+NAMES = {"semantic": "10 semantic classes", "random": "10 random classes"}
 DENSITY = 0.007
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves, shown, lines = read_tasks(runs, options, ROLES, DENSITY)
+    shown = show_roles(runs, options, NAMES, DENSITY)
     semantic, random = (base.load_images(runs[role][0], options) for role in ROLES)
     rows = sample_rows(semantic, random)
-    figure = drawing.new_figure(6.8)
-    above, below = drawing.sub_figures(figure, heights=(3, 3.8))
-    samples, gain = above.subplots(1, 2)
+    figure = drawing.new_figure(8.9)
+    above, below = drawing.sub_figures(figure, heights=(5.4, 3.5))
+    samples = above.subplots()
     tiles = input_images(semantic.images[np.maximum(rows.ravel(), 0)].T) / 255
     tiles[rows.ravel() < 0] = 0
     drawing.plate_panel(samples, image_plate(tiles, columns=rows.shape[1]))
     drawing.letter(samples, "a", "columns: semantic, rows: random classes")
-    found = {"a": {"images": rows}, "b": gain_panel(gain, curves, LABELS, lines, DENSITY)}
+    left, right = drawing.sub_figures(below, widths=(1, 1.3))
+    gain = left.subplots()
+    found = {"a": {"images": rows}, "b": panels.gains(gain, shown)}
     drawing.letter(gain, "b")
-    colours = {role: line.colour for role, line in lines.items()}
-    found["cd"] = task_columns(below, curves, shown, LABELS, {"C_in": "c", "S_sc": "d"}, colours)
-    return figure, found
+    return figure, found | {"cd": panels.columns(right, shown, {"C_in": "c", "S_sc": "d"})}
 
 
 def sample_rows(semantic: ImageSet, random: ImageSet) -> np.ndarray:
@@ -51,8 +50,7 @@ def sample_rows(semantic: ImageSet, random: ImageSet) -> np.ndarray:
     """
     if semantic.images.shape != random.images.shape or not np.array_equal(semantic.images[:100], random.images[:100]):
         raise DataError("the runs on semantic and random classes have other images; accepted: the same")
-    pair = random.labels.astype(np.int64) * semantic.classes + semantic.labels
-    rows = np.full(random.classes * semantic.classes, -1)
-    found, first = np.unique(pair, return_index=True)
-    rows[found] = first
-    return rows.reshape(random.classes, semantic.classes)
+    rows = np.full((random.classes, semantic.classes), -1)
+    backwards = np.arange(len(semantic.labels))[::-1]  # so that the first one stays
+    rows[random.labels[backwards], semantic.labels[backwards]] = backwards
+    return rows

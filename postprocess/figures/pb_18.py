@@ -9,8 +9,8 @@ Choice. c and d pool the nodes of all runs, e shows 12 masks of the first.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
-from postprocess.figures.tasks import gain_panel, read_tasks, task_columns
+from postprocess.figures import base, drawing, panels
+from postprocess.figures.shown import show_roles
 
 ROLES = {
     "semantic": "inputs/pb/classes_semantic.in",
@@ -18,10 +18,9 @@ ROLES = {
     "partial_semantic": "inputs/pb/classes_partial_semantic.in",
     "random": "inputs/pb/classes_random.in",
 }
-NEEDS_IMAGES = False
 SEEDS = 4
 SMALL_SEEDS = 1
-LABELS = {
+NAMES = {
     "semantic": "semantic",
     "5semantic5random": "5 semantic / 5 random",
     "partial_semantic": "partial semantic",
@@ -31,23 +30,21 @@ DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves, shown, lines = read_tasks(runs, options, ROLES, DENSITY)
+    shown = show_roles(runs, options, NAMES, DENSITY)
     figure = drawing.new_figure(8.6)
     above, below = drawing.sub_figures(figure, heights=(2.6, 6))
     gain, best = above.subplots(1, 2)
-    found = {"a": gain_panel(gain, curves, LABELS, lines, DENSITY), "b": {}}
+    found: base.Numbers = {"a": panels.gains(gain, shown), "b": {}}
     drawing.letter(gain, "a")
-    for place, (role, curve) in enumerate(curves.items()):
-        dense, pruned = (float(curve.mean[curve.rounds.index(n)]) for n in (curve.common[0], curve.best))
-        style = {"color": lines[role].colour, "markersize": 7}
-        best.plot([place] * 2, [100 * dense, 100 * pruned], color=lines[role].colour, linewidth=0.8)
-        best.plot(place, 100 * dense, "o", markerfacecolor="white", **style)
-        best.plot(place, 100 * pruned, "o", **style)
-        found["b"][role] = {"dense": dense, "best": pruned, "round": curve.best}
-    names = [label.replace(" / ", "\n").replace("partial ", "partial\n") for label in LABELS.values()]
-    best.set_xticks(range(len(LABELS)), names, fontsize=7)
-    best.set(ylabel="best validation accuracy [%]", xlim=(-0.5, len(LABELS) - 0.5))
+    for place, (role, one) in enumerate(shown.items()):
+        seeds, colour = one.seeds, one.line.colour
+        dense, pruned = (seeds.accuracy_of(number) for number in (seeds.common[0], seeds.best))
+        best.plot([place] * 2, [100 * dense, 100 * pruned], color=colour, linewidth=0.8)
+        for value, face in ((dense, "white"), (pruned, colour)):
+            best.plot(place, 100 * value, "o", color=colour, markerfacecolor=face, markersize=7)
+        found["b"][role] = {"dense": dense, "best": pruned, "round": seeds.best}
+    names = [name.replace(" / ", "\n").replace("partial ", "partial\n") for name in NAMES.values()]
+    best.set_xticks(range(len(NAMES)), names, fontsize=7)
+    best.set(ylabel="best validation accuracy [%]", xlim=(-0.5, len(NAMES) - 0.5))
     drawing.letter(best, "b")
-    colours = {role: line.colour for role, line in lines.items()}
-    columns = task_columns(below, curves, shown, LABELS, {"S_sc": "c", "C_in": "d", "masks": "e"}, colours)
-    return figure, found | {"cde": columns}
+    return figure, found | {"cde": panels.columns(below, shown, {"S_sc": "c", "C_in": "d", "masks": "e"})}

@@ -11,39 +11,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
-from postprocess.figures import base, drawing
-from postprocess.locality import displacement_maps
-from postprocess.seeds import read_image_seeds
+from postprocess.figures import base, drawing, panels
+from postprocess.figures.shown import at_densities, show
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
-NEEDS_IMAGES = False
 DENSITIES = (0.04, 0.01, 0.003)
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    group = runs["imp"]
-    curve = read_image_seeds(group)
-    shown = base.shown_rounds(curve, DENSITIES) if options.round is None else [base.shown_round(curve, options)]
+    named = show(runs["imp"], options)
+    shown = at_densities(named, DENSITIES) if options.round is None else [named]
     figure = drawing.new_figure(3.6)
     grid = figure.add_gridspec(2, 1 + len(shown), width_ratios=[1.3] + [1] * len(shown))
     sketch = figure.add_subplot(grid[:, 0])
     draw_sketch(sketch)
     drawing.letter(sketch, "a")
     found = []
-    for column, place in enumerate(shown, 1):
-        maps = displacement_maps(curve.mask(place.number))
+    for column, one in enumerate(shown, 1):
         same, different = (figure.add_subplot(grid[row, column]) for row in range(2))
-        shown_maps = {
-            "S_sc": drawing.map_panel(same, maps.same),
-            "S_dc": drawing.map_panel(different, maps.different, same=False),
-        }
-        same.set_title(place.title, fontsize=9)
+        maps = {"S_sc": panels.same_colour(same, one), "S_dc": panels.different_colours(different, one)}
+        same.set_title(one.title, fontsize=9)
         if column == 1:
-            drawing.letter(same, "b", place.title)
+            drawing.letter(same, "b", one.title)
             same.set_ylabel("$S_{sc}$:  $d_y$")
             different.set_ylabel("$S_{dc}$:  $d_y$")
         different.set_xlabel("$d_x$ [pixels]")
-        found.append(place.numbers() | shown_maps)
+        found.append(one.numbers() | maps)
     return figure, {"b": found}
 
 

@@ -7,22 +7,19 @@ Choice. Maps pool the nodes of all runs, masks are of the first.
 
 from matplotlib.figure import Figure
 
-from postprocess.figures import base, drawing
-from postprocess.figures.single import map_panels, shown_rounds
+from postprocess.figures import base, drawing, panels
+from postprocess.figures.shown import show
 
 ROLES = {"rotated": "inputs/pb/rotated.in"}
-NEEDS_IMAGES = False
 MASKS, COLUMNS = 48, 8
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    _, place, rounds = shown_rounds(runs["rotated"], options)
+    shown = show(runs["rotated"], options)
     figure = drawing.new_figure(3.9)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1, 3.2))
-    same, different = (figure.add_subplot(grid[row, 0]) for row in range(2))
-    plate = figure.add_subplot(grid[:, 1])
-    found = {"a": map_panels({"S_sc": same, "S_dc": different}, rounds)}
-    drawing.corner_letter(same, "a")
-    found["b"] = drawing.most_connected_plate(plate, rounds[0].masks[0].W, MASKS, COLUMNS)
-    drawing.letter(plate, "b", place.label)
-    return figure, place.numbers() | found
+    left, right = drawing.sub_figures(figure, widths=(1, 3.2))
+    found = shown.numbers() | {"a": panels.both_maps(left.subplots(2, 1), shown, "a")}
+    plate = right.subplots()
+    found["b"] = panels.masks(plate, shown, MASKS, COLUMNS)
+    drawing.letter(plate, "b", shown.label)
+    return figure, found

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.drawing import new_figure
-from postprocess.figures.tasks import read_tasks, task_columns
+from postprocess.figures.panels import columns
+from postprocess.figures.shown import show_roles
 
 ROLES = {
     "imp": "inputs/imp_3l1k.in",
@@ -19,12 +20,11 @@ ROLES = {
     "semantic": "inputs/pb/classes_semantic.in",
     "random": "inputs/pb/classes_random.in",
 }
-NEEDS_IMAGES = False
-LABELS = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 semantic", "random": "10 random"}
+NAMES = {"imp": "all data", "fraction_30": "30 % of the data", "semantic": "10 semantic", "random": "10 random"}
 DENSITY = 0.005
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves, shown, _ = read_tasks(runs, options, ROLES, DENSITY)
     figure = new_figure(6.2)
-    return figure, task_columns(figure, curves, shown, LABELS, {"S_sc": "a", "C_in": "b", "masks": "c"})
+    shown = show_roles(runs, options, NAMES, DENSITY)
+    return figure, columns(figure, shown, {"S_sc": "a", "C_in": "b", "masks": "c"})

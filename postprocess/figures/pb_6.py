@@ -15,9 +15,8 @@ ROLES = {
     "sgd_0.02": "inputs/pb/sgd_0.02.in",
     "adam_0.01": "inputs/pb/adam_0.01.in",
 }
-NEEDS_IMAGES = False
-LABELS = {"sgd_0.5": "SGD 0.5", "sgd_0.1": "SGD 0.1", "sgd_0.02": "SGD 0.02", "adam_0.01": "Adam 0.01"}
+NAMES = {"sgd_0.5": "SGD 0.5", "sgd_0.1": "SGD 0.1", "sgd_0.02": "SGD 0.02", "adam_0.01": "Adam 0.01"}
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    return draw_comparison(runs, options, LABELS, maps=False)
+    return draw_comparison(runs, options, NAMES, maps=False)

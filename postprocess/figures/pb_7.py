@@ -5,8 +5,6 @@ round. c: the same of each one's best round. d: S_sc and C_in of the best rounds
 the choices.
 """
 
-from collections.abc import Sequence
-
 from matplotlib.figure import Figure
 
 from postprocess.figures import base
@@ -22,14 +20,13 @@ ROLES = {
     "4l1k": "inputs/pb/depths_4l1k.in",
     "5l1k": "inputs/pb/depths_5l1k.in",
 }
-NEEDS_IMAGES = False
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    return draw_comparison(runs, options, {role: network(runs[role]) for role in ROLES})
+    return draw_comparison(runs, options, {role: network(runs[role][0]) for role in ROLES})
 
 
-def network(runs: Sequence[RunDirectory]) -> str:
+def network(run: RunDirectory) -> str:
     """Such as '3 layers, 1024', counted in the run itself: small ones are narrower."""
-    specs = runs[0].read_round(runs[0].rounds()[0]).specs[:-1]
+    specs = run.read_round(run.rounds()[0]).specs[:-1]
     return f"{len(specs)} layers, {specs[0].nodes}"

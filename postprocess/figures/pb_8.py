@@ -6,13 +6,10 @@ experiments with different training times. c: the same of each one's best round.
 See postprocess.figures.comparison for the choices. Steps in the legend are those of the runs themselves.
 """
 
-from collections.abc import Sequence
-
 from matplotlib.figure import Figure
 
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
-from sifting.methods import IMP as IMP
 from sifting.runs.directory import RunDirectory
 from sifting.training.api import recorded_experiment
 
@@ -27,21 +24,20 @@ ROLES = {
     "steps_5e3": "inputs/pb/steps_5e3.in",
     "global": "inputs/pb/imp_global.in",
 }
-NEEDS_IMAGES = False
 DENSE = ("standard", "steps_5e5", "steps_1e4", "steps_5e3")
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    labels = {role: settings(role, runs[role]) for role in ROLES}
-    return draw_comparison(runs, options, labels, DENSE, meaning="steps, step of the rewind weights, prune_ratio")
+    names = {role: settings(role, runs[role][0]) for role in ROLES}
+    return draw_comparison(runs, options, names, DENSE, meaning="steps, step of the rewind weights, prune_ratio")
 
 
-def settings(role: str, runs: Sequence[RunDirectory]) -> str:
+def settings(role: str, run: RunDirectory) -> str:
     """Training time, rewind time and p, such as '100000, 1000, 0.3', from the run itself; the role where unknown."""
-    experiment = recorded_experiment(runs[0])
+    experiment = recorded_experiment(run)
     if experiment is None:
         return role.replace("_", " ")
-    method = experiment.method
-    assert isinstance(method, IMP)  # as all roles of this figure; others are refused
-    text = f"{experiment.network.steps:,}, {method.weights_step:,}, {method.prune_ratio:g}"
+    known = experiment.settings()
+    method = known[experiment.method_name]
+    text = f"{experiment.network.steps:,}, {method['weights_step'][0]:,}, {method['prune_ratio'][0]:g}"
     return text + (", global" if role == "global" else "")

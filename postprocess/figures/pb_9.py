@@ -14,7 +14,6 @@ from postprocess.figures import base, drawing
 from postprocess.locality import displacement_maps
 
 ROLES: dict[str, str] = {}
-NEEDS_IMAGES = False
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 SIZE, SEED = 32, 0
 
@@ -25,11 +24,10 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     found = []
     for ax, u in zip(axes.flat, DENSITIES, strict=True):
         mask = random_mask(u)
-        drawn = drawing.map_panel(ax, displacement_maps(mask).same, f"{base.percent(u)} % ({mask.sum()})")
+        title = f"{drawing.percent(u)} % ({mask.sum()})"
+        drawn = drawing.map_panel(ax, displacement_maps(mask).same, title, labels=True)
         found.append({"u": u, "connections": mask.sum(), "S_sc": drawn})
-    drawing.row_labels(axes[:, 0], ["$d_y$ [pixels]"] * 2)
-    for ax in axes[1]:
-        ax.set_xlabel("$d_x$ [pixels]", fontsize=drawing.SMALL)
+        ax.label_outer()
     return figure, {"maps": found}
 
 

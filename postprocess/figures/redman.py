@@ -4,21 +4,19 @@ Arrays come from postprocess.analyse, which stores them beside the runs, so that
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from postprocess import analyse
-from postprocess.analyse import stored_part
-from postprocess.connectivity import input_connections, select_nodes
-from postprocess.figures import base, drawing
-from postprocess.locality import displacement_maps, relative_near_share
-from postprocess.masks import mask_plate
+from postprocess.analyse import Arrays, stored_part
+from postprocess.figures import base, drawing, panels
+from postprocess.figures.shown import Shown, show_roles
+from postprocess.locality import locality_index
 from postprocess.receptive_field import LayerWidth, width_of_layer
 from postprocess.seeds import mean_and_range
-from sifting.runs.directory import RunDirectory
 
 AFTER_TEN = 0.7**10  # u after ten prunings of 30 %: s = 97.2 %
 MASKS, MASK_COLUMNS = 30, 6
@@ -33,9 +31,9 @@ LINES = {
 NAMES = {"imp": "IMP", "oneshot": "oneshot", "random": "random", "imp_clone": "IMP on the Gaussian clone"}
 
 
-def analysed(runs: Sequence[RunDirectory], part: str, options: base.Options) -> list[dict[Any, Any]]:
+def analysed(shown: Shown, part: str, options: base.Options) -> list[dict[Any, Any]]:
     """The arrays of a part of postprocess.analyse for each run; computed where they are not stored."""
-    return [stored_part(run, part, options.assignments, options.report) for run in runs]
+    return [stored_part(run, part, options.assignments, options.report) for run in shown.seeds.runs]
 
 
 def by_round(found: Sequence[Mapping[int, Any]], value: Callable[[Any], float], rounds: Iterable[int]) -> np.ndarray:
@@ -43,7 +41,7 @@ def by_round(found: Sequence[Mapping[int, Any]], value: Callable[[Any], float], 
     return np.array([[float(value(run[n])) if n in run else np.nan for run in found] for n in rounds])
 
 
-def width(arrays: analyse.Arrays) -> LayerWidth:
+def width(arrays: Arrays) -> LayerWidth:
     """RF widths over all nodes of layer 1, of the part "masks" of one round."""
     return width_of_layer(arrays["l1_sigma_x"], arrays["l1_converged"])
 
@@ -62,6 +60,12 @@ def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line,
     return {"x": x, **found._asdict(), "runs": values}
 
 
+def show(runs: base.Runs, options: base.Options) -> dict[str, Shown]:
+    """Every role at s = 97.2 %, or --round."""
+    shown = show_roles(runs, options, {role: NAMES[role] for role in runs}, AFTER_TEN)
+    return {role: replace(one, line=LINES[role]) for role, one in shown.items()}
+
+
 def sparsity_axis(ax: Axes) -> None:
     """For curves over u in percent: a reversed log axis, with ticks at sparsities s = 1 - u."""
     ax.set_xscale("log")
@@ -74,25 +78,18 @@ def sparsity_axis(ax: Axes) -> None:
     ax.set_xlabel("sparsity, s [%]")
 
 
-def masks_panel(ax: Axes, runs: Sequence[RunDirectory], shown: base.Shown, letter: str, name: str) -> base.Numbers:
+def masks_panel(ax: Axes, shown: Shown, letter: str) -> base.Numbers:
     """The masks of the most connected nodes of the first run, under the letter, the name and the sparsity.
 
     Returns:
         For the JSON: round, u, s, L3 of the layer, the nodes and their connections.
     """
-    mask = runs[0].read_round(shown.number).masks[0].W
-    nodes = select_nodes(input_connections(mask), "most", MASKS)
-    drawing.plate_panel(ax, mask_plate(mask, MASKS, MASK_COLUMNS))
-    far = f" (paper: {sparsity(shown.wanted)})" if shown.wanted is not None and "paper" in shown.label else ""
-    drawing.letter(ax, letter, f"{name}, s = {sparsity(shown.u)}{far}")
-    return shown.numbers() | {
-        "s": 1 - shown.u,
-        "L3": relative_near_share(displacement_maps(mask).same),
-        "nodes": nodes,
-        "C_in": input_connections(mask)[nodes],
-    }
+    found = panels.masks(ax, shown, MASKS, MASK_COLUMNS)
+    far = f" (paper: {sparsity(shown.wanted or 0)})" if shown.paper else ""
+    drawing.letter(ax, letter, f"{shown.name}, s = {sparsity(shown.u)}{far}")
+    return shown.numbers() | {"s": 1 - shown.u, "L3": locality_index(shown.first_mask)} | found
 
 
 def sparsity(u: float) -> str:
     """Three digits of s = 1 - u: 97.2 %."""
-    return f"{100 * (1 - u):.3g} %"
+    return f"{drawing.percent(1 - u)} %"

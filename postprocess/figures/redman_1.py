@@ -10,17 +10,13 @@ run without the paper's sparsity shows the nearest.
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing, redman
-from postprocess.seeds import read_image_seeds
 
 ROLES = {"imp": "inputs/redman/imp.in", "oneshot": "inputs/redman/oneshot.in"}
-NEEDS_IMAGES = False
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(3.3)
     numbers = {}
-    for role, ax, letter in zip(ROLES, figure.subplots(1, 2), "AB", strict=True):
-        curve = read_image_seeds(runs[role])
-        shown = base.shown_round(curve, options, redman.AFTER_TEN)
-        numbers[letter] = {"role": role} | redman.masks_panel(ax, runs[role], shown, letter, redman.NAMES[role])
+    for (role, shown), ax, letter in zip(redman.show(runs, options).items(), figure.subplots(1, 2), "AB", strict=True):
+        numbers[letter] = {"role": role} | redman.masks_panel(ax, shown, letter)
     return figure, numbers

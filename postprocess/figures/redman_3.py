@@ -8,57 +8,45 @@ the most connections, of the first run. C: over the rounds; the median over all 
 text does not settle; dashed: a fully connected node.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing, redman
 from postprocess.masks import image_plate, input_images
 from postprocess.receptive_field import unlocalised_width
-from postprocess.seeds import mean_and_range, read_image_seeds
+from postprocess.seeds import mean_and_range
 from sifting.datasets.image_set import ImageSet
 
 ROLES = {"imp": "inputs/redman/imp.in", "imp_clone": "inputs/redman/imp_clone.in"}
-NEEDS_IMAGES = True
 SEEDS = 3
 EXAMPLES, EXAMPLE_COLUMNS = 8, 4
+NAMES = ("images", "Gaussian clone")
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    curves = {role: read_image_seeds(group) for role, group in runs.items()}
+    shown = redman.show(runs, options)
     figure = drawing.new_figure(2.9)
     left, middle, right = drawing.sub_figures(figure, widths=(1, 1.12, 1.3))
-    numbers: base.Numbers = {"A": {}}
-    for ax, (role, group) in zip(left.subplots(2, 1), runs.items(), strict=True):
+    numbers: base.Numbers = {"A": {}, "C": {}}
+    for ax, (role, group), name in zip(left.subplots(2, 1), runs.items(), NAMES, strict=True):
         images = base.load_images(group[0], options)
         rows = example_rows(images)
-        shown = input_images(images.images[rows].T / 255)
-        drawing.plate_panel(ax, image_plate(shown, EXAMPLE_COLUMNS))
-        if role == "imp":
-            drawing.letter(ax, "A", "images")
-        else:
-            ax.set_title("Gaussian clone", fontsize=9)
+        drawing.plate_panel(ax, image_plate(input_images(images.images[rows].T / 255), EXAMPLE_COLUMNS))
+        ax.set_title(name, fontsize=9)
         numbers["A"][role] = {"rows": rows, "labels": images.labels[rows], "source": images.source}
-    place = base.shown_round(curves["imp_clone"], options, redman.AFTER_TEN)
-    numbers["B"] = redman.masks_panel(middle.subplots(), runs["imp_clone"], place, "B", "Gaussian clone")
+    drawing.letter(left.axes[0], "A", NAMES[0])
+    numbers["B"] = redman.masks_panel(middle.subplots(), replace(shown["imp_clone"], name=NAMES[1]), "B")
     ax = right.subplots()
-    numbers["C"] = {}
-    for role, group in runs.items():
-        line, rounds = redman.LINES[role], np.array(curves[role].rounds)
-        found = redman.analysed(group, "masks", options)
+    for (role, one), name in zip(shown.items(), NAMES, strict=True):
+        rounds, found = np.array(one.seeds.rounds), redman.analysed(one, "masks", options)
         medians = redman.by_round(found, lambda arrays: redman.width(arrays).median, rounds)
         over = mean_and_range(medians)
-        ax.errorbar(
-            rounds,
-            over.mean,
-            np.maximum((over.mean - over.low, over.high - over.mean), 0),  # rounding
-            **line.look,
-            markersize=3.5,
-            linewidth=1.2,
-            capsize=2,
-            label="images" if role == "imp" else "Gaussian clone",
-        )
+        errors = np.maximum((over.mean - over.low, over.high - over.mean), 0)  # rounding
+        ax.errorbar(rounds, over.mean, errors, **one.line.look, markersize=3.5, linewidth=1.2, capsize=2, label=name)
         numbers["C"][role] = {"round": rounds, **over._asdict(), "runs": medians}
-    drawing.round_axis(ax, "median RF width [pixels]", unlocalised_width(curves["imp"].size or 0), note_above=True)
+    drawing.round_axis(ax, "median RF width [pixels]", unlocalised_width(shown["imp"].seeds.size or 0), note_above=True)
     ax.legend(loc="lower left", fontsize=drawing.SMALL)
     drawing.letter(ax, "C")
     return figure, numbers

@@ -16,14 +16,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.figures import base, drawing, redman
-from postprocess.seeds import read_image_seeds
 
 ROLES = {
     "imp": "inputs/redman/imp.in",
     "oneshot": "inputs/redman/oneshot.in",
     "random": "inputs/redman/random.in",
 }
-NEEDS_IMAGES = True
 SEEDS = 3
 
 
@@ -31,21 +29,20 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(2.8)
     width_axes, kurtosis_axes = figure.subplots(1, 2)
     numbers: base.Numbers = {"A": {}, "B": {}}
-    for role, group in runs.items():
-        curve = read_image_seeds(group)
-        masks, kurtosis = (redman.analysed(group, part, options) for part in ("masks", "kurtosis"))
+    for role, one in redman.show(runs, options).items():
+        rounds, u = one.seeds.rounds, one.seeds.u
+        masks, kurtosis = (redman.analysed(one, part, options) for part in ("masks", "kurtosis"))
+        widths = [{n: redman.width(arrays) for n, arrays in run.items()} for run in masks]
         for letter, ax, found, value in (
-            ("A", width_axes, masks, lambda arrays: redman.width(arrays).mean_converged),
+            ("A", width_axes, widths, attrgetter("mean_converged")),
             ("B", kurtosis_axes, kurtosis, itemgetter("mean_within_class")),
         ):
-            values = redman.by_round(found, value, curve.rounds)
-            drawn = redman.range_curve(ax, 100 * curve.u, values, redman.LINES[role], redman.NAMES[role])
-            numbers[letter][role] = {"round": np.array(curve.rounds), "s": 1 - curve.u} | drawn
-        widths = [{n: redman.width(arrays) for n, arrays in run.items()} for run in masks]
+            drawn = redman.range_curve(ax, 100 * u, redman.by_round(found, value, rounds), one.line, one.name)
+            numbers[letter][role] = {"round": np.array(rounds), "s": 1 - u} | drawn
         numbers["A"][role] |= {
-            "with_unconverged": redman.by_round(widths, attrgetter("mean"), curve.rounds),
-            "converged": redman.by_round(widths, lambda width: width.fitted - width.unconverged, curve.rounds),
-            "nodes": redman.by_round(widths, lambda width: width.fitted + width.missing, curve.rounds),
+            "with_unconverged": redman.by_round(widths, attrgetter("mean"), rounds),
+            "converged": redman.by_round(widths, lambda width: width.fitted - width.unconverged, rounds),
+            "nodes": redman.by_round(widths, lambda width: width.fitted + width.missing, rounds),
         }
     for letter, ax, ylabel in (
         ("A", width_axes, "mean RF width [pixels]"),

@@ -17,22 +17,23 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator
+from scipy.stats import kurtosis as kurtosis_of
+from scipy.stats import norm
 
 from postprocess.activations import layer_inputs
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, drawing, redman
+from postprocess.figures.shown import show
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
 from postprocess.masks import image_size, input_images
-from postprocess.seeds import read_image_seeds
 from sifting.errors import RunDirectoryError
 from sifting.network.rounds import Round
 from sifting.network.statistics import ImageBlocks, cavity_scores
 from sifting.runs.directory import RunDirectory
 
 ROLES = {"imp": "inputs/redman/imp.in"}
-NEEDS_IMAGES = True
 SEEDS = 3
 HIGHLIGHTED = 8
 NODES, BINS = 40, 40
@@ -59,42 +60,39 @@ class Schematic(NamedTuple):
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
-    group = runs["imp"]
-    curve = read_image_seeds(group)
-    tables = redman.analysed(group, "cavity", options)
-    rounds = np.array(curve.common)
+    role = show(runs["imp"], options)
+    rounds = np.array(role.seeds.common)
     if len(rounds) < 2:
-        raise RunDirectoryError(f"{group[0]}: has a single round; accepted: runs that prune")
+        raise RunDirectoryError(f"{runs['imp'][0]}: has a single round; accepted: runs that prune")
+    tables = redman.analysed(role, "cavity", options)
     mean, scaled = (scores(tables, rounds, name) for name in ("mean", "scaled"))
 
     figure = drawing.new_figure(3.1)
     left, middle, right = drawing.sub_figures(figure, widths=(1.15, 1, 1.35))
-    shown = curve.common[-1] if options.round is None else base.shown_round(curve, options).number
-    found = schematic(group[0], shown, options)
+    shown = int(rounds[-1]) if options.round is None else role.number
+    found = schematic(runs["imp"][0], shown, options)
     schematic_panels(left, found)
-    ax = middle.subplots()
+    first, later = middle.subplots(), right.subplots()
     pruned_in = rounds[1:]
-    zero_line(ax)
-    below = redman.range_curve(ax, pruned_in, mean[0], redman.LINES["imp"], "")
-    ax.set(xlabel="pruned in round", ylabel="mean cavity score, round 0")
-    ax.ticklabel_format(axis="y", scilimits=(-3, 4))
-    drawing.letter(ax, "B")
-
-    ax = right.subplots()
-    zero_line(ax)
-    colours = round_colours(len(pruned_in))
+    below = redman.range_curve(first, pruned_in, mean[0], redman.LINES["imp"], "")
+    first.ticklabel_format(axis="y", scilimits=(-3, 4))
     curves = []
-    for n, colour in zip(rounds[:-1], colours, strict=True):
+    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, len(pruned_in)))  # also a grey print tells apart
+    for n, colour in zip(rounds[:-1], map(to_hex, colours), strict=True):
         line = drawing.Line(colour, "o", "-")
-        curves.append({"n": n} | redman.range_curve(ax, pruned_in[n:], scaled[n, n:], line, str(n)))
+        curves.append({"n": n} | redman.range_curve(later, pruned_in[n:], scaled[n, n:], line, str(n)))
     if HIGHLIGHTED in pruned_in:
-        ax.axvline(HIGHLIGHTED, color=drawing.GREY, linestyle="--", linewidth=1, zorder=0)
-    ax.set(xlabel="pruned in round", ylabel="$N_W(n)$ × mean cavity score")
-    ax.legend(title="after n prunings", ncols=2, fontsize=7, title_fontsize=7, handlelength=1, columnspacing=0.8)
-    drawing.letter(ax, "C")
-    for axes in (middle.axes[0], ax):
-        axes.tick_params(labelsize=drawing.SMALL)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+        later.axvline(HIGHLIGHTED, color=drawing.GREY, linestyle="--", linewidth=1, zorder=0)
+    later.legend(title="after n prunings", ncols=2, fontsize=7, title_fontsize=7, handlelength=1, columnspacing=0.8)
+    for ax, letter, ylabel in (
+        (first, "B", "mean cavity score, round 0"),
+        (later, "C", "$N_W(n)$ × mean cavity score"),
+    ):
+        ax.axhline(0, color=drawing.GREY, linewidth=0.8, zorder=0)
+        ax.set(xlabel="pruned in round", ylabel=ylabel)
+        ax.tick_params(labelsize=drawing.SMALL)
+        ax.xaxis.set_major_locator(drawing.whole_numbers())
+        drawing.letter(ax, letter)
     left_over = [float(table[0]["mean"][-1]) for table in tables]
     about: base.Numbers = {"round": shown, "node": found.node, "weight": found.weight}
     about |= {"kurtosis": found.kurtosis, "score": found.score, "images": len(found.with_weight)}
@@ -139,13 +137,8 @@ def choose_weight(inputs: Iterable[np.ndarray], first: Round, result: Round) -> 
         for column in (W[:, place] * kept, W[:, place] * (np.arange(len(W)) == weight))
     )
     whole, rest = (values - values.mean() for values in (preactivation, preactivation - removed))
-    kurtosis = (_kurtosis(whole), _kurtosis(rest))
+    kurtosis = (float(kurtosis_of(whole, fisher=False)), float(kurtosis_of(rest, fisher=False)))
     return Schematic(int(nodes[place]), int(weight), whole, rest, kurtosis, float(found[weight, place]), kept)
-
-
-def _kurtosis(values: np.ndarray) -> float:
-    """Of values whose mean is zero."""
-    return float(np.mean(values**4) / np.mean(values**2) ** 2)
 
 
 def schematic_panels(figure: SubFigure, found: Schematic) -> None:
@@ -175,20 +168,6 @@ def preactivation_panel(ax: Axes, values: np.ndarray, bound: float) -> None:
     density, edges = np.histogram(values, BINS, (-bound, bound), density=True)
     ax.stairs(density, edges, fill=True, color=drawing.BLUE, alpha=0.7)
     at = np.linspace(-bound, bound, 200)
-    deviation = values.std()
-    ax.plot(
-        at, np.exp(-((at / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi)), "--", color="black", linewidth=1
-    )
+    ax.plot(at, norm.pdf(at, scale=values.std()), "--", color="black", linewidth=1)
     ax.set(yticks=[], xlim=(-bound, bound))
     ax.tick_params(labelsize=7)
-
-
-def round_colours(count: int) -> list[str]:
-    """From light to dark, which also a grey print tells apart."""
-    return [
-        matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, count))
-    ]
-
-
-def zero_line(ax: Axes) -> None:
-    ax.axhline(0, color=drawing.GREY, linewidth=0.8, zorder=0)

@@ -20,7 +20,6 @@ from sifting.errors import RunDirectoryError
 from sifting.training.api import recorded_experiment
 
 ROLES = {"semantic": "inputs/pb/classes_semantic.in"}
-NEEDS_IMAGES = True
 # The paper's numbers. Its lines add up to two images less than its total.
 CLASSES = (118, 100, 95, 85, 104, 111, 99, 95, 96, 97)
 IMAGES = (147873, 129728, 122895, 110034, 131965, 142423, 126603, 122661, 122701, 124282)
