@@ -1,5 +1,7 @@
-"""setup.cfg says it all, but that a built package also holds the input files, see sifting.base.input_files."""
+"""setup.cfg says it all, but that a built package also holds the input files, see sifting.base.input_files, and that
+the README of a package index has no links into the checkout, which lead nowhere there."""
 
+import re
 from pathlib import Path
 
 from setuptools import setup
@@ -20,4 +22,11 @@ class BuildWithInputs(build_py):
             self.copy_file(str(file), str(target))
 
 
-setup(cmdclass={"build_py": BuildWithInputs})
+def read_me() -> str:
+    """README.md without pictures, and with the words alone of links to other files."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^]]*\]\((?!https:)[^)]*\)\n*", "", text)
+    return re.sub(r"\[([^]]*)\]\((?!https:)[^)]*\)", r"\1", text)
+
+
+setup(long_description=read_me(), cmdclass={"build_py": BuildWithInputs})

@@ -437,7 +437,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m postprocess.claims", description="Check claims of both papers against runs, made if missing."
     )
-    parser.add_argument("name", nargs="*", metavar="NAME", help=f"such as pb-gain; {ALL}: all claims")
+    parser.add_names(f"such as pb-gain; {ALL}: all claims", lambda: [*CLAIMS, ALL])
     parser.add_argument("--scale", choices=base.SCALES, default="full", help="as of postprocess.reproduce")
     parser.add_argument("--seeds", metavar="N,N,...", help=f"default: {','.join(map(str, SEEDS))}")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")

@@ -360,7 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m postprocess.reproduce",
         description="Run what figures of the papers need, unless it is finished, and draw them.",
     )
-    parser.add_argument("name", nargs="*", metavar="NAME", help=f"such as pb-1; {ALL}: all figures")
+    parser.add_names(f"such as pb-1; {ALL}: all figures", lambda: [*FIGURES, ALL])
     parser.add_argument(
         "--scale", choices=base.SCALES, default="full", help="full: as in the paper (default); small: embedded images"
     )

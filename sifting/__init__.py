@@ -39,7 +39,8 @@ def _check_backend() -> None:
     if chosen == "tensorflow":
         return
     line = f"sifting: Keras backend '{chosen}' (KERAS_BACKEND, or imported before): accepted: tensorflow"
-    if sys.argv[:1] == ["-m"]:  # `python -m sifting.run`, still importing the package: refuse like any other input
+    # `python -m sifting.run`, still importing the package, or `sifting run`: refuse like any other input
+    if sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0]) == "sifting":
         print(line, file=sys.stderr)
         raise SystemExit(2)
     raise ImportError(line)

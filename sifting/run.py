@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from sifting import datasets
 from sifting.base import devices, input_files
+from sifting.base.command_line import COMPLETING, Parser
 from sifting.base.signals import Signals
 from sifting.datasets import describe
 from sifting.errors import InputError, Interrupted, SiftingError
@@ -126,6 +127,12 @@ def print_results(directories: list[RunDirectory]) -> None:
 def _parse_flags(arguments: list[str]) -> list[str]:
     """absl's flag parser, with our way of refusing and of helping: absl's help exits with 1, and shows neither usage
     nor flags of an installed command."""
+    if COMPLETING in os.environ:
+        parser = Parser()
+        parser.add_argument("input", nargs="*")
+        for flag in flags.FLAGS.get_key_flags_for_module(sys.modules[__name__]):
+            parser.add_argument(f"--{flag.name}", action="store_true" if flag.boolean else "store")
+        parser.parse_args()  # ends
     if any(argument in _HELP for argument in arguments[1:]):
         module = sys.modules[__name__]
         listed = flags.FLAGS.module_help(module).strip().partition("\n")[2]  # the first line is the module's name
@@ -139,7 +146,7 @@ def _parse_flags(arguments: list[str]) -> list[str]:
 
 
 def command() -> None:
-    """What the installed command sifting-run calls."""
+    """As `python -m sifting.run`."""
     app.run(main, flags_parser=_parse_flags)
 
 

@@ -2,16 +2,20 @@
 
 import configparser
 import fnmatch
+import importlib.util
+import os
 import re
+import runpy
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+import setuptools
 from packaging.requirements import Requirement
 
 import sifting
+from sifting.__main__ import COMMANDS
 from sifting.base import input_files
 from sifting.errors import InputError
 from sifting.inputs import read_experiment
@@ -47,11 +51,53 @@ def test_the_oldest_versions_are_those_of_setup_cfg(setup):
         assert oldest[name] == version or oldest[name].startswith(f"{version}."), name
 
 
-def test_every_script_is_there(setup):
-    for line in setup["options.entry_points"]["console_scripts"].strip().splitlines():
-        name, target = (part.strip() for part in line.split("="))
-        module, function = target.split(":")
-        assert name.startswith("sifting-") and callable(getattr(import_module(module), function))
+def test_the_command_is_there(setup):
+    """With every module that a user runs."""
+    assert setup["options.entry_points"]["console_scripts"].strip() == "sifting = sifting.__main__:main"
+    named = re.findall(r"python -m ((?:sifting|postprocess)\.\w+)", (ROOT / "README.md").read_text())
+    assert set(named) <= {module for module, _ in COMMANDS.values()}
+    assert all(importlib.util.find_spec(module) for module, _ in COMMANDS.values())
+
+
+def sifting_command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sifting", *words]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
+
+
+def test_commands_under_one_name():
+    """Listed without a command; with one, what its module says, and its exit code."""
+    listed = sifting_command()
+    assert listed.returncode == 0 and all(f"  {name} " in listed.stdout for name in COMMANDS)
+    refused = sifting_command("summary", "nothing_here")
+    assert refused.returncode == 2 and refused.stderr.startswith("sifting: nothing_here") and not refused.stdout
+    unknown = sifting_command("sumary")
+    assert unknown.returncode == 2 and "'sumary'" in unknown.stderr and "'summary'" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sifting re", {"reproduce", "report"}),
+        ("sifting reproduce pb-2", {"pb-2", "pb-20", "pb-21", "pb-22"}),
+        ("sifting run inputs/quickstart.in --dr", {"--dry_run"}),
+    ],
+)
+def test_a_shell_completes(line, words):
+    """By argcomplete's protocol: words to file descriptor 8. Nothing is run: `sifting run` would train."""
+    command = "exec 8>&1 >/dev/null; COMP_LINE=$0 COMP_POINT=${#0} _ARGCOMPLETE=1 _ARGCOMPLETE_IFS=' ' $1 -m sifting"
+    shell = ["bash", "-c", command, line, sys.executable]
+    found = subprocess.run(shell, capture_output=True, text=True, timeout=120).stdout
+    assert set(found.split()) == words
+
+
+def test_the_read_me_of_an_index_links_to_the_web_only(monkeypatch):
+    """Other links would lead nowhere; their words stay."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(setuptools, "setup", lambda **given: built.update(given))
+    built: dict[str, str] = {}
+    runpy.run_path(str(ROOT / "setup.py"))
+    text = built["long_description"]
+    assert re.findall(r"\]\((?!https://)", text) == [] and "](https://" in text and "docs/postprocess.md" in text
 
 
 def test_versions_agree():

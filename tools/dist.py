@@ -41,7 +41,7 @@ def main() -> None:
         call(*pip, "install", "--no-deps", sdist, cwd=empty)
         if output_of(bin / "python", "-c", FILES, cwd=empty) != from_wheel:
             raise SystemExit(f"{sdist.name} installs other files than {wheel.name}")
-        call(bin / "sifting-run", "inputs/quickstart.in", "--dry_run", cwd=empty)
+        call(bin / "sifting", "run", "inputs/quickstart.in", "--dry_run", cwd=empty)
     for file in (sdist, wheel):
         print(f"{file.relative_to(ROOT)}  {file.stat().st_size / 1e6:.2f} MB")
 
@@ -56,12 +56,12 @@ def check_wheel(wheel: Path) -> None:
 
 def quickstart(bin: Path, folder: Path) -> None:
     """Both runs, their figure, and a page, which needs templates."""
-    call(bin / "sifting-run", "inputs/quickstart.in", cwd=folder)
+    call(bin / "sifting", "run", "inputs/quickstart.in", cwd=folder)
     call(bin / "python", "-m", "sifting.run", "inputs/quickstart_clone.in", cwd=folder)
     call(bin / "python", "-m", "postprocess.figures.quickstart", "runs/quickstart", "runs/quickstart_clone", cwd=folder)
-    call(bin / "sifting-summary", "runs/quickstart", cwd=folder)
-    call(bin / "sifting-report", "runs/quickstart", cwd=folder)
-    call(bin / "sifting-reproduce", "pb-1", "--scale", "small", "--dry_run", cwd=folder)
+    call(bin / "sifting", "summary", "runs/quickstart", cwd=folder)
+    call(bin / "sifting", "report", "runs/quickstart", cwd=folder)
+    call(bin / "sifting", "reproduce", "pb-1", "--scale", "small", "--dry_run", cwd=folder)
     print(*sorted(file.relative_to(folder) for file in folder.rglob("*") if file.suffix in (".png", ".html")))
 
 

@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m postprocess.figures",
         description="Draw a figure of the papers from runs, with its numbers as JSON beside it.",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="such as pb-1; --list shows all")
+    parser.add_names("such as pb-1; --list shows all", lambda: FIGURES, "?")
     parser.add_argument(
         "run_dir",
         nargs="*",

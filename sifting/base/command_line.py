@@ -7,16 +7,43 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
+
+import argcomplete
 
 from sifting.base.files import atomic_write
 from sifting.errors import Interrupted, RunDirectoryError, SiftingError
 
+COMPLETING = "_ARGCOMPLETE"  # in the environment while a shell completes a command
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that fits a screen: the usage names what has a place, the list below it has the options."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
+        super().add_usage(usage, [action for action in actions if not action.option_strings], [], prefix)
+
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaint is one line."""
+    """An ArgumentParser whose complaint is one line, and which completes what is written in a shell."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**{"formatter_class": _Help} | arguments)
+
+    def parse_args(self, *arguments: Any, **more: Any) -> Any:
+        if COMPLETING in os.environ:
+            argcomplete.autocomplete(self)
+        return super().parse_args(*arguments, **more)
+
+    def add_names(self, help: str, names: Callable[[], Iterable[str]], count: str = "*") -> None:
+        """NAMEs, any number or one ("?"), which a shell completes."""
+        action: Any = self.add_argument("name", nargs=count, metavar="NAME", help=help)
+        action.completer = lambda **_: names()
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"sifting: {message}; see {self.prog} --help\n")
