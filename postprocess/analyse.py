@@ -17,10 +17,11 @@ from has changed. Layers are counted from 1, as in the papers; keys of arrays be
 """
 
 import argparse
+import itertools
 import operator
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, SupportsIndex
@@ -43,7 +44,7 @@ from postprocess.seeds import best_accuracy, first_layer_size
 from sifting import __version__, datasets
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import DataError, InputError, RunDirectoryError
+from sifting.errors import DataError, InputError, RunDirectoryError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
 from sifting.network.rounds import Round, connected_fraction, density
@@ -57,6 +58,7 @@ TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15
 REMOVAL_SIZES = 11
 SMALLEST_AMPLITUDE = 0.01  # of the fourfold harmonic, below which no preferred angle is shown
 
+Found = Mapping[str, dict[Any, Any]]  # arrays by part, see analyse
 Arrays = dict[str, Any]  # arrays, and numbers, which become arrays without dimensions in the files
 
 
@@ -277,9 +279,63 @@ def component_arrays(run: Analysis) -> Arrays:
     count = component_count(images)
     if count == 0:
         raise NotDefined(f"components need at least {IMAGES_A_COMPONENT} validation images")
-    for name, found in zip(("pca", "ica"), image_components(images, count), strict=True):
+    try:
+        both = image_components(images, count)
+    except DataError as error:  # the images vary in few directions
+        raise NotDefined(str(error)) from None
+    for name, found in zip(("pca", "ica"), both, strict=True):
         arrays |= {f"{name}_{key}": np.asarray(values) for key, values in vars(found).items()}
     return arrays
+
+
+# --- the tables ----------------------------------------------------------------------------------------------------
+
+
+def _mask_table(run: Analysis, found: Found) -> str:
+    """Masks and accuracy of every round; empty without masks."""
+    names = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
+    rows = [["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]]
+    rows[0] += ["RF median [px]", "mean, converged", "missing"]
+    for number, arrays in found.get("masks", {}).items():
+        accuracy = found.get("accuracy", {}).get(number, {})
+        of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in names}
+        widths = width_of_layer(*map(np.atleast_1d, (of_layer["sigma_x"], np.nan_to_num(of_layer["converged"]))))
+        shares = arrays["density"], arrays["best_accuracy"], accuracy.get("top1"), accuracy.get("top5")
+        angle = of_layer["preferred_angle"] if of_layer["fourfold"] >= SMALLEST_AMPLITUDE else np.nan
+        rows.append([str(number), *(decimal(None if share is None else 100 * share) for share in shares)])
+        rows[-1] += [decimal(of_layer["L3"]), decimal(of_layer["axis_ratio"]), decimal(angle, 0)]
+        rows[-1] += [decimal(widths.median), decimal(widths.mean_converged)]
+        rows[-1] += [str(widths.missing) if np.ndim(of_layer["sigma_x"]) else "-"]
+    title = f"L3, direction and RF widths: of layer {run.layer}, all its nodes; top-1 and top-5 at the end of the round"
+    return f"{title}\n{aligned(rows)}" if len(rows) > 1 else ""
+
+
+def _kurtosis_table(run: Analysis, found: Found) -> str:
+    """What the images say of where each round starts; empty without kurtosis."""
+    if "kurtosis" not in found:
+        return ""
+    cavity = found.get("cavity", {})
+    rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
+    for number, arrays in found["kurtosis"].items():
+        ratios = arrays["inverse_participation_ratio"]
+        following = cavity[number]["mean"][number + 1] if cavity else np.nan
+        later = later_mean(cavity[number]["mean"], cavity[number]["scored"], number) if cavity else np.nan
+        ratio = np.mean(ratios[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.nan
+        rows.append([str(number), decimal(arrays["mean"]), decimal(arrays["mean_within_class"])])
+        rows[-1] += [str(arrays["left_out"]), decimal(ratio, 4), decimal(following, 5), decimal(later, 5)]
+    images = next(iter(found["kurtosis"].values()))["images_per_class"]
+    return (
+        f"Where each round starts (rewind weights, its masks), layer {run.layer}, z {_described(run)}, "
+        f"{images.sum():,} training images; mean cavity scores: of layer 1\n{aligned(rows)}"
+    )
+
+
+def _described(run: Analysis) -> str:
+    untrained = run.normalise == "stored" and run[0].checkpoints[0].step == 0
+    return "stored, which before training is (0, 1)" if untrained else run.normalise
+
+
+# --- what can be computed --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -294,6 +350,7 @@ class Part:
         options: of the run, that they follow from.
         images, rewind, dense, nested: whether it needs the images, round 0 and all that follow, a dense first layer,
             masks that only shrink.
+        table: what shows it, with its neighbours of the same table.
         steps: what it does, for the user who waits.
     """
 
@@ -306,16 +363,18 @@ class Part:
     rewind: bool = False
     dense: bool = False
     nested: bool = False
+    table: Callable[[Analysis, Found], str] | None = None
     steps: str = ""
 
 
 PARTS: dict[str, Part] = {
-    "masks": Part(mask_arrays, each_round=True, images=False),
-    "accuracy": Part(accuracy_arrays, each_round=True),
+    "masks": Part(mask_arrays, each_round=True, images=False, table=_mask_table),
+    "accuracy": Part(accuracy_arrays, each_round=True, table=_mask_table),
     "kurtosis": Part(
         kurtosis_arrays,
         each_round=True,
         rewind=True,
+        table=_kurtosis_table,
         options=lambda run: [run.layer, run.normalise, run.options.images_per_class],
     ),
     "cavity": Part(
@@ -325,6 +384,7 @@ PARTS: dict[str, Part] = {
         rewind=True,
         dense=True,
         nested=True,
+        table=_kurtosis_table,
         options=lambda run: [run.options.normalise, run.options.images_per_class],
     ),
     "removal": Part(removal_arrays, dense=True, options=lambda run: [run.options.round]),
@@ -336,40 +396,50 @@ PARTS: dict[str, Part] = {
 # --- a whole run ---------------------------------------------------------------------------------------------------
 
 
+def allowed(run: Analysis, parts: Sequence[str], required: bool = False) -> list[str]:
+    """What the run allows of these parts, in the order of PARTS, the slow ones last.
+
+    Args:
+        required: refuse what it does not allow, rather than leaving it out.
+
+    Raises:
+        DataError, RunDirectoryError: a layer or round that does not exist; what is required and impossible.
+    """
+    _ = run.layer, run.options.round is None or run.shown  # refused now, if they do not exist
+    reasons = {name: run.why_not(part) for name, part in PARTS.items() if name in parts}
+    for name in filter(reasons.get, reasons):
+        _leave_out(run, name, reasons[name], required)
+    return [name for name, reason in reasons.items() if not reason]
+
+
+def _leave_out(run: Analysis, name: str, reason: str, required: bool) -> None:
+    if required:
+        raise RunDirectoryError(f"{run.directory}: {name} left out: {reason}")
+    run.report(f"{name:12} left out: {reason}")
+
+
 def analyse(
     run: Analysis, parts: Sequence[str] = tuple(PARTS), console: Console | None = None, required: bool = False
 ) -> dict[str, dict[Any, Any]]:
     """Compute, or find stored, what the run allows.
 
     Args:
-        required: refuse what the run does not allow, rather than leaving it out.
+        required: as of `allowed`.
 
     Returns:
         For each part that could be computed: its arrays by name, or for parts of each round {number: arrays}.
 
     Raises:
-        DataError, InputError, RunDirectoryError: rounds or images that cannot be read, a layer or round that does not
-            exist, or no room for the results; what is required and cannot be computed.
+        DataError, InputError, RunDirectoryError: as `allowed`; rounds or images that cannot be read, or no room for
+            the results.
     """
-
-    def leave_out(name: str, reason: str) -> None:
-        if required:
-            raise RunDirectoryError(f"{run.directory}: {name} left out: {reason}")
-        run.report(f"{name:12} left out: {reason}")
-
-    _ = run.layer, run.options.round is None or run.shown  # refused now, if they do not exist
-    reasons = {name: run.why_not(PARTS[name]) for name in parts}
-    for name in filter(reasons.get, parts):
-        leave_out(name, reasons[name])
     found: dict[str, dict[Any, Any]] = {}
-    for name in parts:
-        if reasons[name]:
-            continue
+    for name in allowed(run, parts, required):
         part, began = PARTS[name], time.monotonic()
         try:
             results, stored = _compute(run, name, console or Console())
-        except NotDefined as error:
-            leave_out(name, str(error))
+        except (NotDefined, MemoryError) as error:
+            _leave_out(run, name, one_line(error), required)
             continue
         found[name] = results if part.each_round else results[None]
         what = f"{len(results)} rounds" if part.each_round else "done"
@@ -433,55 +503,13 @@ def _task(run: Analysis, name: str, part: Part, number: int | None) -> tuple[Arr
     return cached(file, depends, lambda: part.compute(run) if number is None else part.compute(run, number))
 
 
-# --- the table -----------------------------------------------------------------------------------------------------
-
-
-def format_tables(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
-    """Masks and accuracy of every round; then what the images say of its start."""
-    tables = [_mask_table(run, found)] if "masks" in found else []
-    if "kurtosis" in found:
-        tables.append(_kurtosis_table(run, found))
-    return "\n\n".join(tables)
-
-
-def _mask_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
-    names = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
-    rows = [["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]]
-    rows[0] += ["RF median [px]", "mean, converged", "missing"]
-    for number, arrays in found.get("masks", {}).items():
-        accuracy = found.get("accuracy", {}).get(number, {})
-        of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in names}
-        widths = width_of_layer(*map(np.atleast_1d, (of_layer["sigma_x"], np.nan_to_num(of_layer["converged"]))))
-        shares = arrays["density"], arrays["best_accuracy"], accuracy.get("top1"), accuracy.get("top5")
-        angle = of_layer["preferred_angle"] if of_layer["fourfold"] >= SMALLEST_AMPLITUDE else np.nan
-        rows.append([str(number), *(decimal(None if share is None else 100 * share) for share in shares)])
-        rows[-1] += [decimal(of_layer["L3"]), decimal(of_layer["axis_ratio"]), decimal(angle, 0)]
-        rows[-1] += [decimal(widths.median), decimal(widths.mean_converged)]
-        rows[-1] += [str(widths.missing) if np.ndim(of_layer["sigma_x"]) else "-"]
-    title = f"L3, direction and RF widths: of layer {run.layer}, all its nodes; top-1 and top-5 at the end of the round"
-    return f"{title}\n{aligned(rows)}"
-
-
-def _kurtosis_table(run: Analysis, found: Mapping[str, dict[Any, Any]]) -> str:
-    cavity = found.get("cavity", {})
-    rows = [["round", "kurtosis", "within class", "left out", "IPR", "cavity: pruned next", "pruned later"]]
-    for number, arrays in found["kurtosis"].items():
-        ratios = arrays["inverse_participation_ratio"]
-        following = cavity[number]["mean"][number + 1] if cavity else np.nan
-        later = later_mean(cavity[number]["mean"], cavity[number]["scored"], number) if cavity else np.nan
-        ratio = np.mean(ratios[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.nan
-        rows.append([str(number), decimal(arrays["mean"]), decimal(arrays["mean_within_class"])])
-        rows[-1] += [str(arrays["left_out"]), decimal(ratio, 4), decimal(following, 5), decimal(later, 5)]
-    images = next(iter(found["kurtosis"].values()))["images_per_class"]
-    return (
-        f"Where each round starts (rewind weights, its masks), layer {run.layer}, z {_described(run)}, "
-        f"{images.sum():,} training images; mean cavity scores: of layer 1\n{aligned(rows)}"
-    )
-
-
-def _described(run: Analysis) -> str:
-    untrained = run.normalise == "stored" and run[0].checkpoints[0].step == 0
-    return "stored, which before training is (0, 1)" if untrained else run.normalise
+def _tables(run: Analysis, parts: Sequence[str], required: bool) -> Iterator[str]:
+    """Compute these parts; each table follows the parts that it shows, so that it is there whatever happens later."""
+    names = allowed(run, parts, required)
+    for table, of_table in itertools.groupby(names, lambda name: PARTS[name].table):
+        found = analyse(run, tuple(of_table), required=required)
+        if table and (text := table(run, found)):
+            yield text
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -519,7 +547,8 @@ def _analyse_command(options: argparse.Namespace) -> None:
     for directory in find_runs(options.run_dir):
         print(directory)
         run = Analysis(directory, _experiment(directory, options.input, options.set), chosen)
-        print(format_tables(run, analyse(run, parts, required=options.parts is not None)))
+        for table in _tables(run, parts, options.parts is not None):
+            print(f"\n{table}\n", flush=True)
         print(f"arrays     {directory.path('analysis_*.npz')}\n")
 
 

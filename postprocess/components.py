@@ -9,6 +9,10 @@ what scikit-learn calls `components_`, not a column of ICA's mixing matrix.
 FastICA begins with the principal components, as many as it looks for, each scaled to variance 1. Here it is given
 these, so that they are computed once and exactly; what it does with them is the same. It depends on a random start;
 everything else is determined.
+
+Images of more than 4096 numbers, such as 64 x 64 in colour, have no covariance matrix that could be diagonalised in
+reasonable time and memory: for them PCA is a truncated decomposition of the images themselves (ARPACK), in float32,
+and those beyond the first 16,000 are left out.
 """
 
 import warnings
@@ -25,9 +29,10 @@ from sifting.network.statistics import ImageBlocks, kurtosis, preactivation_mome
 COUNT = 64  # Redman et al.
 IMAGES_A_COMPONENT = 250  # at least; Redman et al. have 781
 MAX_ITERATIONS = 200  # scikit-learn's default
+LARGE = 4096  # numbers an image, above which no covariance is formed
 
 # A principal component with less than this part of the variance of the first one is rounding noise.
-_SMALLEST_VARIANCE = 1e-12
+_SMALLEST_VARIANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-9}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,8 @@ def image_components(
 ) -> tuple[Components, Components]:
     """PCA and ICA of all validation images, weights as images [count, channels, S, S], indexed [component, c, y, x].
 
-    The images become network inputs, (pixel - mean) / 255, in float64: 1.2 GB for the 50,000 of ImageNet32.
+    The images become network inputs, (pixel - mean) / 255, in float64: 1.2 GB for the 50,000 of ImageNet32. Of large
+    ones the first 16,000 do, in float32: 1.8 GB for 96 x 96 pixels in colour.
 
     Args:
         count: None: component_count.
@@ -70,9 +76,11 @@ def image_components(
     Raises:
         DataError: the images vary in fewer than `count` directions, or count < 1.
     """
-    x = np.empty(image_set.val_images.shape)
+    large = len(image_set.mean) > LARGE
+    images = image_set.val_images[: COUNT * IMAGES_A_COMPONENT if large else None]
+    x = np.empty(images.shape, np.float32 if large else np.float64)
     start = 0
-    for block in ImageBlocks(image_set.val_images, image_set.mean):
+    for block in ImageBlocks(images, image_set.mean):
         x[start : start + len(block)] = block
         start += len(block)
     principal, projections = principal_components(x, component_count(image_set) if count is None else count)
@@ -87,7 +95,8 @@ def principal_components(x: np.ndarray, count: int = COUNT) -> tuple[Components,
     """The directions of the largest variance, the largest first, and the projections on them, float64 [n, count].
 
     Args:
-        x: float [n, n_in]; best in float64, and not far from zero, since the covariance is formed.
+        x: float64 or float32 [n, n_in], not far from zero, since the covariance is formed. If n_in is above 4096 it is
+            not, and x is overwritten.
 
     Raises:
         DataError: x varies in fewer than `count` directions, or count < 1.
@@ -97,14 +106,16 @@ def principal_components(x: np.ndarray, count: int = COUNT) -> tuple[Components,
         raise DataError(f"{count} components of {len(x)} images of {x.shape[1]} numbers; accepted: 1 to {most}")
     if np.all(x == x[0]):
         raise DataError(f"{count} components of images that are all the same")
-    pca = PCA(count, svd_solver="covariance_eigh").fit(x)
-    known = pca.explained_variance_ > _SMALLEST_VARIANCE * pca.explained_variance_[0]
+    large = x.shape[1] > LARGE
+    pca = PCA(count, svd_solver="arpack" if large else "covariance_eigh", copy=not large, random_state=0)
+    projections = pca.fit_transform(x).astype(np.float64)
+    known = pca.explained_variance_ > _SMALLEST_VARIANCE[x.dtype] * pca.explained_variance_[0]
     if not np.all(known):
         raise DataError(f"{count} components of images that vary in {np.count_nonzero(known)} directions only")
     signs = _signs(pca.components_)
-    projections = pca.transform(x) * signs
-    weights = pca.components_ * signs[:, None]
-    return Components(weights, pca.explained_variance_ratio_, _kurtosis(projections)), projections
+    projections *= signs
+    weights, variance = pca.components_ * signs[:, None], pca.explained_variance_ratio_.astype(np.float64)
+    return Components(weights.astype(np.float64), variance, _kurtosis(projections)), projections
 
 
 def independent_components(

@@ -18,7 +18,7 @@ from synthetic import REFERENCE, stored_run
 
 from postprocess import analyse, cache
 from postprocess.activations import layer_inputs
-from postprocess.analyse import PARTS, Analysis, Options, format_tables, main
+from postprocess.analyse import PARTS, Analysis, Options, main
 from postprocess.cavity import cavity_row, pruning_round
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections
@@ -186,7 +186,7 @@ def test_few_validation_images(run, monkeypatch):
 def test_the_table(run, rounds):
     """Numbers of the arrays, in percent where the title says so; the pooled score of what outlives a pruning."""
     found = analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))
-    first, second = format_tables(run, found).split("\n\n")
+    first, second = (PARTS[name].table(run, found) for name in ("masks", "kurtosis"))
     line = first.splitlines()[2].split()
     assert line[:3] == ["0", "100.00", f"{100 * (1 - rounds[0].best_validation_error):.2f}"]
     assert line[3] == f"{100 * found['accuracy'][0]['top1']:.2f}"
@@ -203,7 +203,8 @@ def test_every_column_is_defined_in_the_documentation(run):
     page = (Path(__file__).parent.parent / "docs" / "postprocess.md").read_text(encoding="utf-8")
     section = page.partition("\n## The columns of the tables\n")[2].partition("\n## ")[0]
     defined = set(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))
-    tables = format_tables(run, analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))).split("\n\n")
+    found = analyse.analyse(run, ("masks", "accuracy", "kurtosis", "cavity"))
+    tables = [PARTS[name].table(run, found) for name in ("masks", "kurtosis")]
     titles = [title for table in tables for title in re.split("  +", table.splitlines()[1].strip())]
     titles += [observable.title for observable in observables().values()]
     assert len(titles) > 20 and set(titles) - {"round"} <= defined
@@ -251,6 +252,28 @@ def test_bad_input_is_one_line(in_tmp_path, refusal, rounds):
         assert message in refusal(main, *arguments.split())
     (folder / "IMP_itdata_0.pkl").write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
     assert "names os.system" in refusal(main, folder)
+
+
+def test_what_is_known_is_shown_whatever_comes_later(run, monkeypatch, capsys):
+    """A part without enough memory is left out, with its reason, and a crash comes after the tables."""
+    monkeypatch.setattr(analyse, "Analysis", lambda *_: run)
+    run.report = print
+
+    def fail(error: type[BaseException]) -> None:
+        def compute(run: Analysis) -> None:
+            raise error("Unable to allocate 5.69 GiB")
+
+        monkeypatch.setitem(PARTS, "removal", analyse.Part(compute))
+
+    fail(MemoryError)
+    assert main([str(run.directory.folder), "--parts", "masks,kurtosis"]) == 0
+    assert main([str(run.directory.folder)]) == 0
+    assert "removal      left out: Unable to allocate 5.69 GiB" in capsys.readouterr().out
+    fail(SystemExit)
+    with pytest.raises(SystemExit):
+        main([str(run.directory.folder)])
+    printed = capsys.readouterr().out
+    assert printed.index("accuracy") < printed.index("top-1 [%]") < printed.index("cavity  ") < printed.index("IPR")
 
 
 def test_too_few_images_for_a_part_that_is_named(run, monkeypatch):

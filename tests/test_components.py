@@ -7,6 +7,7 @@ import pytest
 from random_networks import direct_kurtosis, network_inputs, random_images
 from sklearn.decomposition import FastICA
 
+from postprocess import components
 from postprocess.components import Components, image_components, independent_components, principal_components
 from sifting.base.random_streams import Split
 from sifting.datasets import edge_collage
@@ -117,6 +118,29 @@ def test_more_components_than_directions_are_refused():
         principal_components(flat, 4)
     with pytest.raises(DataError, match="1 components of images that are all the same"):
         principal_components(np.full((40, 12), 1 / 3), 1)
+
+
+def test_large_images_have_the_components_of_their_covariance(monkeypatch):
+    """Without forming it, and in float32: what small images have, to rounding; directions that are none are seen."""
+    x = np.random.default_rng(0).gamma(0.5, size=(400, 20)) * 1.5 ** -np.arange(20) @ np.eye(20)[::-1]
+    (expected, projections), flat = principal_components(x, 5), np.float32(x @ np.eye(20, 3) @ np.eye(3, 20))
+    monkeypatch.setattr(components, "LARGE", 19)
+    found, again = principal_components(np.float32(x), 5)
+    for ours, theirs in ((found.weights, expected.weights), (again, projections), (found.variance, expected.variance)):
+        assert ours.dtype == np.float64
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    with pytest.raises(DataError, match="4 components of images that vary in 3 directions only"):
+        principal_components(flat + np.float32(3), 4)
+
+
+def test_of_large_images_the_first_ones_count(monkeypatch):
+    """As many as 64 components need."""
+    monkeypatch.setattr(components, "LARGE", 47)
+    monkeypatch.setattr(components, "COUNT", 2)
+    image_set = random_images((3, 4, 4), 5, count=5, val_count=600)
+    cut = dataclasses.replace(image_set, val_images=image_set.val_images[:500])
+    for ours, theirs in zip(image_components(image_set), image_components(cut), strict=True):
+        np.testing.assert_array_equal(ours.weights, theirs.weights)
 
 
 def test_of_validation_images():
