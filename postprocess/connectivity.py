@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc
 from scipy.stats import binom
 
-SELECTIONS = ("most", "least", "sample")
-
 
 class LayerConnections(NamedTuple):
     """C_in and C_out in the mask [inputs, nodes] of one layer.
@@ -98,30 +96,10 @@ def most_connected(connections: np.ndarray) -> np.ndarray:
     return np.argsort(-np.asarray(connections), kind="stable")
 
 
-def select_nodes(
-    connections: np.ndarray, which: str = "most", count: int = 30, least_connections: int = 2, seed: int = 0
-) -> np.ndarray:
-    """Indices of at most `count` nodes, int64, to be shown.
-
-    Args:
-        connections: int [nodes].
-        which: "most" connected, from the most connected on; "least" connected, from the least connected on; "sample",
-            drawn without replacement, the most connected first. Ties stand in the order of the indices.
-        least_connections: nodes with fewer are left out.
-        seed: of the sample.
-
-    Raises:
-        ValueError: which is none of the three.
-    """
-    if which not in SELECTIONS:
-        raise ValueError(f"which = {which!r}: accepted: {', '.join(SELECTIONS)}")
-    connections = np.asarray(connections)
-    order = np.argsort(connections, kind="stable") if which == "least" else most_connected(connections)
-    order = order[connections[order] >= least_connections]
-    if which == "sample":
-        places = np.random.default_rng(seed).choice(len(order), min(count, len(order)), replace=False)
-        return order[np.sort(places)]
-    return order[:count]
+def select_nodes(connections: np.ndarray, count: int = 30, least_connections: int = 2) -> np.ndarray:
+    """Indices of at most `count` nodes, int64, to be shown: the most connected ones, those with too few left out."""
+    enough = np.asarray(connections) >= least_connections
+    return np.array([node for node in most_connected(connections) if enough[node]][:count], int)
 
 
 def connection_bins(connections: np.ndarray, width: int, bins: int) -> list[ConnectionBin]:

@@ -3,11 +3,10 @@
 lambda = W . (gamma z + beta) + b with the weights of a checkpoint, in Fig. 4B the rewind point, times the masks of a
 round. What z is, and why stored moments go with other masks in the first layer only, says `normalise` in
 postprocess.activations.
-
 """
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 
 from postprocess.activations import layer_inputs_of_images
 from sifting.datasets.image_set import ImageSet
-from sifting.errors import DataError
-from sifting.network.rounds import Checkpoint, Mask, Round
+from sifting.network.rounds import Mask, Round
 from sifting.network.statistics import CentralMoments, ImageBlocks, class_moments, kurtosis
 
 IMAGES_PER_CLASS = 100
@@ -91,41 +89,6 @@ def image_kurtosis(
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, masks, normalise)
     mask = (result.masks if masks is None else masks)[layer]
     return Kurtosis.of(class_moments(inputs, inputs.parameters.W * mask.W, image_set.labels[rows]))
-
-
-def rewind_kurtosis(
-    rounds: Iterable[Round],
-    image_set: ImageSet,
-    images_per_class: int | None = IMAGES_PER_CLASS,
-    normalise: str = "stored",
-    layer: int = 0,
-) -> list[Kurtosis]:
-    """Where every round starts: the rewind weights times the masks of the round, as in Fig. 4B for the first layer.
-
-    Args:
-        rounds: from round 0 on, whose first checkpoint is the rewind point. They are read one at a time.
-        image_set, images_per_class, normalise, layer: as image_kurtosis; deeper layers need "batch" or "none".
-
-    Returns:
-        One entry a round.
-
-    Raises:
-        DataError: the first round is not round 0; else as image_kurtosis.
-        ValueError: as image_kurtosis.
-    """
-    first, results = None, []
-    for result in rounds:
-        first = first or result
-        step = rewind_point(first).step
-        results.append(image_kurtosis(first, image_set, layer, step, result.masks, images_per_class, normalise))
-    return results
-
-
-def rewind_point(first: Round) -> Checkpoint:
-    """theta(t_rewind), the first checkpoint of round 0. Raises DataError for another round."""
-    if first.number != 0:
-        raise DataError(f"the rewind point is stored in round 0, but the first round given is round {first.number}")
-    return first.checkpoints[0]
 
 
 def first_of_each_class(labels: np.ndarray, images_per_class: int | None) -> np.ndarray:

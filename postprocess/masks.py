@@ -1,10 +1,9 @@
-"""Masks as images, plain and weighted, and plates of them; effective masks, hierarchies, and overlaps of two masks.
+"""Masks as images, plain and weighted, and plates of them; effective masks and hierarchies.
 
 Images are [S, S, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is c*S*S + y*S + x.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
 
@@ -12,31 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.connectivity import input_connections, output_connections, select_nodes
-from sifting.errors import DataError, RunDirectoryError
+from sifting.errors import RunDirectoryError
 from sifting.network.plates import image_plate as image_plate
 from sifting.network.plates import image_size as image_size
 from sifting.network.plates import input_images as input_images
 from sifting.network.rounds import Round
 
 KINDS = ("own", "effective")
-
-
-@dataclass(frozen=True, eq=False)
-class Overlap:
-    """How much two masks of one layer have in common: the Jaccard index |a and b| / |a or b|. nan for empty masks.
-
-    `chance` is the expected intersection over the expected union of independent random masks of these densities,
-    u_a u_b / (u_a + u_b - u_a u_b).
-
-    Attributes:
-        layer, layer_chance: of all weights of the layer together.
-        nodes, nodes_chance: float64 [nodes], of each node's weights, with the densities of the node.
-    """
-
-    layer: float
-    layer_chance: float
-    nodes: np.ndarray
-    nodes_chance: np.ndarray
 
 
 def dense_masks(result: Round) -> list[np.ndarray]:
@@ -153,34 +134,25 @@ def centre_ratio(mask: np.ndarray) -> float:
     return float(planes[:, inside].mean() / planes[:, ~inside].mean())
 
 
-def mask_plate(
-    mask: np.ndarray,
-    count: int = 30,
-    columns: int | None = None,
-    channels: int = 3,
-    which: str = "most",
-    seed: int = 0,
-) -> np.ndarray:
-    """The masks of the most connected nodes (P&B Fig. 3a), the least connected, or a sample, tiled row by row.
+def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None) -> np.ndarray:
+    """The masks of the most connected nodes (P&B Fig. 3a), tiled row by row.
 
     A connected pixel shines in the colours of its channels, a pruned one is black. Nodes with fewer than 2 connections
     are left out.
 
     Args:
-        mask: [channels*S*S, nodes]; non-zero means connected.
-        count, which, seed: at most so many nodes, see postprocess.connectivity.select_nodes.
+        mask: [3*S*S, nodes]; non-zero means connected.
+        count: at most so many nodes.
         columns: tiles a row; default: about as many as there are rows.
-        channels: 3 (red, green, blue) or 1 (grey).
 
     Returns:
         float32 [height, width, 3] in [0, 1]; [0, 0, 3] if no node is left.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
-        ValueError: which is not one of the three.
+        DataError: the inputs are not a square image of three channels.
     """
-    nodes = select_nodes(input_connections(mask), which, count, seed=seed)
-    return image_plate(input_images(_binary(mask[:, nodes]), channels), columns)
+    nodes = select_nodes(input_connections(mask), count)
+    return image_plate(input_images(_binary(mask[:, nodes])), columns)
 
 
 def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:
@@ -203,36 +175,6 @@ def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:
         feeds = (np.asarray(masks[layer])[:, levels[0]] != 0).any(axis=1)
         levels.insert(0, np.flatnonzero(feeds & reached[layer - 1]))
     return levels
-
-
-def mask_overlap(first: np.ndarray, second: np.ndarray) -> Overlap:
-    """The overlap of two runs' masks of one layer, against chance at equal densities.
-
-    Node j is compared with node j: that says something for runs that start from the same initial weights.
-
-    Args:
-        first, second: [inputs, nodes] each; non-zero means connected.
-
-    Raises:
-        DataError: the masks have different shapes.
-    """
-    if np.shape(first) != np.shape(second):
-        raise DataError(f"masks of shapes {np.shape(first)} and {np.shape(second)}: accepted: equal shapes")
-    a, b = np.asarray(first) != 0, np.asarray(second) != 0
-    both, kept_a, kept_b = (np.count_nonzero(mask, axis=0) for mask in (a & b, a, b))
-    inputs, nodes = a.shape
-    return Overlap(
-        float(_jaccard(both.sum(), kept_a.sum(), kept_b.sum())),
-        float(_jaccard(kept_a.sum() * kept_b.sum() / (inputs * nodes), kept_a.sum(), kept_b.sum())),
-        _jaccard(both, kept_a, kept_b),
-        _jaccard(kept_a * kept_b / inputs, kept_a, kept_b),
-    )
-
-
-def _jaccard(both: np.ndarray, kept_a: np.ndarray, kept_b: np.ndarray) -> np.ndarray:
-    union = np.asarray(kept_a + kept_b - both, np.float64)
-    overlap: NDArray[np.float64] = np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
-    return overlap
 
 
 def _binary(mask: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from postprocess.cavity import cavity_row, pruning_round
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections
 from postprocess.evaluation import evaluate
-from postprocess.kurtosis import rewind_kurtosis
+from postprocess.kurtosis import image_kurtosis
 from postprocess.locality import displacement_maps, locality_index
 from postprocess.masks import effective_mask
 from postprocess.observables import observables
@@ -84,10 +84,11 @@ def test_arrays_are_those_of_the_functions(run, rounds):
         assert "l3_C_in" in arrays and "l3_S_sc" not in arrays  # the output layer is no feature
         accuracy = evaluate(result, images)
         assert (found["accuracy"][number]["top1"], found["accuracy"][number]["top5"]) == accuracy
-    for number, expected in enumerate(rewind_kurtosis(rounds, images)):
+    rewind, masks = rounds[0].checkpoints[0], [result.masks[0].W for result in rounds]
+    for number, result in enumerate(rounds):
+        expected = image_kurtosis(rounds[0], images, 0, rewind.step, result.masks)
         np.testing.assert_array_equal(found["kurtosis"][number]["over_all"], expected.over_all)
         assert found["kurtosis"][number]["mean_within_class"] == expected.mean_within_class
-    rewind, masks = rounds[0].checkpoints[0], [result.masks[0].W for result in rounds]
     inputs = layer_inputs(rewind, ImageBlocks(images.images, images.mean))
     for number, mask in enumerate(masks):
         expected = cavity_row(inputs, rewind.parameters[0].W, mask, pruning_round(masks), 3)._asdict()

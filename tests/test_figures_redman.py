@@ -13,7 +13,7 @@ from postprocess.components import image_components
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, drawing, figure_module, redman, redman_5
 from postprocess.figures.__main__ import draw_figure
-from postprocess.kurtosis import rewind_kurtosis
+from postprocess.kurtosis import image_kurtosis
 from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
 from postprocess.seeds import mean_and_range
@@ -194,9 +194,9 @@ def test_redman_4(runs, image_set):
         for run in group:
             fits = [receptive_fields(mask) for mask in masks_of(run)]
             widths.append([fit.sigma_x[fit.converged].mean() for fit in fits])
-            kurtosis.append(
-                [k.mean_within_class for k in rewind_kurtosis(map(run.read_round, run.rounds()), image_set)]
-            )
+            first = run.read_round(0)
+            at_rewind = partial(image_kurtosis, first, image_set, 0, first.checkpoints[0].step)
+            kurtosis.append([at_rewind(run.read_round(n).masks).mean_within_class for n in run.rounds()])
         for letter, values in (("A", np.array(widths)), ("B", np.array(kurtosis))):
             ax = panels_of[letter]
             line = next(line for line in ax.lines if line.get_label() == redman.NAMES[role])

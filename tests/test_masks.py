@@ -1,4 +1,4 @@
-"""Masks as images, plain and weighted, effective masks, plates, hierarchies, overlap by hand and by chance."""
+"""Masks as images, plain and weighted, effective masks, plates, hierarchies."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from postprocess.masks import (
     image_size,
     input_images,
     layer_masks,
-    mask_overlap,
     mask_planes,
     mask_plate,
     pixel_map,
@@ -135,18 +134,6 @@ def test_plate_sizes(size, tile, gap):
     plate = mask_plate(np.ones((3 * size**2, 9)), count=7)
     assert plate.shape == (3 * (tile + gap) - gap, 3 * (tile + gap) - gap, 3)
     assert mask_plate(np.eye(12)).shape == (0, 0, 3)
-    grey = mask_plate(np.eye(16)[:, :1] + np.eye(16)[:, 1:2], channels=1)
-    assert grey.shape == (32, 32, 3) and grey.sum() == 2 * 64 * 3
-
-
-@pytest.mark.parametrize("which, colour", [("most", 0), ("least", 2), ("sample", 0)])
-def test_plate_of_a_selection(which, colour):
-    """Three red pixels, two green, two blue ones: the least connected are equal, and the first of them is blue."""
-    mask = np.zeros((3, 2, 2, 3))
-    mask[0, 0, :, 1] = mask[0, 1, 1, 1] = 1
-    mask[1, 0, :, 2] = mask[2, 0, :, 0] = 1
-    tile = mask_plate(mask.reshape(12, 3), which=which, columns=1)[:32]
-    np.testing.assert_array_equal(tile[0, 0], np.eye(3)[colour])
 
 
 def test_plate_of_images():
@@ -155,53 +142,3 @@ def test_plate_of_images():
     plate = image_plate(images, columns=2)
     np.testing.assert_array_equal(plate[:, :32], images[0])
     np.testing.assert_array_equal(plate[:, 33:], images[1])
-
-
-# --- overlap
-
-
-def test_overlap_of_two_nodes_by_hand():
-    """Node 0: {0, 1} and {1, 2} of 4 inputs; node 1: {3} in both, whatever the values."""
-    first = np.array([[1, 0], [1, 0], [0, 0], [0, 1]])
-    second = np.array([[0, 0], [-3, 0], [1, 0], [0, 0.5]])
-    overlap = mask_overlap(first, second)
-    np.testing.assert_allclose(overlap.nodes, [1 / 3, 1])
-    # Expected intersections: 2 * 2 / 4 of a union of 3, 1 * 1 / 4 of a union of 7/4; and 3 * 3 / 8 of the layer's.
-    np.testing.assert_allclose(overlap.nodes_chance, [1 / 3, 1 / 7])
-    assert overlap.layer == 2 / 4
-    assert overlap.layer_chance == pytest.approx((9 / 8) / (6 - 9 / 8))
-
-
-def test_overlap_of_equal_disjoint_and_empty_masks():
-    mask = np.random.default_rng(0).random((100, 5)) < 0.3
-    for other, expected in ((mask, 1), (~mask, 0)):
-        overlap = mask_overlap(mask, other)
-        assert overlap.layer == expected
-        np.testing.assert_array_equal(overlap.nodes, expected)
-    empty = np.zeros((2, 2))
-    overlap = mask_overlap(np.array([[1, 0], [1, 0]]), empty)
-    np.testing.assert_array_equal(overlap.nodes, [0, np.nan])
-    assert overlap.layer == 0 and np.isnan(mask_overlap(empty, empty).layer)
-    with pytest.raises(DataError, match=r"masks of shapes \(4, 2\) and \(4, 3\): accepted: equal shapes"):
-        mask_overlap(np.ones((4, 2)), np.ones((4, 3)))
-
-
-@pytest.mark.parametrize("densities", [(0.3, 0.3), (0.05, 0.4), (1.0, 0.2)])
-def test_independent_masks_overlap_by_chance(densities):
-    rng = np.random.default_rng(1)
-    first, second = (rng.random((3072, 300)) < density for density in densities)
-    overlap = mask_overlap(first, second)
-    u_a, u_b = densities
-    assert overlap.layer == pytest.approx(overlap.layer_chance, rel=0.02)
-    assert overlap.layer_chance == pytest.approx(u_a * u_b / (u_a + u_b - u_a * u_b), rel=0.02)
-    assert overlap.nodes.mean() == pytest.approx(overlap.nodes_chance.mean(), rel=0.02)
-
-
-def test_overlap_of_nodes_of_their_own_densities():
-    """The chance of a node knows how many connections it kept; that of the layer does not."""
-    rng = np.random.default_rng(2)
-    density = np.linspace(0.02, 0.9, 50)
-    first, second = (rng.random((3072, 50)) < density for _ in range(2))
-    overlap = mask_overlap(first, second)
-    np.testing.assert_allclose(overlap.nodes, overlap.nodes_chance, atol=0.03)
-    assert overlap.layer > 1.2 * overlap.layer_chance

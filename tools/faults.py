@@ -266,9 +266,9 @@ P08 sifting/network/statistics.py | the kurtosis is divided by the variance once
 P09 sifting/network/statistics.py | the cavity score with the other sign | statistics
 -np.where(whole >= 3, rest - whole, whole - rest)
 +np.where(whole >= 3, whole - rest, rest - whole)
-P10 postprocess/kurtosis.py | every round is looked at under the masks of the first | kurtosis
--image_kurtosis(first, image_set, layer, step, result.masks,
-+image_kurtosis(first, image_set, layer, step, first.masks,
+P10 postprocess/analyse.py | every round is looked at under the masks of the first | analyse
+-run[0], run[number].masks
++run[0], run[0].masks
 P11 postprocess/kurtosis.py | one image of each class more than asked for | kurtosis
 -np.repeat(starts, counts) < images_per_class
 +np.repeat(starts, counts) <= images_per_class
