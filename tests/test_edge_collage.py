@@ -199,7 +199,7 @@ def test_orientation_variant_has_unit_gains_no_noise_and_flips_a_tenth_of_the_si
 
 def test_first_image_never_changes():
     """Up to rounding, of which other versions of numpy may change a grey level or two."""
-    for collage_class, total in (("sharpness", 393172), ("orientation", 396846)):
+    for collage_class, total in (("sharpness", 393172), ("orientation", 396846), ("motif", 391697)):
         images, labels = draw(collage_class, 12)
         assert abs(int(images[0].sum(dtype=int)) - total) <= 2
         assert labels.tolist() == [6, 0, 4, 8, 3, 2, 7, 3, 3, 3, 1, 5]
@@ -230,6 +230,23 @@ def test_orientations_are_those_of_the_class_at_their_places(cells, classes):
     found = fits.argmax(axis=2) == edge_collage.orientation_layout(cells, classes)[labels]
     assert abs(found.mean(axis=0) - 0.625).max() < 5 * np.sqrt(0.25 / 500)
     assert found.mean() == pytest.approx(0.625, abs=5 * np.sqrt(0.25 / 500 / cells))
+
+
+@pytest.mark.parametrize(("cells", "classes"), VARIANTS)
+def test_motifs_are_those_of_the_class_in_all_places(cells, classes):
+    """Half of the cells show the class's motif, or one of its two; the others any of twelve. It is read off as the
+    orientation and colour that a noiseless edge fits best; noise hides one in a hundred."""
+    images, labels = draw("motif", 500, size=8 * round(np.sqrt(cells)), classes=classes)
+    edges = edge_collage.edge(edge_collage.PROJECTIONS, np.zeros(4))
+    templates = (edge_collage.COLOURS[:, None, :, None] * edges[:, None]).reshape(12, -1)
+    templates /= np.linalg.norm(templates, axis=1, keepdims=True)
+    found = abs(cells_of(images).transpose(0, 2, 1, 3).reshape(500, cells, -1) @ templates.T).argmax(axis=2)
+    own = edge_collage.motif_layout(classes)[labels]
+    family, member = (found == own[:, None, k] for k in (0, 1))
+    expected = 0.5 + 0.5 / 12 if classes == 10 else 0.25 + 0.5 / 12 + 0.1 * 0.25  # of 100, ten have one motif twice
+    for share in (family, member):
+        assert share.mean() == pytest.approx(expected, abs=0.015 + 5 * np.sqrt(0.25 / 500 / cells))
+        assert abs(share.mean(axis=0) - expected).max() < 0.015 + 5 * np.sqrt(0.25 / 500)
 
 
 @pytest.mark.parametrize("classes", [10, 100])

@@ -7,7 +7,8 @@ non-Gaussian, as edges are in natural scenes (Bell & Sejnowski 1997, "The indepe
 edge filters"). Comparing non-Gaussian images with Gaussian ones of the same second moments is the idea of Ingrosso &
 Goldt 2022, "Data-driven emergence of convolutional structure in neural networks"; their images are other ones.
 
-A second variant carries the class in the orientation of the edges, hence in a covariance, but a local one.
+A second variant carries the class in the orientation of the edges, hence in a covariance, but a local one; a third in
+orientation and colour of the edges wherever they are, so that translated images can be told apart, too.
 
 Images can be larger, 64x64 with 8x8 cells of the same 8x8 pixels; and the ten classes can be families of ten members
 each, which share most of their cells: a small ImageNet, as far as tasks with super-classes go.
@@ -43,6 +44,8 @@ CONTRAST = 40.0  # grey levels
 NOISE = 8.0  # grey levels, standard deviation
 KEPT = 0.5  # probability that a cell has the orientation of the image's class
 FLIPPED = 0.1  # probability that a channel's sign is flipped
+
+COLOURS = np.array([[1, 0.4, -0.6], [-0.6, 1, 0.4], [0.4, -0.6, 1]])  # of motifs: gains in the three channels
 
 LAYOUT_SEED = 7
 MEMBERS_SEED = (7, 1)
@@ -256,6 +259,33 @@ def orientation_sampler(count: int, classes: int) -> DrawBlock:
     return draw
 
 
+def motif_layout(classes: int = FAMILIES) -> np.ndarray:
+    """The two motifs of each class, int64 [k, 2]: both its family's, or its family's and its member's."""
+    numbers = np.arange(classes)
+    return np.stack([numbers, numbers] if classes == FAMILIES else np.divmod(numbers, MEMBERS), axis=1)
+
+
+def motif_sampler(count: int, classes: int) -> DrawBlock:
+    """Images of `count` sharp edges whose class decides the likeliest orientation and colour, the same in all cells: so
+    it is there wherever one looks, and stays when images are shifted."""
+    layout = motif_layout(classes)
+
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        labels = rng.integers(0, classes, BLOCK)
+        kept = rng.random((BLOCK, count)) < KEPT
+        own = np.take_along_axis(layout[labels], rng.integers(0, 2, (BLOCK, count)), axis=1)
+        motifs = np.where(kept, own, rng.integers(0, len(ORIENTATIONS) * CHANNELS, (BLOCK, count)))
+        colours, orientations = np.divmod(motifs, len(ORIENTATIONS))
+        cells = edge(PROJECTIONS[orientations], rng.uniform(-1, 1, (BLOCK, count)))
+        cells *= CONTRAST * _signs(rng, 0.5, (BLOCK, count, 1))
+        grey = rng.standard_normal((BLOCK, CHANNELS, count, CELL * CELL))
+        grey *= NOISE
+        grey += GREY + cells[:, None] * COLOURS[colours].transpose(0, 2, 1)[..., None]
+        return assemble(grey), labels
+
+    return draw
+
+
 def _signs(rng: np.random.Generator, probability: float, shape: tuple[int, ...]) -> np.ndarray:
     """float64: -1 with this probability, else 1."""
     return np.where(rng.random(shape) < probability, -1.0, 1.0)
@@ -264,6 +294,7 @@ def _signs(rng: np.random.Generator, probability: float, shape: tuple[int, ...])
 SAMPLERS: dict[str, Callable[[int, int], DrawBlock]] = {
     "sharpness": sharpness_sampler,
     "orientation": orientation_sampler,
+    "motif": motif_sampler,
 }
 
 

@@ -167,7 +167,9 @@ class Data:
         "with periodic boundaries; less than the size of the images; not for convolutions",
     )
     collage_class: str = key(
-        "sharpness", choice("sharpness", "orientation"), "EdgeCollage32: what tells its classes apart, see docs/data.md"
+        "sharpness",
+        choice("sharpness", "orientation", "motif"),
+        "EdgeCollage32: what tells its classes apart, see docs/data.md",
     )
     collage_size: int = key(
         32, whole_choice(32, 64), "EdgeCollage32: pixels along a side; 64: more cells of the same size"
