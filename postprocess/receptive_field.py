@@ -1,15 +1,14 @@
 """RF width: the s.d. of a two-dimensional Gaussian fitted to each node's S_i(d) (Redman et al. 2024, section 2.2).
 
 For every node, the model A exp(-dx^2 / (2 sigma_x^2) - dy^2 / (2 sigma_y^2)), with its centre at 0 and no offset, is
-fitted by unweighted least squares on the full grid of (2S-1)^2 displacements. All nodes are fitted together. For given
-widths the best amplitude is known, A = <S, g> / <g, g>, and leaves the residual |S|^2 - <S, g>^2 / <g, g>. So only
+fitted by unweighted least squares on the full grid of (2S-1)^2 displacements. For given widths the best amplitude is
+known, A = <S, g> / <g, g>, and leaves the residual |S|^2 - <S, g>^2 / <g, g>. So only
 
     h(log sigma_x, log sigma_y) = 2 log <S, g> - log <g, g>
 
-has to be maximised, by Newton's method from the best point of a coarse grid; if d = 0 is kept, from the maximum
-without it, because S_i(0) = C_in is a spike whose own width, a fraction of a pixel, is often the highest maximum. g is
-a product of a profile in x and one in y, and so are its derivatives: every sum over the grid is a contraction of S with
-a few one-dimensional profiles.
+has to be maximised, from the best point of a coarse grid; if d = 0 is kept, from the maximum without it, because
+S_i(0) = C_in is a spike whose own width, a fraction of a pixel, is often the highest maximum. g is a product of a
+profile in x and one in y: every sum over the grid is a contraction of S with one-dimensional profiles.
 
 A fully connected node of S = 32 has sigma_x = 14.43 pixels; a mask that keeps pixels with a Gaussian probability of
 s.d. s has sqrt(2) s, before the edges of the image are felt.
@@ -19,7 +18,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.locality import node_maps
@@ -28,9 +27,8 @@ _NODES_PER_BLOCK = 256  # bounds the memory: 10 MB of float64 for S = 32
 _SMALLEST_WIDTH = 0.25  # pixels; e^-8 at the nearest neighbour
 _LARGEST_WIDTH = 4.0  # image sizes; flat to 3 % over the map
 _START_WIDTHS = 24  # of the coarse grid, for each axis
-_LARGEST_STEP = 0.7  # in log sigma
-_TOLERANCE = 1e-6  # of the last Newton step in log sigma; what remains is of the order of its square
-_ITERATIONS = 100
+_SMALLEST_RISE = 1e-16  # of h, on which the search ends
+_TOLERANCE = 1e-6  # of log sigma, and of the slope of h
 
 
 @dataclass(frozen=True)
@@ -151,37 +149,26 @@ def fit_gaussians(maps: np.ndarray, zero: str = "drop") -> GaussianFit:
     """
     if zero not in ("drop", "keep"):
         raise ValueError(f"zero = {zero!r}: accepted: 'drop' or 'keep'")
-    keep = float(zero == "keep")
     size = maps.shape[1] // 2
+    found = np.full((5, len(maps)), np.nan)
+    found[3] = False
     maps = maps[:, 1:-1, 1:-1].astype(np.float64)
     at_zero = maps[:, size - 1, size - 1].copy()
     maps[:, size - 1, size - 1] = 0
     present = np.flatnonzero(maps.any(axis=(1, 2)))
-    maps = maps[present]
-
-    log_sigma, converged = _maximise(maps, _best_start(maps), 0.0)
-    if zero == "keep":
-        maps[:, size - 1, size - 1] = at_zero[present]
-        log_sigma, converged = _maximise(maps, log_sigma, 1.0)
-    overlap, norm = (_value(term) for term in _overlaps(maps, log_sigma, keep))
-    points = (2 * size - 1) ** 2 - 1 + keep
-    squares = np.sum(maps**2, axis=(1, 2))
-    variance = squares - np.sum(maps, axis=(1, 2)) ** 2 / points
-    residual = squares - overlap**2 / norm
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r_squared = np.where(variance > 1e-12 * squares, 1 - residual / variance, np.nan)
-
-    def at_nodes(values: np.ndarray) -> np.ndarray:
-        result = np.full(len(at_zero), np.nan)
-        result[present] = values
-        return result
-
-    sigma = np.exp(log_sigma)
-    flags = np.zeros(len(at_zero), bool)
-    flags[present] = converged
-    return GaussianFit(
-        at_nodes(sigma[:, 0]), at_nodes(sigma[:, 1]), at_nodes(overlap / norm), flags, at_nodes(r_squared)
-    )
+    for node, start in zip(present, _best_start(maps[present]), strict=True):
+        counts = maps[node]
+        log_sigma, converged = _maximise(counts, start, 0)
+        if zero == "keep":
+            counts[size - 1, size - 1] = at_zero[node]
+            log_sigma, converged = _maximise(counts, log_sigma, 1)
+        overlap, norm = (term[0] for term in _overlaps(log_sigma, counts, zero == "keep"))
+        squares, points = np.sum(counts**2), counts.size - (zero == "drop")
+        variance = squares - np.sum(counts) ** 2 / points
+        r_squared = 1 - (squares - overlap**2 / norm) / variance if variance > 1e-12 * squares else np.nan
+        found[:, node] = *np.exp(log_sigma), overlap / norm, converged, r_squared
+    sigma_x, sigma_y, amplitude, flags, r_squareds = found
+    return GaussianFit(sigma_x, sigma_y, amplitude, flags.astype(bool), r_squareds)
 
 
 def _log_bounds(width: int) -> tuple[float, float]:
@@ -189,36 +176,14 @@ def _log_bounds(width: int) -> tuple[float, float]:
     return np.log(_SMALLEST_WIDTH), np.log(_LARGEST_WIDTH * (width + 1) / 2)
 
 
-def _maximise(maps: np.ndarray, start: np.ndarray, keep: float) -> tuple[np.ndarray, np.ndarray]:
-    """Climb to a maximum of h for every map [nodes, 2S-1, 2S-1], from log sigma = start, float64 [nodes, 2].
-
-    Returns:
-        log sigma, float64 [nodes, 2], x then y; and whether the maximum is an inner one, bool [nodes].
-    """
-    lower, upper = _log_bounds(maps.shape[1])
-    log_sigma = start.copy()
-    converged = np.zeros(len(maps), bool)
-    damping = np.ones(len(maps))
-    active = np.arange(len(maps))
-    value, gradient, hessian = _objective(maps, log_sigma, keep)
-    for _ in range(_ITERATIONS):
-        if not active.size:
-            break
-        here = log_sigma[active]
-        step = _ascent_step(gradient, hessian, (here <= lower, here >= upper)) * damping[active, None]
-        trial = np.clip(here + step, lower, upper)
-        done = np.all(np.abs(step) < _TOLERANCE * damping[active, None], axis=1)
-        trial_value, trial_gradient, trial_hessian = _objective(maps[active], trial, keep)
-        better = done | (trial_value > value)
-        log_sigma[active[better]] = trial[better]
-        damping[active] = np.where(better, 1.0, damping[active] / 4)
-        value = np.where(better, trial_value, value)
-        gradient = np.where(better[:, None], trial_gradient, gradient)
-        hessian = np.where(better[:, None, None], trial_hessian, hessian)
-        converged[active[done]] = True
-        active, value, gradient, hessian = (array[~done] for array in (active, value, gradient, hessian))
-    inside = np.all((log_sigma > lower) & (log_sigma < upper), axis=1)
-    return log_sigma, converged & inside
+def _maximise(counts: np.ndarray, start: np.ndarray, keep: int) -> tuple[np.ndarray, bool]:
+    """log sigma, x then y, of a maximum of h for one map [2S-1, 2S-1]; and whether it lies between the bounds."""
+    lower, upper = bounds = _log_bounds(len(counts))
+    found = minimize(
+        _minus_h, start, (counts, keep), "SLSQP", jac=True, bounds=[bounds] * 2, options={"ftol": _SMALLEST_RISE}
+    )
+    inside = np.all((found.x > lower + _TOLERANCE) & (found.x < upper - _TOLERANCE))
+    return found.x, bool(inside and np.abs(found.jac).max() < _TOLERANCE)
 
 
 def _best_start(maps: np.ndarray) -> np.ndarray:
@@ -233,58 +198,31 @@ def _best_start(maps: np.ndarray) -> np.ndarray:
     return np.stack([log_widths[x], log_widths[y]], axis=1)
 
 
-def _objective(maps: np.ndarray, log_sigma: np.ndarray, keep: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """h [nodes], its gradient [nodes, 2] and Hessian [nodes, 2, 2] with respect to log sigma_x, log sigma_y."""
-    value, gradient, hessian = (np.zeros(1) for _ in range(3))
-    for factor, term in zip((2, -1), _overlaps(maps, log_sigma, keep), strict=True):
-        # A trial far too narrow may miss the map altogether: then h is as low as can be, and the trial is refused.
-        size = np.maximum(_value(term), np.finfo(float).tiny)
-        slope = np.stack([term[:, 0, 1], term[:, 1, 0]], axis=1) / size[:, None]
-        curvature = np.stack([term[:, 0, 2], term[:, 1, 1], term[:, 1, 1], term[:, 2, 0]], axis=1) / size[:, None]
-        value = value + factor * np.log(size)
-        gradient = gradient + factor * slope
-        hessian = hessian + factor * (curvature.reshape(-1, 2, 2) - slope[:, :, None] * slope[:, None, :])
-    return value, gradient, hessian
+def _minus_h(log_sigma: np.ndarray, counts: np.ndarray, keep: int) -> tuple[float, np.ndarray]:
+    """-h and its gradient."""
+    overlap, norm = _overlaps(log_sigma, counts, keep)
+    # A trial far too narrow may miss the map altogether: then h is as low as can be.
+    overlap[0] = max(overlap[0], np.finfo(float).tiny)
+    return np.log(norm[0]) - 2 * np.log(overlap[0]), norm[1:] / norm[0] - 2 * overlap[1:] / overlap[0]
 
 
-def _overlaps(maps: np.ndarray, log_sigma: np.ndarray, keep: float) -> tuple[np.ndarray, np.ndarray]:
-    """<S, g> and <g, g>, each [nodes, 3, 3]: entry [k, l] is derived k times by log sigma_y, l times by log sigma_x.
+def _overlaps(log_sigma: np.ndarray, counts: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
+    """<S, g> and <g, g>, each with its derivatives by log sigma_x and log sigma_y, float64 [3].
 
-    With q = d^2 / sigma^2 a profile exp(-q/2) has the derivatives q e^(-q/2) and (q^2 - 2q) e^(-q/2), its square
-    the derivatives 2q e^-q and (4q^2 - 4q) e^-q.
+    With q = d^2 / sigma^2 a profile exp(-q/2) has the derivative q e^(-q/2), its square 2q e^-q.
     """
-    q = _squared_displacements(maps.shape[1]) * np.exp(-2 * log_sigma.T)[:, :, None]  # [axis, nodes, 2S-1]
+    q = _squared_displacements(len(counts)) * np.exp(-2 * log_sigma)[:, None]
     profile = np.exp(-q / 2)
-    x, y = np.stack([profile, q * profile, (q - 2) * q * profile], axis=-1)
-    overlap = np.swapaxes(y, 1, 2) @ maps @ x
+    (x, y), (slope_x, slope_y) = profile, q * profile
+    rows = counts @ x
+    overlap = np.array([y @ rows, y @ (counts @ slope_x), slope_y @ rows])
     square = profile**2
-    square[..., square.shape[-1] // 2] = 0  # without d = 0, so that nothing cancels where the widths are small
-    tail_x, tail_y = np.stack([square, 2 * q * square, 4 * (q - 1) * q * square], axis=-1).sum(axis=2)
-    norm = tail_y[:, :, None] * tail_x[:, None, :]
-    norm[:, 0, :] += tail_x
-    norm[:, :, 0] += tail_y
-    norm[:, 0, 0] += keep
+    square[:, len(counts) // 2] = 0  # without d = 0, so that nothing cancels where the widths are small
+    (tail_x, tail_y), (rise_x, rise_y) = square.sum(axis=1), 2 * (q * square).sum(axis=1)
+    norm = np.array([tail_x + tail_y + tail_x * tail_y + keep, rise_x * (1 + tail_y), rise_y * (1 + tail_x)])
     return overlap, norm
-
-
-def _ascent_step(gradient: np.ndarray, hessian: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Newton's step [nodes, 2], turned uphill where h is not concave, bounded, and 0 across a bound already reached."""
-    blocked = (bounds[0] & (gradient < 0)) | (bounds[1] & (gradient > 0))
-    gradient = np.where(blocked, 0.0, gradient)
-    hessian = np.where(blocked[:, :, None] | blocked[:, None, :], -np.eye(2), hessian)
-    curvature, axes = np.linalg.eigh(-hessian)
-    along = np.einsum("nij,ni->nj", axes, gradient) / np.maximum(np.abs(curvature), 1e-9)
-    step: NDArray[np.float64] = np.einsum("nij,nj->ni", axes, along)
-    length = np.linalg.norm(step, axis=1, keepdims=True)
-    step *= np.minimum(1.0, _LARGEST_STEP / np.maximum(length, np.finfo(float).tiny))
-    return step
 
 
 def _squared_displacements(width: int) -> np.ndarray:
     """d^2 along one axis, float64 [2S-1]."""
     return np.square(np.arange(width) - width // 2, dtype=np.float64)
-
-
-def _value(term: np.ndarray) -> np.ndarray:
-    """The underived entry of _overlaps, [nodes]."""
-    return term[:, 0, 0]

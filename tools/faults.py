@@ -246,11 +246,11 @@ P02 postprocess/locality.py | angles grow clockwise | locality
 -size - 1 - points.imag
 +size - 1 + points.imag
 P03 postprocess/receptive_field.py | d = 0 takes part in the fit of the width | receptive_field
--_maximise(maps, _best_start(maps), 0.0)
-+_maximise(maps, _best_start(maps), 1.0)
+-_maximise(counts, start, 0)
++_maximise(counts, start, 1)
 P04 postprocess/receptive_field.py | widths along x and y swapped | receptive_field
--at_nodes(sigma[:, 0]), at_nodes(sigma[:, 1])
-+at_nodes(sigma[:, 1]), at_nodes(sigma[:, 0])
+-(x, y), (slope_x, slope_y) = profile
++(y, x), (slope_y, slope_x) = profile
 P05 postprocess/connectivity.py | C_in counted along the wrong axis | connectivity
 -np.count_nonzero(mask, axis=0)
 +np.count_nonzero(mask, axis=1)
