@@ -154,21 +154,19 @@ def colour_ratio(maps: DisplacementMaps) -> float:
     return float((maps.same[near].sum() / 3) / (maps.different[near].sum() / 6))
 
 
-def local_nodes(mask: np.ndarray, count: int, top: float = 0.05) -> np.ndarray:
-    """The nodes whose own S_sc has the largest share within 3 pixels, of the most connected ones, int64.
+def local_nodes(mask: np.ndarray, count: int) -> np.ndarray:
+    """The nodes whose own S_sc has the largest share within 3 pixels, of the more connected half of the nodes, int64.
 
     Nodes without a pair of inputs in one channel are left out; the most connected stand first.
 
     Args:
         mask: [3*S*S, nodes]; non-zero means connected.
         count: at most so many.
-        top: the fraction of the nodes that are looked at, or 4 * `count` nodes where that is more.
     """
-    connections = input_connections(mask)
-    looked_at = most_connected(connections)[: max(4 * count, int(np.ceil(top * len(connections))))]
-    share = np.array([near_share(one) for one in node_maps(mask[:, looked_at])])
+    half = most_connected(input_connections(mask))[: -(-mask.shape[1] // 2)]
+    share = np.array([near_share(one) for one in node_maps(mask[:, half])])
     places = np.argsort(-np.nan_to_num(share, nan=-1), kind="stable")[: min(count, np.isfinite(share).sum())]
-    return looked_at[np.sort(places)]
+    return half[np.sort(places)]
 
 
 def radial_profile(counts: np.ndarray) -> np.ndarray:

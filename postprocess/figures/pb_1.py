@@ -54,7 +54,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         curve = removal_curve(best.first, images, removal_order(incoming, order), sizes, normalise=NORMALISE)
         removal.plot(sizes, curve.relative, **line.look, markersize=3, label=f"{order} connected first")
         found["c"][order] = {"top1": curve.top1, "relative": curve.relative}
-    removal.set(xlabel="nodes removed", ylabel="relative accuracy", ylim=(0, None))
-    removal.legend(fontsize=7)
+    removal.set(xlabel="nodes removed", ylabel="relative accuracy", ylim=(0, 1.35))
+    removal.legend(fontsize=7, loc="upper right")
     drawing.letter(removal, "c", best.label)
     return figure, found

@@ -9,6 +9,8 @@ first run. Weights of the last checkpoint, each node's over the largest; activat
 images, see Fig. 1.
 """
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -20,7 +22,7 @@ from postprocess.masks import dense_masks, hierarchy, image_plate, layer_masks
 from sifting.errors import RunDirectoryError
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
-DENSITY, NODES, TREES, COLUMNS, IMAGES = 0.003, 10, 3, 5, 3
+DENSITY, NODES, TREES, IMAGES = 0.003, 10, 3, 3
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
@@ -33,15 +35,16 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     nodes = select_nodes(input_connections(effective), count=NODES)
     connections = input_connections(masks[0])
     trees = {int(node): hierarchy(masks, int(node))[0] for node in nodes[:TREES]}
-    rows = max(-(-len(features) // COLUMNS) for features in trees.values())
+    most = max(map(len, trees.values()))
+    columns = max(3, math.isqrt(most))
 
-    heights = (0.3 + 0.45 * rows, 3.3)  # inches
+    heights = (0.3 + drawing.WIDTH / TREES / columns * -(-most // columns), 3.3)  # inches
     figure = drawing.new_figure(sum(heights))
     above, below = drawing.sub_figures(figure, heights)
     found = []
     for ax, (node, features) in zip(above.subplots(1, TREES, squeeze=False)[0], trees.items(), strict=False):
         features = features[np.argsort(-connections[features], kind="stable")]
-        drawing.plate_panel(ax, image_plate(panels.masked_weights(shown.first, features), COLUMNS))
+        drawing.plate_panel(ax, image_plate(panels.masked_weights(shown.first, features), columns))
         ax.set_title(f"layer 1, below node {node}", fontsize=drawing.SMALL)
         found.append({"node": node, "features": features})
     images = base.load_images(run, options)

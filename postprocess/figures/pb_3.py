@@ -5,8 +5,8 @@ the most connected nodes: mask, masked weights, each node's over the largest, an
 it most.
 
 Choices. All of the first run. The nodes of b were picked by hand in the paper; here they are the 8 whose own S_sc has
-the largest share within 3 pixels, of the 5 % most connected (or of the 32 most connected, where that is more), the most
-connected first. Weights and activations are those of the last checkpoint.
+the largest share within 3 pixels, of the more connected half of the nodes, the most connected first. Weights and
+activations are those of the last checkpoint.
 """
 
 from matplotlib.figure import Figure
