@@ -49,11 +49,10 @@ from postprocess.claim_statistics import (
     variance_ratio,
 )
 from postprocess.command_line import Parser, output_file, run_command
-from postprocess.figures import base
 from postprocess.locality import anisotropy, displacement_maps, locality_index
 from postprocess.masks import centre_ratio
 from postprocess.receptive_field import layer_width
-from postprocess.reproduce import ALL, NeededRun, complete, needed_runs, refused
+from postprocess.reproduce import ALL, NeededRun, add_options, complete, needed_runs, refused
 from sifting.errors import InputError
 from sifting.experiment.seeds import seeds_in
 from sifting.runs.directory import RunDirectory
@@ -438,13 +437,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m postprocess.claims", description="Check claims of both papers against runs, made if missing."
     )
     parser.add_names(f"such as pb-gain; {ALL}: all claims", lambda: [*CLAIMS, ALL])
-    parser.add_argument("--scale", choices=base.SCALES, default="full", help="as of postprocess.reproduce")
-    parser.add_argument("--seeds", metavar="N,N,...", help=f"default: {','.join(map(str, SEEDS))}")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
+    add_options(parser, ",".join(map(str, SEEDS)))
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the rows of docs/claims.md")
-    parser.add_argument("--dry_run", action="store_true", help="show the runs only")
     parser.add_argument("--list", action="store_true", help="all claims")
-    many.add_options(parser)
     return run_command(_claims_command, parser, arguments)
 
 

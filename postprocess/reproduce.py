@@ -71,22 +71,26 @@ class NeededRun:
         """Raises as task; RunDirectoryError: there is another experiment in its place, or a damaged one."""
         return self.task.plan
 
+    # How far it is when it is first asked.
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a needed run is.
+    @functools.cached_property
+    def done(self) -> int:
+        """Rounds that are stored."""
+        return len(self.plan.directory.rounds())
 
-    Attributes:
-        done: rounds that are stored.
-        finished: whether it has ended.
-        rounds: how many there are, or probably will be.
-        rate: of its training; None: not known.
-    """
+    @functools.cached_property
+    def finished(self) -> bool:
+        return is_finished(self.plan)
 
-    done: int
-    finished: bool
-    rounds: int
-    rate: Rate | None
+    @property
+    def rounds(self) -> int:
+        """How many there are, or probably will be."""
+        return self.done if self.finished else max(estimated_rounds(self.plan), self.done)
+
+    @property
+    def rate(self) -> Rate | None:
+        """Of its training, if it is known."""
+        return recorded_rate(self.plan, self.plan.directory.read_record())
 
     @property
     def state(self) -> str:
@@ -130,16 +134,8 @@ def needed_runs(
     }
 
 
-def progress_of(run: NeededRun) -> Progress:
-    """How far a run is. Raises as NeededRun.plan."""
-    done = len(run.plan.directory.rounds())
-    finished = is_finished(run.plan)
-    rounds = done if finished else max(estimated_rounds(run.plan), done)
-    return Progress(done, finished, rounds, recorded_rate(run.plan, run.plan.directory.read_record()))
-
-
 def estimate(
-    progress: dict[NeededRun, Progress], report: Callable[[str], None] = print, rates: Sequence[Rate] = ()
+    runs: Sequence[NeededRun], report: Callable[[str], None] = print, rates: Sequence[Rate] = ()
 ) -> dict[NeededRun, float]:
     """Seconds of training that every run still needs, 0 for finished ones.
 
@@ -147,36 +143,27 @@ def estimate(
         report: called with one line if a rate has to be measured first.
         rates: of another device; none: those of this one, of runs that are here.
     """
-    rates = [*rates] or [one.rate for one in progress.values() if one.rate is not None]
-    open_runs = {run.files: run.plan for run, one in progress.items() if not one.finished}
+    rates = [*rates] or [rate for run in runs if (rate := run.rate) is not None]
+    open_runs = {run.files: run.plan for run in runs if not run.finished}
     for unknown in must_be_measured(rates, open_runs.values()):
         network = unknown.experiment.network
         arch = ":".join(map(str, network.arch))
         report(f"measuring the rate of {arch} at batches of {network.batch_size} ...")
         rates.append(measured_rate(unknown))
-    return {
-        run: 0.0 if one.finished else training_seconds(run.plan, rates, one.rounds - one.done)
-        for run, one in progress.items()
-    }
+    return {run: 0.0 if run.finished else training_seconds(run.plan, rates, run.rounds - run.done) for run in runs}
 
 
-def plan_lines(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> list[str]:
+def plan_lines(seconds: Mapping[NeededRun, float]) -> list[str]:
     """A table of runs, their states and the time they still need, and a line of totals."""
     rows = [
-        (" ".join(run.files), str(run.seed), one.state, "" if one.finished else rough_duration(seconds[run]))
-        for run, one in progress.items()
+        (" ".join(run.files), str(run.seed), run.state, "" if run.finished else rough_duration(left))
+        for run, left in seconds.items()
     ]
-    rows = [("input files", "seed", "state", "training"), *rows]
-    return [*aligned(rows, left=True).splitlines(), totals(progress, seconds)]
-
-
-def totals(progress: dict[NeededRun, Progress], seconds: dict[NeededRun, float]) -> str:
-    """How many runs are finished, and how long the others take together."""
-    missing = sum(not one.finished for one in progress.values())
-    if not missing:
-        return f"all of {len(progress)} finished"
-    time_left = rough_duration(sum(seconds.values()))
-    return f"{len(progress) - missing} of {len(progress)} finished, {missing} to run: about {time_left} of training"
+    missing = sum(not run.finished for run in seconds)
+    total = f"{len(seconds) - missing} of {len(seconds)} finished, {missing} to run: about "
+    total += f"{rough_duration(sum(seconds.values()))} of training"
+    table = aligned([("input files", "seed", "state", "training"), *rows], left=True)
+    return [*table.splitlines(), total if missing else f"all of {len(seconds)} finished"]
 
 
 def rough_duration(seconds: float) -> str:
@@ -220,12 +207,12 @@ def costs(
     listed: dict[str, tuple[str, dict[str, Cost]]] = {name: (title(module), {}) for name, module in modules.items()}
     listed["all figures"] = "(runs that figures share are counted once)", {}
     for scale in base.SCALES:
-        needed = {name: _distinct([runs_of(name, scale, None, assignments, folder)]) for name in modules}
-        progress = {run: progress_of(run) for runs in needed.values() for run in runs}
-        seconds = estimate(progress, lambda line: print(line, file=sys.stderr), rates)
+        needed = _shared({name: runs_of(name, scale, None, assignments, folder) for name in modules})
+        every = _distinct(needed.values())
+        seconds = estimate(every, lambda line: print(line, file=sys.stderr), rates)
         for name, (_, cost) in listed.items():
-            runs = needed.get(name, list(progress))
-            missing = [run for run in runs if not progress[run].finished]
+            runs = _distinct([needed[name]]) if name in needed else every
+            missing = [run for run in runs if not run.finished]
             cost[scale] = Cost(len(runs), len(missing), sum(seconds[run] for run in missing))
     return listed, others
 
@@ -235,6 +222,15 @@ def list_lines(assignments: Sequence[str] = (), folder: str | None = None, rates
     listed, others = costs(assignments, folder, rates)
     rows = [(name, *map(str, cost.values()), shows) for name, (shows, cost) in listed.items()]
     return [*aligned([("figure", *base.SCALES, "shows"), *rows], left=True).splitlines(), *others]
+
+
+def _shared(needed: Mapping[str, Mapping[str, Sequence[NeededRun]]]) -> dict[str, dict[str, list[NeededRun]]]:
+    """The same, with one object for what several figures need."""
+    one: dict[NeededRun, NeededRun] = {}
+    return {
+        name: {role: [one.setdefault(run, run) for run in runs] for role, runs in roles.items()}
+        for name, roles in needed.items()
+    }
 
 
 def _distinct(groups: Iterable[Mapping[str, Sequence[NeededRun]]]) -> list[NeededRun]:
@@ -263,29 +259,29 @@ def complete(
         SiftingError: refused input, images that are missing for all figures, or the only run failed.
         Interrupted: a signal came; the same call goes on.
     """
+    needed = _shared(needed)
     many.prepared([run.task for run in _distinct(needed.values())])
-    progress = {run: progress_of(run) for run in _distinct(needed.values())}
     lacks: dict[str, str] = {}
     if not (dry_run or how.commands):
         for name, roles in needed.items():
             try:
                 for run in _distinct([roles]):
-                    if not progress[run].finished:
+                    if not run.finished:
                         run.plan.images.check_files()
             except DataError as error:
                 lacks[name] = f"{error}{'; or use --scale small here' if scale == 'full' else ''}"
         if lacks and len(lacks) == len(needed):
             raise DataError(next(iter(lacks.values())))
-        progress = {run: progress[run] for run in _distinct(needed[name] for name in needed if name not in lacks)}
-    missing = [run for run, one in progress.items() if not one.finished]
+    runs = _distinct(needed[name] for name in needed if name not in lacks)
+    missing = [run for run in runs if not run.finished]
     if how.commands:
         many.show_commands([run.task for run in missing])
         return {}
-    if not progress:
+    if not runs:
         print("no run is needed")
         return lacks
-    seconds = estimate(progress, rates=rates)
-    print("\n".join(plan_lines(progress, seconds)), flush=True)
+    seconds = estimate(runs, rates=rates)
+    print("\n".join(plan_lines(seconds)), flush=True)
     if dry_run or not missing:
         return lacks
     began = time.monotonic()
@@ -355,27 +351,32 @@ def default_output(name: str, scale: str) -> Path:
     return Path("figures", scale, f"{name}.{picture_format(getattr(figure_module(name), 'MOVIE', False), None, print)}")
 
 
+def add_options(parser: Parser, seeds: str) -> None:
+    """The flags that say which runs are made, and how; seeds: their default, in words."""
+    parser.add_argument(
+        "--scale", choices=base.SCALES, default="full", help="full: as in the paper (default); small: embedded images"
+    )
+    parser.add_argument("--seeds", metavar="N,N,...", help=f"default: {seeds}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs, as of sifting.run"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="show the plan only")
+    many.add_options(parser)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m postprocess.reproduce",
         description="Run what figures of the papers need, unless it is finished, and draw them.",
     )
     parser.add_names(f"such as pb-1; {ALL}: all figures", lambda: [*FIGURES, ALL])
-    parser.add_argument(
-        "--scale", choices=base.SCALES, default="full", help="full: as in the paper (default); small: embedded images"
-    )
-    parser.add_argument("--seeds", metavar="N,N,...", help="default: 1, 2, ..., as many as the paper shows")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs, as of sifting.run"
-    )
+    add_options(parser, "1, 2, ..., as many as the paper shows")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: figures/SCALE/NAME.png")
-    parser.add_argument("--dry_run", action="store_true", help="show the plan only")
     parser.add_argument("--list", action="store_true", help="all figures, with what they still cost")
     parser.add_argument("--json", action="store_true", help="of --list: as JSON")
     parser.add_argument(
         "--device", type=Path, metavar="FILE", help="estimate for the device of which postprocess.device_check wrote it"
     )
-    many.add_options(parser)
     return run_command(_reproduce, parser, arguments)
 
 

@@ -12,7 +12,7 @@ import sifting.run
 from postprocess import rates, reproduce
 from postprocess.figures import FIGURES, figure_module
 from postprocess.rates import Rate, estimated_rounds, must_be_measured, step_seconds, step_work
-from postprocess.reproduce import NeededRun, Progress, main, rough_duration, runs_of
+from postprocess.reproduce import NeededRun, main, rough_duration, runs_of
 from sifting.datasets import cache
 from sifting.errors import Interrupted, TrainingDiverged
 from sifting.runs.directory import RunDirectory
@@ -221,14 +221,13 @@ def test_rates_are_fitted_and_told_apart():
     assert must_be_measured([Rate(step_work(small), 1e-3)], [small, large]) == [large]
 
 
-def test_the_plan_adds_up():
+def test_the_plan_adds_up(monkeypatch):
     """A run with 6 of 15 rounds needs 9 more: 9 rounds of 1500 steps at the measured 4 ms."""
     (run,) = runs_of("pb-2", "small")["imp"]
-    rate = Rate(step_work(run.plan), 4e-3)
-    progress = {run: Progress(6, False, 15, rate)}
-    seconds = reproduce.estimate(progress)
+    monkeypatch.setattr(NeededRun, "done", 6)
+    seconds = reproduce.estimate([run], rates=[Rate(step_work(run.plan), 4e-3)])
     assert seconds[run] == pytest.approx(9 * 1500 * 4e-3)
-    table = reproduce.plan_lines(progress, seconds)
+    table = reproduce.plan_lines(seconds)
     assert "6 of about 15 rounds" in table[1] and "54 s" in table[1]
 
 
