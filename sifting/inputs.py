@@ -104,32 +104,26 @@ def _read_file(path: str) -> dict[str, dict[str, str]]:
     """Sections and keys of one file as text."""
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), default_section="")
     parser.SECTCRE = re.compile(r"\[(?P<header>[^]]+)\]$")  # by default, what follows ] would be ignored
+    example = "accepted: an input file such as inputs/quickstart.in"
     try:
         with open(input_files.find(path), encoding="utf-8-sig") as file:
             parser.read_string(file.read(), source=path)
+        return {section: dict(parser.items(section)) for section in parser.sections()}
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); accepted: an input file such as inputs/quickstart.in"
-        ) from None
+        problem = f"cannot be read ({error.strerror}); {example}"
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: {not_utf8(error)}; accepted: an input file such as inputs/quickstart.in") from None
+        problem = f"{not_utf8(error)}; {example}"
     except configparser.DuplicateOptionError as error:
-        raise InputError(
-            f"{path}: line {error.lineno}: [{error.section}] {error.option} is given twice; accepted: once"
-        ) from None
+        problem = f"line {error.lineno}: [{error.section}] {error.option} is given twice; accepted: once"
     except configparser.DuplicateSectionError as error:
-        raise InputError(
-            f"{path}: line {error.lineno}: section [{error.section}] is given twice; accepted: once"
-        ) from None
+        problem = f"line {error.lineno}: section [{error.section}] is given twice; accepted: once"
     except configparser.MissingSectionHeaderError as error:
-        raise InputError(
-            f"{path}: line {error.lineno}: {error.line.strip()!r} stands before any section; "
-            f"accepted: {_names(SECTIONS)}"
-        ) from None
+        line = error.line.strip()
+        problem = f"line {error.lineno}: {line!r} stands before any section; accepted: {_names(SECTIONS)}"
     except configparser.ParsingError as error:
-        line_number, line = error.errors[0]
-        raise InputError(f"{path}: line {line_number}: {line}: accepted: [Section], or key = value") from None
-    return {section: dict(parser.items(section)) for section in parser.sections()}
+        number, line = error.errors[0]
+        problem = f"line {number}: {line}: accepted: [Section], or key = value"
+    raise InputError(f"{path}: {problem}")
 
 
 def _collect(values: _Values, section: str, entries: Mapping[str, str], source: str) -> None:

@@ -341,7 +341,7 @@ def test_images_that_do_not_fit_into_memory_are_streamed_and_it_is_said(monkeypa
     reports = Reports()
     trainer, _ = trainer_of(report=reports)
     assert len(reports) == 1 and "streaming them from disk" in reports[0]
-    assert isinstance(trainer._source, training.StreamedImages)
+    assert isinstance(trainer._images, training.StreamedImages)
 
 
 def test_available_memory_counts_cached_files_as_free_and_is_unlimited_where_unknown(monkeypatch):

@@ -161,8 +161,8 @@ R04 sifting/inputs.py | a restart takes its masks from the round that it will tr
 -network.rest_it - 1 if experiment.method.round_by_round else 0
 +network.rest_it if experiment.method.round_by_round else 0
 R05 sifting/experiment/experiment.py | weights_step = prune_step is not refused | bad_input
--if self.rewind_step >= self.trained_step(steps):
-+if self.rewind_step > self.trained_step(steps):
+-if self.weights_step >= self.trained_step(steps):
++if self.weights_step > self.trained_step(steps):
 R06 sifting/inputs.py | scaled numbers are cut instead of rounded | inputs
 -max(least, round(value * factor))
 +max(least, int(value * factor))

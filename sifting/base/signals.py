@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -13,21 +13,30 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Both signals are handled so in the body; in the main thread, to which alone Python hands them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, handler) for number in NUMBERS}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """In the body, which imports, both signals wait, however often they come; at its end they do what they would have.
 
     An import that was broken off cannot be done again in the same process: TensorFlow registers its parts only once.
     """
-    if threading.current_thread() is not threading.main_thread():  # Python hands signals to the main thread alone
-        yield
-        return
     arrived: list[int] = []
-    previous = {number: signal.signal(number, lambda number, frame: arrived.append(number)) for number in NUMBERS}
     try:
-        yield
+        with _handled(lambda number, frame: arrived.append(number)):
+            yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
 
@@ -49,13 +58,9 @@ class Signals:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator["Signals"]:
-        """Handle both signals in the body; restores the previous handlers."""
-        previous = {number: signal.signal(number, self._handle) for number in NUMBERS}
-        try:
+        """Handle both signals in the body. Only the main thread gets any; in another one a run goes on to its end."""
+        with _handled(self._handle):
             yield self
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:

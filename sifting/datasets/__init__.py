@@ -144,6 +144,6 @@ def _check_val_size(experiment: Experiment, val_images: int) -> None:
 
 
 def _check_scoring_images(experiment: Experiment, train_images: int) -> None:
-    if experiment.method.scoring_images > train_images:
+    if experiment.method.images > train_images:
         accepted = f"at most {train_images}, the number of training images"
         raise experiment.error(experiment.method_name, "images", accepted)

@@ -87,6 +87,12 @@ class Method(ABC):
     round_by_round: ClassVar[bool] = False  # whether each round is pruned from the one before, not all from round 0
     adopts_from: ClassVar[str] = ""  # the key that names a run whose round 0 becomes the own one
 
+    # Keys that some methods have, and what holds for the others.
+    scope = "layerwise"  # global: the weights of all pruned layers compete, so that no layer's sparsity is known before
+    dense = True  # whether round 0, the dense training, is part of the run
+    weights_step = 0  # the step of round 0 whose values every round starts from; 0: the initial ones
+    images = 0  # number of training images that scores are computed on
+
     @property
     def name(self) -> str:
         return type(self).__name__
@@ -101,27 +107,12 @@ class Method(ABC):
     def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
         """The nominal sparsity of every round, round 0 first; None where it depends on more than this section."""
 
-    @property
-    def rewind_step(self) -> int:
-        """The step of round 0 whose values every round starts from; 0: the initial ones."""
-        return 0
-
     def trained_step(self, steps: int) -> int:
         """The step of a round whose weights are scored for the masks of the next one."""
         return steps
 
     def trained_step_in_words(self, steps: int) -> str:
         return f"[Network] steps = {steps}"
-
-    @property
-    def dense_round(self) -> bool:
-        """Whether round 0, the dense training, is part of the run."""
-        return True
-
-    @property
-    def global_scope(self) -> bool:
-        """Whether the weights of all pruned layers compete, so that the sparsity of one layer is not known before."""
-        return False
 
     def likely_rounds(self, inputs: Sequence[int]) -> int:
         """How many rounds there will be, round 0 included, where their number is not known before.
@@ -141,14 +132,9 @@ class Method(ABC):
         """Whether a layer that is done keeps its trained weights."""
         return False
 
-    @property
-    def scoring_images(self) -> int:
-        """Number of training images that scores are computed on."""
-        return 0
-
     def stored_steps(self, number: int, steps: int) -> set[int]:
         """The steps of a round before which its values are stored."""
-        return {self.rewind_step, steps} if number == 0 else {steps}
+        return {self.weights_step, steps} if number == 0 else {steps}
 
     # --- its keys
 
@@ -165,7 +151,7 @@ class Method(ABC):
     def check(self, experiment: "Experiment") -> None:
         """Raises InputError: values that do not fit each other, or other sections."""
         steps = experiment.network.steps
-        if self.rewind_step >= self.trained_step(steps):
+        if self.weights_step >= self.trained_step(steps):
             accepted = f"a whole number >= 0 and < {self.trained_step_in_words(steps)}"
             raise experiment.error(self.name, "weights_step", accepted)
         if len(self.prune) > len(experiment.network.arch):

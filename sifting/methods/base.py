@@ -36,16 +36,6 @@ def further(sparsity: _Sparsity, prune_ratio: float) -> _Sparsity:
     return sparsity + prune_ratio * (1 - sparsity)
 
 
-class Scoped(Method):
-    """Methods with a key scope: which weights compete."""
-
-    scope: str
-
-    @property
-    def global_scope(self) -> bool:
-        return self.scope == "global"
-
-
 class PrunedAt(Method):
     """Methods with a key prune_step: its weights make the masks."""
 
@@ -97,7 +87,7 @@ def begin(session: Session) -> Start:
         return Start(network.rest_it, pruned, first.checkpoints[0], trained, float(first.best_validation_error))
     masks, parameters = session.initial_masks(), session.initial_parameters()
     nominal = np.full(len(session.experiment.prunable), network.init_sparsity)
-    if not method.dense_round:
+    if not method.dense:
         empty = np.zeros(0, np.float32)
         untrained = Checkpoint(0, parameters, {})
         return Start(1, Round(0, session.specs, nominal, masks, (), empty, (), empty), untrained, untrained, np.nan)
@@ -130,10 +120,6 @@ class Iterative(Method):
         continues=anything,
     )
     max_iterations: int = key(1000, integer(1), "number of rounds, round 0 included", continues=anything)
-
-    @property
-    def rewind_step(self) -> int:
-        return self.weights_step
 
     def sparsities(self, init_sparsity: float) -> Iterator[float] | None:
         sparsities = itertools.islice(nominal_sparsities(init_sparsity, self.prune_ratio), self.max_iterations)
@@ -251,7 +237,7 @@ class Levels(Method):
                 next(iter(sorted(given)), "sparsity"),
                 f"the levels given in exactly one way: {', or '.join(self.ways())}; given: {shown}",
             )
-        if not self.dense_round and self.rewind_step and not network.restart:
+        if not self.dense and self.weights_step and not network.restart:
             raise experiment.error(name, "weights_step", "0 with dense = false: the rewind point belongs to round 0")
         if self.sparsities(network.init_sparsity) is None:
             return

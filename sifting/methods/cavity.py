@@ -40,10 +40,6 @@ class Cavity(Iterative):
             masks = pruned
             session.train(number, masks, nominal, start.rewind_point.parameters)
 
-    @property
-    def scoring_images(self) -> int:
-        return self.images
-
     def default_prune(self, layers: int) -> tuple[bool, ...]:
         return (True,) + (False,) * (layers - 1)
 

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from sifting.experiment.experiment import Session
 from sifting.experiment.keys import choice, key
-from sifting.methods.base import IterativeMagnitude, Scoped, begin, further
+from sifting.methods.base import IterativeMagnitude, begin, further
 from sifting.network.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
 
 
 @dataclass(frozen=True)
-class IMP(Scoped, IterativeMagnitude):
+class IMP(IterativeMagnitude):
     """Iterative magnitude pruning."""
 
     scope: str = key(
@@ -47,7 +47,7 @@ class IMP(Scoped, IterativeMagnitude):
     ) -> tuple[dict[int, Mask], NDArray[np.float64]]:
         """Masks and sparsities of the next round: prune_ratio of what is left goes, by the magnitudes of `trained`."""
         network = session.network(trained.parameters, result.masks)
-        if self.global_scope:
+        if self.scope == "global":
             sparsity = further(1 - density(result.masks, session.specs), self.prune_ratio)
             masks = globally(magnitude(network, biases=False), result.masks, sparsity)
             return masks, counted_sparsities(masks, session.specs)

@@ -17,7 +17,7 @@ from sifting.base.extensions import described
 from sifting.errors import InputError
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import POSITIVE, choice, integer, key, optional, path
-from sifting.methods.base import Levels, Scoped, begin, dense_key, scope_key
+from sifting.methods.base import Levels, begin, dense_key, scope_key
 from sifting.network.rounds import NOTHING, Mask, MaskedNetwork, Round, layer_counts
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import Scores, uniform
@@ -25,17 +25,7 @@ from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 
 
-class AtInitialisation(Scoped, Levels):
-    """What these methods share. Their sections have the keys scope and dense."""
-
-    dense: bool
-
-    @property
-    def dense_round(self) -> bool:
-        return self.dense
-
-
-class ByScores(AtInitialisation):
+class ByScores(Levels):
     """Those that compute scores of the untrained network and then cut."""
 
     scored_for_every_level: ClassVar = False
@@ -70,10 +60,6 @@ class Scored(ByScores):
         Args:
             x: [images, channels * height * width], (pixel - mean) / 255; labels: [images].
         """
-
-    @property
-    def scoring_images(self) -> int:
-        return self.images
 
     def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
         session.report(f"{self.name} scores")
@@ -131,10 +117,6 @@ class GraSP(ByScores):
     moments: str = key("batch", choice("batch", "initial"), "as for [SNIP]; batch: of each batch of batch_size")
     temperature: float = key(200.0, POSITIVE, "divides the logits")
 
-    @property
-    def scoring_images(self) -> int:
-        return self.images
-
     def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
         from sifting.pruning.gradients import grasp
 
@@ -144,7 +126,7 @@ class GraSP(ByScores):
 
 
 @dataclass(frozen=True)
-class SynFlow(AtInitialisation):
+class SynFlow(Levels):
     """Synaptic flow at initialisation, without data (Tanaka et al. 2020)."""
 
     scope: str = scope_key("global")
@@ -178,10 +160,6 @@ class Random(ByScores):
     weights_step: int = key(0, integer(0), "rewind step; less than steps; 0: the initial values", scaled="steps")
     scored_for_every_level: ClassVar = True
 
-    @property
-    def rewind_step(self) -> int:
-        return self.weights_step
-
     def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
         return uniform(network, session.experiment.network.seed, number)
 
@@ -202,7 +180,7 @@ class Random(ByScores):
 
     def check(self, experiment: Experiment) -> None:
         super().check(experiment)
-        if self.like is not None and self.global_scope:
+        if self.like is not None and self.scope == "global":
             raise experiment.error(self.name, "scope", "layerwise with like, which gives each layer its density")
 
     def check_other_run(self, experiment: Experiment, name: str, numbers: list[int], stored: Round) -> None:

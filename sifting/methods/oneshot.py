@@ -6,7 +6,7 @@ from typing import ClassVar
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import choice, integer, key, optional, path
-from sifting.methods.base import Levels, PrunedAt, Scoped, begin
+from sifting.methods.base import Levels, PrunedAt, begin
 from sifting.network.rounds import Round, counted_sparsities
 from sifting.pruning.scopes import globally, layerwise, reference_threshold
 from sifting.pruning.scores import magnitude
@@ -14,7 +14,7 @@ from sifting.runs.find import find_runs
 
 
 @dataclass(frozen=True)
-class OneShot(Scoped, PrunedAt, Levels):
+class OneShot(PrunedAt, Levels):
     """Magnitude pruning in one step: every level is pruned from the same dense training."""
 
     adopts_from: ClassVar[str] = "dense_run"
@@ -31,10 +31,6 @@ class OneShot(Scoped, PrunedAt, Levels):
         run=True,
     )
 
-    @property
-    def rewind_step(self) -> int:
-        return self.weights_step
-
     def run(self, session: Session) -> None:
         """Every level is pruned from the same trained weights, rewound to weights_step of round 0 and trained again.
 
@@ -46,7 +42,7 @@ class OneShot(Scoped, PrunedAt, Levels):
         start = begin(session)
         network = session.network(start.trained.parameters, start.dense.masks)
         for number, sparsity in self.levels_to_train(session, start):
-            if self.global_scope:
+            if self.scope == "global":
                 masks = globally(magnitude(network, biases=False), network.masks, sparsity)
             else:
                 masks = layerwise(magnitude(network), network.masks, sparsity, reference_threshold)
@@ -66,7 +62,7 @@ class OneShot(Scoped, PrunedAt, Levels):
     def check_other_run(self, experiment: Experiment, name: str, numbers: list[int], stored: Round) -> None:
         steps = [checkpoint.step for checkpoint in stored.checkpoints]
         needed = sorted(self.stored_steps(0, experiment.network.steps))
-        if not (steps and steps[0] == self.rewind_step and set(needed) <= set(steps)):
+        if not (steps and steps[0] == self.weights_step and set(needed) <= set(steps)):
             accepted = f"a run whose round 0 stored its weights at steps {needed}; this one has {steps}"
             raise experiment.error(self.name, name, accepted)
 

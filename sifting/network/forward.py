@@ -67,7 +67,7 @@ def forward(
     return x
 
 
-def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DType = tf.float64) -> dict[int, Moments]:
+def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor) -> dict[int, Moments]:
     """Mean and population variance of every dense layer's input over all images, each layer before it normalised
     with its own: what training would use if the images were one batch.
 
@@ -77,7 +77,7 @@ def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DT
         x: [n, channels * height * width], array or tensor; only a block of it is converted at a time.
 
     Returns:
-        Moments of `dtype` [n_in] each, by layer, of the dense ones.
+        Moments, float64 [n_in] each, by layer, of the dense ones.
     """
     moments: dict[int, Moments] = {}
     for layer in (layer for layer, spec in enumerate(network.specs) if spec.is_dense):
@@ -85,7 +85,7 @@ def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor, dtype: tf.DT
         mean: tf.Tensor = 0.0
         squares: tf.Tensor = 0.0  # sum of (x - mean)^2
         for rows in network.blocks(len(x)):
-            values = tf.cast(x[rows], dtype)
+            values = tf.cast(x[rows], tf.float64)
             for before in range(layer):
                 values = apply_layer(network, before, values, moments.get(before))
             new = len(values)

@@ -120,19 +120,7 @@ def input_moments(source: Iterable[np.ndarray]) -> Moments:
 
 
 def preactivation_moments(inputs: Iterable[np.ndarray], W: np.ndarray, b: np.ndarray | float = 0.0) -> CentralMoments:
-    """Moments of lambda over all inputs; two passes.
-
-    Args:
-        inputs: blocks of x~ [block, n_in].
-        W: [n_in, nodes], already masked.
-        b: [nodes], already masked; it moves the mean only.
-
-    Returns:
-        CentralMoments [nodes].
-
-    Raises:
-        ValueError: there are no inputs.
-    """
+    """Moments of lambda over all inputs, [nodes]. Arguments and errors as class_moments."""
     return class_moments(inputs, W, None, b).pooled()
 
 

@@ -79,11 +79,9 @@ def layerwise(
     return new
 
 
-def globally(
-    scores: Mapping[int, Mask], masks: Mapping[int, Mask], sparsity: Sparsity, rule: Rule = exact_count
-) -> dict[int, Mask]:
-    """All layers with scores make one pool. Arguments, result and errors as layerwise, `sparsity` that of the pool."""
-    return _cut_pool(scores, masks, sorted(scores), sparsity, rule)
+def globally(scores: Mapping[int, Mask], masks: Mapping[int, Mask], sparsity: Sparsity) -> dict[int, Mask]:
+    """All layers with scores make one pool, cut by exact_count. Else as layerwise, `sparsity` that of the pool."""
+    return _cut_pool(scores, masks, sorted(scores), sparsity, exact_count)
 
 
 SCOPES: dict[str, Callable[..., dict[int, Mask]]] = {"layerwise": layerwise, "global": globally}

@@ -192,7 +192,6 @@ class SparseSteps:
         trained: for each layer, whether it is trained.
         batch: images a step.
         shape: (channels, S, S) of the images; mean: float32 [channels*S*S], the mean image.
-        workers: threads; by default what the work is worth. Results do not depend on it.
     """
 
     def __init__(
@@ -204,14 +203,13 @@ class SparseSteps:
         batch: int,
         shape: tuple[int, int, int],
         mean: NDArray[np.float32],
-        workers: int = 0,
     ) -> None:
         self._optimizer = optimizer
         T = min(LARGEST_TILE, _up(batch, 16))
         tiles = -(-batch // T)
         kept = sum(np.count_nonzero(layer.mask_W.numpy()) for layer in layers)
         # Each weight is multiplied three times; a pixel costs as much to read, to average and to normalise.
-        self.workers = workers or workers_for(3 * (int(kept) + len(mean)) * batch)
+        self.workers = workers_for(3 * (int(kept) + len(mean)) * batch)
         self._shares = SHARES_A_WORKER * self.workers if self.workers > 1 else 1
         slots = [
             [variable for variable in optimizer.variables if kind in variable.path] for kind in ("momentum", "velocity")

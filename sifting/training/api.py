@@ -10,7 +10,6 @@
 Problems raise errors.SiftingError, whose message is the command's one line.
 """
 
-import contextlib
 import operator
 import os
 import sys
@@ -227,8 +226,7 @@ def run_experiment(
     if not isinstance(experiment, Experiment):
         raise TypeError(f"run_experiment({experiment!r}): accepted: what load_experiment gives")
     planned = plan(experiment, overwrite)
-    signals = Signals()
-    with signals.handled() if many.in_main_thread() else contextlib.nullcontext():
+    with Signals().handled() as signals:
         return Run(launch.run(planned, signals, many.unseen if quiet else None, observers))
 
 

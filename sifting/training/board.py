@@ -4,14 +4,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from sifting.training.child import Kind, State
-from sifting.training.screen import PLAIN_SECONDS, duration
+from sifting.training.screen import PLAIN_SECONDS, duration, plain_console
 
 COLUMNS = ("run", "GPU", "round", "u", "step", "steps/s", "best error", "left")
 
@@ -23,8 +21,8 @@ class Board:
         summary: a line below them.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
+    def __init__(self) -> None:
+        self._console = plain_console(sys.stdout)
         self._live: Live | None = None
         self._runs: dict[str, tuple[str | None, State | None]] = {}  # name: GPU, state
         self._last_line = time.monotonic()

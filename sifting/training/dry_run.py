@@ -34,7 +34,7 @@ def _rounds(plan: Plan) -> str:
     if sparsities is None:
         return f"rounds     as many as it takes: [{method.name}] decides while it runs\n"
     numbered = enumerate(sparsities)
-    if not method.dense_round:
+    if not method.dense:
         next(numbered)
     first = next(spec for spec in plan.specs if spec.prunable)
     n_in = math.prod(first.weight_shape[:-1])
@@ -45,7 +45,7 @@ def _rounds(plan: Plan) -> str:
             break  # fewer connections than nodes; what is left of the list would soon be zeros
     if next(numbered, None) is not None:
         lines.append(f"  ...  {method.last_round}".rstrip())
-    if method.global_scope:
+    if method.scope == "global":
         lines.append("       density of all pruned layers together: one layer can have more, another less")
     return "\n".join([*lines, ""])
 

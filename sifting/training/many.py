@@ -14,14 +14,14 @@ import os
 import shlex
 import signal
 import sys
-import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sifting.base import locks
 from sifting.base.cores import cores
@@ -91,26 +91,26 @@ class Task:
             raise SiftingError(f"{failed} (in {self._elsewhere})")
         return not self.done
 
-    def waits_for(self) -> str:
-        return f"{self.name} ({self._elsewhere})"
 
+class Workers(ABC):
+    """What runs experiments, `slots` at once."""
 
-class Workers(Protocol):
-    """What runs experiments, a given number at once."""
+    slots: float = 1
 
-    slots: float
-
+    @abstractmethod
     def submit(self, task: Task) -> Any:
         """A future: `done()`, `cancel()`, and `result()`, which raises, or gives, what the run raised."""
 
+    @abstractmethod
     def wait(self, futures: Sequence[Any]) -> None:
         """Until one of them is done, or some time has passed."""
 
     def line(self, text: str) -> None:
         """Show it."""
+        print(text, flush=True)
 
-    def finished(self, task: Task) -> None:
-        """Show that a run is."""
+    def finished(self, task: Task) -> None:  # noqa: B027
+        """Show that a run is, if it has not said so."""
 
 
 @dataclass(frozen=True)
@@ -237,12 +237,15 @@ def work_off(
     """
     prepared(tasks)
     running: dict[Any, Task] = {}
-    signals = Signals()
+
+    def number(task: Task) -> None:
+        over = sum(not other.open for other in tasks)
+        print(f"\nrun {over + 1} of {len(tasks)}: {task.name}", flush=True)
+
     with contextlib.ExitStack() as stack:
-        if in_main_thread():
-            stack.enter_context(signals.handled())
+        signals = stack.enter_context(Signals().handled())
         if workers is None:
-            workers = stack.enter_context(_workers(tasks, how, signals, announce or _Numbered(tasks)))
+            workers = stack.enter_context(_workers(tasks, how, signals, announce or number))
         stack.callback(lambda: [future.cancel() for future in running])  # those that have not begun
         _work_off(tasks, running, workers, how.keep_going)
     return [task for task in tasks if task.error is not None]
@@ -268,7 +271,7 @@ def _work_off(tasks: Sequence[Task], running: dict[Any, Task], workers: Workers,
             if not held:
                 raise InputError(f"{', '.join(task.name for task in left)}: need each other")
             others = f" and {len(held) - 3} more" if len(held) > 3 else ""
-            said = f"waiting for {', '.join(task.waits_for() for task in held[:3])}{others}"
+            said = f"waiting for {', '.join(f'{task.name} ({task._elsewhere})' for task in held[:3])}{others}"
             if said != waiting:
                 workers.line(said)
             waiting = said
@@ -318,17 +321,6 @@ def told(failed: Sequence[Task], of: int) -> None:
 # --- who runs them -------------------------------------------------------------------------------------------------
 
 
-class _Numbered:
-    """Announces the runs of this process."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._tasks = tasks
-
-    def __call__(self, task: Task) -> None:
-        over = sum(not other.open for other in self._tasks)
-        print(f"\nrun {over + 1} of {len(self._tasks)}: {task.name}", flush=True)
-
-
 @contextlib.contextmanager
 def _workers(tasks: Sequence[Task], how: How, signals: Signals, announce: Callable[[Task], None]) -> Iterator[Workers]:
     if how.cluster is not None:
@@ -372,10 +364,8 @@ def _client(address: str) -> Iterator[Any]:
         yield client
 
 
-class _Here:
+class _Here(Workers):
     """This process, one run after the other."""
-
-    slots: float = 1
 
     def __init__(self, signals: Signals, announce: Callable[[Task], None]) -> None:
         self._signals, self._announce = signals, announce
@@ -394,27 +384,21 @@ class _Here:
     def wait(self, futures: Sequence[Any]) -> None:
         time.sleep(locks.POLL)
 
-    def line(self, text: str) -> None:
-        print(text, flush=True)
 
-    def finished(self, task: Task) -> None:
-        pass  # it has said so
-
-
-class _Beside:
+class _Beside(Workers):
     """Processes on this machine."""
 
     def __init__(
         self, tasks: Sequence[Task], slots: float, processes: "Processes", board: "Board", signals: Signals
     ) -> None:
         self._tasks, self.slots, self._processes, self._board = tasks, slots, processes, board
-        self._signals, self.line = signals, board.line
+        self._signals = signals
+
+    def line(self, text: str) -> None:
+        self._board.line(text)
 
     def submit(self, task: Task) -> "concurrent.futures.Future[None]":
         return self._processes.submit(task.name, task.experiment, task.overwrite)
-
-    def finished(self, task: Task) -> None:
-        pass  # the board has said so
 
     def wait(self, futures: Sequence[Any]) -> None:
         finished, failed = (sum(task.done for task in self._tasks), sum(task.error is not None for task in self._tasks))
@@ -431,14 +415,14 @@ class _Beside:
                 time.sleep(0.2)
 
 
-class Given:
+class Given(Workers):
     """An executor of the user's, such as of a cluster: all runs that can begin are given to it at once.
 
     Args:
         executor: has `submit` as of concurrent.futures.Executor, for functions that can be pickled.
     """
 
-    slots: float = math.inf
+    slots = math.inf
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
@@ -452,9 +436,6 @@ class Given:
         while time.monotonic() < until and not any(future.done() for future in futures):
             time.sleep(0.1)
 
-    def line(self, text: str) -> None:
-        print(text, flush=True)
-
     def finished(self, task: Task) -> None:
         self.line(f"{task.name}: finished")
 
@@ -466,9 +447,8 @@ def run_there(folder: str, experiment: Experiment, overwrite: bool) -> BaseExcep
         What was wrong, if anything was: engines differ in what they make of exceptions.
     """
     os.chdir(folder)
-    signals = Signals()
     try:
-        with signals.handled() if in_main_thread() else contextlib.nullcontext():
+        with Signals().handled() as signals:
             launch.run(plan(experiment, overwrite), signals, unseen)
     except (SiftingError, Interrupted) as error:
         return error
@@ -482,8 +462,3 @@ def unseen(rounds: int | None) -> "Screen":
     from sifting.training.screen import Screen
 
     return Screen(rounds, io.StringIO())
-
-
-def in_main_thread() -> bool:
-    """Python hands signals to it alone; elsewhere a run goes on until it has ended."""
-    return threading.current_thread() is threading.main_thread()

@@ -16,6 +16,11 @@ from sifting.network.rounds import LayerCount, Mask, Round, RoundInProgress, con
 PLAIN_SECONDS = 10.0  # between two lines of a log
 
 
+def plain_console(stream: TextIO) -> Console:
+    """Without colours; also in a notebook, whose cells rich would send one HTML block a line, whatever the stream."""
+    return Console(file=stream, highlight=False, soft_wrap=True, force_jupyter=False)
+
+
 def duration(seconds: float) -> str:
     """Such as 0:07, 12:30 or 1:02:03."""
     minutes, seconds = divmod(int(round(seconds)), 60)
@@ -94,8 +99,7 @@ class Screen:
     """
 
     def __init__(self, rounds: int | None = None, stream: TextIO | None = None):
-        # A notebook gets plain text, too: rich would send its cells one HTML block a line, whatever the stream.
-        self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
+        self._console = plain_console(stream or sys.stdout)
         self._pace = Pace(rounds)
         self._live: Live | None = None
 

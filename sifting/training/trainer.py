@@ -113,25 +113,18 @@ def translate(inputs: tf.Tensor, shifts: tf.Tensor, shape: tuple[int, int, int])
     return tf.reshape(tf.gather(planes, pixels, axis=2, batch_dims=1), (-1, channels * size**2))
 
 
-class Drawn:
-    """What a Draw draws for some steps, as an array: for those who need it outside of the compiled loop. Without XLA,
-    so that it does not matter here whether that works."""
-
-    def __init__(self, draw: Draw) -> None:
-        self._of_steps = tf.function(
-            lambda key, steps: tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32),
-            input_signature=(tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64)),  # one trace for all
-        )
-
-    def __call__(self, key: int, start: int, stop: int) -> NDArray[np.int32]:
-        """int32 [stop - start, ...] of the steps start <= step < stop."""
-        drawn: NDArray[np.int32] = self._of_steps(
-            tf.constant(key, tf.int64), tf.range(start, stop, dtype=tf.int64)
-        ).numpy()
-        return drawn
+def drawn_outside(draw: Draw) -> Callable[[int, int, int], NDArray[np.int32]]:
+    """(key, start, stop) -> what is drawn for the steps start <= step < stop, int32 [stop - start, ...]: for those who
+    need it outside of the compiled loop. Without XLA, so that it does not matter here whether that works."""
+    of_steps = tf.function(
+        lambda key, steps: tf.map_fn(lambda step: draw(key, step), steps, fn_output_signature=tf.int32),
+        input_signature=(tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64)),  # one trace for all
+    )
+    return lambda key, start, stop: of_steps(tf.constant(key, tf.int64), tf.range(start, stop, dtype=tf.int64)).numpy()
 
 
 _Batches: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32]]
+_Gathered: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]
 
 
 class ImagesOnDevice(NamedTuple):
@@ -195,13 +188,11 @@ class ResidentImages:
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw) -> None:
         self.rows = rows
-        self._drawn = Drawn(rows)
+        self._drawn = drawn_outside(rows)
         self._images, self._labels = images, labels
         self._on_device = ImagesOnDevice.of(images, labels)
 
-    def batches(
-        self, key: int, start: int, stop: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+    def batches(self, key: int, start: int, stop: int) -> _Gathered:
         """Images, labels, and the rows of both that make the batches of the steps, [stop - start, batch_size]."""
         return self._images, self._labels, self._drawn(key, start, stop)
 
@@ -223,7 +214,7 @@ class StreamedImages:
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int32], rows: Draw, batch_size: int) -> None:
         self.most_steps = max(1, min(MOST_STEPS, STREAMED_BYTES // (batch_size * images.shape[1])))
         self._images, self._labels, self._batch_size = images, labels, batch_size
-        self._drawn = Drawn(rows)
+        self._drawn = drawn_outside(rows)
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         # Arguments and future of the steps that will probably be asked for next.
         self._ahead: tuple[tuple[int, int, int], concurrent.futures.Future[_Batches]] | None = None
@@ -238,9 +229,7 @@ class StreamedImages:
         labels[: rows.size] = self._labels[rows]
         return images, labels
 
-    def batches(
-        self, key: int, start: int, stop: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+    def batches(self, key: int, start: int, stop: int) -> _Gathered:
         """As of ResidentImages."""
         count = stop - start
         expected = self._ahead is not None and self._ahead[0] == (key, start, count)
@@ -291,7 +280,7 @@ class Trainer:
         self.rate = 0.0  # steps per second, of the last call
         self._report = report
         self._shifts, self._shape = shifts, image_set.shape
-        self._drawn_shifts = Drawn(shifts) if shifts else None
+        self._drawn_shifts = drawn_outside(shifts) if shifts else None
         self._image_set = image_set
         self._sparse: SparseSteps | None = None
         optimizer.build(model.trainable_variables)
@@ -301,7 +290,7 @@ class Trainer:
         first = next(layer for layer in model.layers if layer.trainable_variables)
         if isinstance(first, MaskedDense):
             first.input_is_data = True
-        self._source = self._place_images(image_set, rows, preload)
+        self._images = self._place_images(image_set, rows, preload)
         with tf.device(compute_device()):
             self._mean = tf.identity(image_set.mean)
         self._validation = ImagesOnDevice.of(image_set.val_images, image_set.val_labels)
@@ -398,7 +387,7 @@ class Trainer:
         variables = self._trained
 
         def draws(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            rows = self._source.batch_rows(key, step, start)
+            rows = self._images.batch_rows(key, step, start)
             return (rows, self._shifts(shift_key, step)) if self._shifts else (rows,)
 
         def one_step(
@@ -421,7 +410,7 @@ class Trainer:
                 tf.tensor_scatter_nd_update(losses, position, [loss]),
             )
 
-        most = self._source.most_steps
+        most = self._images.most_steps
         # What is drawn is handed on from step to step: where it is used XLA would draw it several times.
         *_, correct, losses = tf.while_loop(
             lambda step, *_: step < stop,
@@ -484,7 +473,7 @@ class Trainer:
     @property
     def most_steps(self) -> int:
         """The largest stop - start of one call of train."""
-        return self._source.most_steps
+        return self._images.most_steps
 
     @property
     def steps_at_once(self) -> int:
@@ -506,10 +495,10 @@ class Trainer:
         began = time.monotonic()
         if self._sparse:
             shifts = self._drawn_shifts(shift_key, start, stop) if self._drawn_shifts else None
-            correct, losses = self._sparse.train(*self._source.batches(key, start, stop), shifts)
+            correct, losses = self._sparse.train(*self._images.batches(key, start, stop), shifts)
         else:
             scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
-            results = self._compiled("_train", self._source.on_device(key, start, stop), *scalars)
+            results = self._compiled("_train", self._images.on_device(key, start, stop), *scalars)
             correct, losses = (values.numpy()[: stop - start] for values in results)
         self.rate = (stop - start) / max(time.monotonic() - began, 1e-9)
         return error_rate(correct, self.batch_size), losses
