@@ -39,13 +39,11 @@ class Axis:
     Attributes:
         section, name: of the key.
         values: as text, as the resolved input file has them, each once.
-        source: the file, or --grid.
     """
 
     section: str
     name: str
     values: tuple[str, ...]
-    source: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Point:
 
 
 def axis(section: str, name: str, text: str, source: str) -> Axis:
-    """Values are joined by ",", or by ";" where they have commas themselves.
+    """Values are joined by ",", or by ";" where they have commas themselves. source: the file, or --grid.
 
     Raises:
         InputError: a value, or a key, that cannot be accepted.
@@ -80,7 +78,7 @@ def axis(section: str, name: str, text: str, source: str) -> Axis:
             values_of_it = f"{kind.accepts}; several joined by ',', or by ';'"
             raise refusal(source, section, name, value, values_of_it) from None
         values.append("" if parsed is None else kind.format(parsed))
-    return Axis(section, name, tuple(dict.fromkeys(values)), source)
+    return Axis(section, name, tuple(dict.fromkeys(values)))
 
 
 def axes_of(files: Sequence[str], grid: Iterable[str] = ()) -> list[Axis]:

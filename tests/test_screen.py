@@ -11,7 +11,7 @@ from synthetic import made_round
 
 from sifting.network.rounds import RoundInProgress
 from sifting.training.board import Board
-from sifting.training.child import Kind, State
+from sifting.training.child import Line, State
 from sifting.training.screen import Screen, duration
 
 
@@ -118,8 +118,8 @@ def test_a_board_shows_a_table_on_a_terminal_and_lines_in_a_log():
         board._last_line -= 60
         with board.live(), board.shown("seed 1", "2"), board.shown("seed 2", "0"):
             board.summary = "1 of 4 finished"
-            board.tell("seed 1", (Kind.ROUND, "round 2  val. error best 0.3"))
-            board.tell("seed 1", (Kind.LINE, "Warning"))
+            board.tell("seed 1", Line("round 2  val. error best 0.3", of_round=True))
+            board.tell("seed 1", Line("Warning"))
             board.tell("seed 1", state)
             with board._console.capture() as capture:
                 board._console.print(board._table())

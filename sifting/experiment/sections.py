@@ -56,21 +56,13 @@ def _parse_reclass(value: str) -> Reclass:
     return Reclass(rule, classes, path("a file").parse(rest[1]) if rule == "f" else "")
 
 
-def _parse_arch(value: str) -> tuple[architecture.LayerToken, ...]:
-    return architecture.parse_arch(value)
-
-
-ARCH = Kind(_parse_arch, architecture.ACCEPTED, lambda tokens: ":".join(map(str, tokens)))
+ARCH = Kind(architecture.parse_arch, architecture.ACCEPTED, lambda tokens: ":".join(map(str, tokens)))
 RECLASS = Kind(_parse_reclass, f"n, or m,K, or f,K,FILE with K >= 2 classes, or {', or '.join(RECLASS_NAMES)}")
 
 
-def _parse_deviation(value: str) -> str | float:
-    return value if value in ("layer", "common") else POSITIVE.parse(value)
-
-
-DEVIATION = Kind(_parse_deviation, "layer, common, or a number > 0")
-
-
+DEVIATION = Kind(
+    lambda value: value if value in ("layer", "common") else POSITIVE.parse(value), "layer, common, or a number > 0"
+)
 DATASET = Kind(str, "the name of a data set, see docs/data.md")  # datasets.DATASETS has the names
 
 

@@ -31,7 +31,6 @@ from sifting.base.locks import Held, Holder, Lock, holder, locked
 from sifting.base.pickles import dump_pickle, load_pickle
 from sifting.errors import DataError, RunDirectoryError, RunLocked
 from sifting.network.rounds import Round, RoundInProgress
-from sifting.runs.events import EVENT_FILE
 from sifting.runs.reference import (
     CHECKSUM,
     MALFORMED,
@@ -41,7 +40,13 @@ from sifting.runs.reference import (
     round_to_lists,
 )
 
+EVENT_FILE = re.compile(r"events\.out\.tfevents\.(?P<round>\d{6,})(\.from_\d+)?")  # that TensorBoard reads
 SEAL = "\nchecksum "  # behind the pickle of a checkpoint, where unpickling has ended
+
+
+def event_file_name(number: int, start: str | None = None) -> str:
+    """Of the finished round, or of its training from step `start` on: a number, or a pattern for glob."""
+    return f"events.out.tfevents.{number:06d}" + ("" if start is None else f".from_{start}")
 
 
 class RunDirectory:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.live import Live
 from rich.table import Table
 
-from sifting.training.child import Kind, State
+from sifting.training.child import Line, State
 from sifting.training.screen import PLAIN_SECONDS, duration, plain_console
 
 COLUMNS = ("run", "GPU", "round", "u", "step", "steps/s", "best error", "left")
@@ -60,8 +60,8 @@ class Board:
                 self._last_line = time.monotonic()
                 for line in self._lines():
                     self.line(line)
-        elif isinstance(message, tuple) and (message[0] is not Kind.ROUND or self._live is None):
-            self.line(f"{name}: {message[1]}")
+        elif isinstance(message, Line) and not (message.of_round and self._live):
+            self.line(f"{name}: {message.text}")
 
     def _states(self) -> list[tuple[str, str | None, State | None]]:
         """Name, GPU and state of each run, as of now: other threads change them."""

@@ -1,11 +1,10 @@
 """A run in a process of its own, started by processes.Processes.
 
 It is told what to run by a pickle in standard input, and tells how it goes on by pickles in standard output: State,
-(Kind, text), and at the end Ended. It ends, and saves before, when standard input is closed: then its parent is gone.
+Line, and at the end Ended. It ends, and saves before, when standard input is closed: then its parent is gone.
 """
 
 import contextlib
-import enum
 import io
 import os
 import pickle
@@ -44,11 +43,11 @@ class State(NamedTuple):
     left: float | None
 
 
-class Kind(enum.Enum):
-    """Of a text."""
+class Line(NamedTuple):
+    """A line to show; of_round: that of a finished round."""
 
-    LINE = enum.auto()
-    ROUND = enum.auto()  # a finished round
+    text: str
+    of_round: bool = False
 
 
 class Ended(NamedTuple):
@@ -65,7 +64,7 @@ class _Telling(Screen):
         self._tell = tell
 
     def line(self, text: str) -> None:
-        self._tell((Kind.LINE, text))
+        self._tell(Line(text))
 
     def detail(self, text: str) -> None:
         pass
@@ -87,7 +86,7 @@ class _Telling(Screen):
 
     def end_round(self, result: Round, seconds: float) -> None:
         self._pace.end_round(seconds)
-        self._tell((Kind.ROUND, f"{self._label}  {round_line(result, seconds)}"))
+        self._tell(Line(f"{self._label}  {round_line(result, seconds)}", of_round=True))
 
 
 def _end_with_parent() -> None:

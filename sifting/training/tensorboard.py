@@ -29,8 +29,7 @@ from sifting.errors import RunDirectoryError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.network.plates import image_plate, input_images
 from sifting.network.rounds import Round, density, layer_counts
-from sifting.runs.directory import RunDirectory
-from sifting.runs.events import event_file_name
+from sifting.runs.directory import RunDirectory, event_file_name
 from sifting.runs.history import columns
 
 PLATE_NODES, PLATE_COLUMNS = 50, 10
@@ -142,12 +141,8 @@ def _errors(validation: np.floating, training: np.floating) -> list[Value]:
 
 def _values_of_steps(result: Round) -> list[Step]:
     table = columns(result)
-    return [
-        (int(step), _errors(validation, training))
-        for step, validation, training in zip(
-            table["step"], table["validation_error"], table["mean_training_error"], strict=True
-        )
-    ]
+    rows = zip(*(table[name] for name in ("step", "validation_error", "mean_training_error")), strict=True)
+    return [(int(step), _errors(validation, training)) for step, validation, training in rows]
 
 
 def _values_of_round(result: Round, channels: int) -> list[Value]:
