@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic import made_round, write_input
-from tiny_runs import copy_of, files_of
+from tiny_runs import files_of
 
 import sifting
 from sifting.base.quiet import native_messages_hidden
@@ -131,17 +131,6 @@ def test_the_same_call_again_trains_nothing(finished, capsys):
     assert {path: path.stat().st_mtime_ns for path in finished.directory.folder.glob("*itdata*")} == before
 
 
-def test_another_experiment_is_refused_and_overwritten_if_asked(finished, tmp_path):
-    directory = copy_of(finished.directory, tmp_path / "run")
-    changes = {"IMP.max_iterations": 1, "Network.seed": 2}
-    other = sifting.load_experiment(write_input(tmp_path, PLAIN), changes=changes)
-    with pytest.raises(RunDirectoryError, match="holds another experiment .*seed = 1 there, 2 here"):
-        sifting.run_experiment(other, quiet=True)
-    assert sifting.open_run(directory.folder).experiment.network.seed == 1 and len(directory.rounds()) == 3
-    run = sifting.run_experiment(other, overwrite=True, quiet=True)
-    assert len(run) == 1 and run.experiment.network.seed == 2
-
-
 def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr("sifting.datasets.load", lambda *_: pytest.fail("loaded"))
     experiment = sifting.load_experiment(write_input(tmp_path, PLAIN), changes={"Network.val_size": 50})
@@ -257,16 +246,6 @@ def test_history_is_the_file_as_columns(finished):
     for name, column in table.items():
         np.testing.assert_allclose(column, expected[name], rtol=1e-6)
     assert table["validation_error"].dtype == np.float32 and len(table["step"]) == 9
-
-
-def test_images_and_model(finished):
-    """Error of the model on the run's images is the last one that training wrote down."""
-    run = finished
-    images = run.images(report=lambda line: None)
-    assert images.images.shape == (300, 3072) and len(images.val_labels) == 30
-    logits = run.model(2, pixels=True)(images.val_images).numpy()
-    error = np.mean(np.argmax(logits, axis=1) != images.val_labels)
-    assert error == pytest.approx(run[2].validation_errors[-1], abs=1e-6)
 
 
 def test_rounds_and_runs_that_are_not_there(finished, tmp_path):

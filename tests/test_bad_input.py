@@ -5,7 +5,6 @@ Which images and rounds are damaged: test_datasets.py and test_run_directory.py;
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import pickle
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import SPECS, RunsCode, input_text, made_round, write_input
+from synthetic import SPECS, RunsCode, input_text, made_round, stored_run, write_input
 
 from sifting import inputs, run
 from sifting.base.pickles import dump_pickle
@@ -38,8 +37,7 @@ def user(in_tmp_path, monkeypatch):
 @pytest.fixture
 def directory(tmp_path) -> RunDirectory:
     """Where the input files of these tests send their results."""
-    (tmp_path / "run").mkdir()
-    return RunDirectory(tmp_path / "run", "IMP")
+    return stored_run(tmp_path / "run")
 
 
 # --- every key -----------------------------------------------------------------------------------------------------
@@ -139,6 +137,8 @@ Data.reclass=f,10,classes.dat | a text file of comma-separated class ids; classe
 Network.arch=c33,4:x | LAYERS (layer 'c33,4' is larger than its input of 32 x 32 pixels)
 Network.arch=c3,4:p31,2:x | LAYERS (layer 'p31,2' is larger than its input of 30 x 30 pixels)
 Network.val_size=41 | at most 40, the number of validation images
+Network.val_size=50001 & Data.dataset=ImageNet32 | at most 50000, the number of validation images
+Data.reclass=m,1001 & Data.dataset=ImageNet32 | K <= 1000, the number of classes of the data set
 Network.rest_it=3 & Network.restart=true | less than [IMP] max_iterations = 3
 IMP.prune=T:T:T | at most 2 flags, one for each layer of arch
 IMP.prune=F:F | at least one T, at a layer with weights
@@ -196,14 +196,6 @@ def test_values_that_do_not_fit(refuse, tmp_path, row):
     start = start if start.startswith("default") else f"{path}: {start}"
     expected = expected.replace("LAYERS", "layers that fit images of 32 x 32 pixels")
     assert refuse(path) == f"{start}: accepted: {expected}"
-
-
-def test_sparse_layers_without_numba(refuse, tmp_path, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
-    path = write_input(tmp_path, "Network.sparse=always")
-    expected = "auto or never: the package numba is not installed"
-    assert refuse(path) == f"{path}: [Network] sparse = 'always': accepted: {expected}"
 
 
 def test_a_value_that_does_not_fit_another_one_names_the_file_that_gave_it(refuse, tmp_path):
@@ -502,11 +494,7 @@ def test_a_method_with_levels_may_restart_from_a_run_with_other_prune_flags(refu
 @pytest.fixture
 def other(tmp_path) -> RunDirectory:
     """A run with two rounds of the same architecture, weights stored at steps 5 and 20."""
-    (tmp_path / "other").mkdir()
-    run_directory = RunDirectory(tmp_path / "other", "IMP")
-    for number in (0, 1):
-        run_directory.write_round(made_round(number))
-    return run_directory
+    return stored_run(tmp_path / "other", made_round(0), made_round(1))
 
 
 def naming(tmp_path: Path, key: str, value, *changes: str) -> Path:
@@ -529,24 +517,13 @@ def test_a_run_that_fits_is_accepted(command, tmp_path, other, key):
 
 @both
 def test_a_name_that_is_no_run(refuse, tmp_path, key):
-    """Missing, empty, a file, several runs in one folder, several seeds: the line says which."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
-    for name in ("a/one", "a/two", "seeds/seed_1/IMP", "seeds/seed_2/IMP"):
-        several = RunDirectory((tmp_path / name).parent, Path(name).name)
-        several.folder.mkdir(parents=True, exist_ok=True)
-        several.write_round(made_round(0))
-    for name, reason in [
-        ("missing", "missing: is not there"),
-        ("empty", "empty: holds no rounds"),
-        ("file", "file: is a file"),
-        ("a", "a: holds the runs one, two"),
-        ("seeds", "2 seeds; one of them is meant"),
-    ]:
+    """What else a name can be that is none: test_run_directory.py."""
+    for seed in (1, 2):
+        stored_run(tmp_path / "seeds" / f"seed_{seed}", made_round(0))
+    for name, reason in (("missing", "missing: is not there; "), ("seeds", "2 seeds; one of them is meant")):
         path = naming(tmp_path, key, name)
         start = f"{path}: [{SECTION_OF[key]}] {key} = {name!r}: accepted: a run directory, or DIR/PREFIX ("
-        line = refuse(path)
-        assert line.startswith(start) and reason in line
+        assert refuse(path).startswith(start + reason)
 
 
 @both
@@ -642,10 +619,3 @@ def test_help_is_usage_and_flags(command, flag):
     named = set(re.findall(r"^  --(?:\[no\])?(\w+): \w", output, re.MULTILINE))
     own = {"set", "seeds", "dry_run", "describe", "devices", "overwrite"}
     assert named == own | {"jobs", "cluster", "keep_going", "commands", "runs"}
-
-
-def test_the_installed_command_gives_help():
-    code = "from sifting.run import command; command()"
-    process = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert (process.returncode, process.stderr) == (0, "")
-    assert process.stdout.startswith("Run the experiment of an input file.\n") and "\n  --set: " in process.stdout

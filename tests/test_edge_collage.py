@@ -101,12 +101,6 @@ def test_members_of_an_orientation_family_by_hand(cells):
 # --- cells ---------------------------------------------------------------------------------------------------------
 
 
-def test_vertical_edge_by_hand():
-    """phi = 0, delta = 0.5: u = -4 ... 3, so that only u = 0 is not saturated."""
-    cell = edge_collage.edge(edge_collage.PROJECTIONS[0], np.array(0.5)).reshape(8, 8)
-    np.testing.assert_allclose(cell, np.tile([-1, -1, -1, -1, 0, 1, 1, 1], (8, 1)), atol=1e-12)
-
-
 def test_second_moment_by_hand():
     """phi = 0: the outer columns saturate at +-1 for every delta; a pixel at x = 0.5 has, with v = 0.5 - delta in
     (-0.5, 1.5), (1/2) * (integral of (1.5 v)^2 from -0.5 to 2/3, plus 1.5 - 2/3)."""
@@ -249,12 +243,6 @@ def test_motifs_are_those_of_the_class_in_all_places(cells, classes):
         assert abs(share.mean(axis=0) - expected).max() < 0.015 + 5 * np.sqrt(0.25 / 500)
 
 
-@pytest.mark.parametrize("classes", [10, 100])
-def test_labels_are_uniform(classes):
-    counts = np.bincount(draw("orientation", 8000, classes=classes)[1], minlength=classes)
-    assert len(counts) == classes and abs(counts - 8000 / classes).max() < 5 * np.sqrt(8000 / classes)
-
-
 @pytest.fixture
 def experiment(tmp_path):
     """experiment("key=value", ...): of [Data], on EdgeCollage32, with its cache in tmp_path."""
@@ -301,20 +289,3 @@ def test_super_classes_are_the_families(experiment):
     np.testing.assert_array_equal(semantic.labels, class_of // 10)
     assert semantic.classes == 10 and semantic.class_names == tuple(f"family {number}" for number in range(10))
     np.testing.assert_array_equal(load(experiment("reclass=random")).labels, class_of % 10)
-
-
-@pytest.mark.parametrize(("name", "kept"), [("5semantic5random", slice(0, 5)), ("partial_semantic", slice(0, 10))])
-def test_half_random_maps_of_the_families(experiment, name, kept):
-    """5semantic5random: families 0 ... 4 stay whole. partial_semantic: at least half of each stays. Sizes stay ten."""
-    data = experiment(f"reclass={name}").data
-    new_class = datasets.class_map(data.reclass, 100, datasets.facts(data).semantic)
-    assert np.bincount(new_class).tolist() == [10] * 10
-    staying = np.count_nonzero(new_class.reshape(10, 10) == np.arange(10)[:, None], axis=1)
-    least = 10 if name == "5semantic5random" else 5
-    assert (staying[kept] >= least).all() and staying.sum() < 90
-
-
-@pytest.mark.parametrize("entry", ["collage_size=48", "collage_size=32.5", "collage_classes=20"])
-def test_other_sizes_and_numbers_of_classes_are_refused(experiment, entry):
-    with pytest.raises(inputs.InputError, match="accepted: (32 or 64|10 or 100)$"):
-        experiment(entry)

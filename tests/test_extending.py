@@ -195,23 +195,6 @@ def test_scores_that_do_not_fit_the_network(scores, line):
     assert str(error.value) == f"[Disc] score gives {line}"
 
 
-def test_scores_that_fit_are_passed_on():
-    for scores in ({0: Mask(GOOD)}, {0: Mask(GOOD.astype(np.float32), np.zeros(4, int))}):
-        assert checked_scores("Disc", scores, MaskedNetwork(SPECS, (3, 32, 32), {}, made_round(0).masks)) == scores
-
-
-@pytest.mark.slow
-def test_the_command_refuses_scores_in_one_line(tmp_path):
-    files = {name: content for _, name, content in BLOCK.findall(SECTIONS["A pruning score"]) if name}
-    code = files["sifting_extensions.py"].replace("        return {", "        return None, {")
-    (tmp_path / "sifting_extensions.py").write_text(code)
-    (tmp_path / "disc.in").write_text(files["disc.in"])
-    few = "--set Data.collage_images=200 --set Data.collage_val_images=1000 --set Disc.images=100"
-    result = execute(f"python -m sifting.run disc.in {few}", tmp_path)
-    line = "sifting: [Disc] score gives an object of class tuple; accepted: a dict from layer to Mask"
-    assert result.returncode == 2 and result.stderr.startswith(line) and result.stderr.count("\n") == 1
-
-
 # --- data sets -----------------------------------------------------------------------------------------------------
 
 FACTS = Facts(train_images=20, val_images=10, shape=(3, 4, 4), classes=2)

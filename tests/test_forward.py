@@ -48,19 +48,6 @@ def test_forward_is_the_keras_model_in_validation_mode(arch):
     assert np.std(keras_logits, axis=0).min() > 0.01  # the images matter
 
 
-def test_a_dense_layer_by_hand():
-    """z = (x - mean) / sqrt(variance) = (1, -1); gamma * z + beta = (3, -1); masked W turns that into (3 + 2, -1)."""
-    specs = build_specs(parse_arch("f2:x"), (True,), (1, 1, 2), 2)
-    parameters = Parameters(*(np.array(v, float) for v in ([[1, 9], [-2, 1]], [10, -1], [2, 2], [1, 1])))
-    mask = ([[1, 0], [1, 1]], [0, 1])
-    network = MaskedNetwork(specs, (1, 1, 2), (parameters, parameters), (Mask(*map(np.array, mask)),) * 2)
-    x = tf.constant([[7.0, 1.0]], tf.float64)
-    moments = Moments(np.array([5.0, 2.0]), np.array([4.0, 1.0]))
-    np.testing.assert_allclose(apply_layer(network, 0, x, moments), [[5.0, 0.0]], atol=1e-9)  # ReLU of (5, -1 - 1)
-    np.testing.assert_allclose(apply_layer(network, 1, x, moments), [[5.0, -2.0]], atol=1e-9)
-    np.testing.assert_allclose(apply_layer(network, 1, x), [[15.0 - 6, 3.0 - 1]], atol=1e-12)  # without moments z = x
-
-
 def test_convolution_and_pool_by_hand():
     """Features stay channel-major: the first half of the output is the first kernel's."""
     specs = build_specs(parse_arch("c2,2:p1,2:x"), (True,), (1, 3, 3), 2)
@@ -105,15 +92,6 @@ def test_tapes_see_the_masks_and_moments_of_as_tensors():
         moved = tf.reduce_sum(forward(replace(tensors, masks=masks), x, moments))
         assert float(moved - total) / change == pytest.approx(np.sum(gradient.numpy() ** 2), rel=1e-4)
     assert all(gradient.dtype == tf.float64 and np.any(gradient != 0) for gradient in gradients)
-
-
-def test_the_values_are_not_changed():
-    network, moments = network_of("f7:f6:x")
-    arrays = [value for kind in (network.parameters, network.masks, moments) for v in kind.values() for value in v]
-    for value in arrays:
-        value.setflags(write=False)
-    forward(network.as_tensors(tf.float64), tf.cast(images_of(network, 2), tf.float64), moments)
-    assert network.as_tensors(tf.float64).parameters[0].W.dtype == tf.float64 and arrays[0].dtype == np.float32
 
 
 # --- many images

@@ -6,8 +6,7 @@ from scipy import special
 from synthetic import write_input
 
 from sifting import datasets, inputs
-from sifting.base.random_streams import Split
-from sifting.datasets import edge_collage, gaussian_clone
+from sifting.datasets import gaussian_clone
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError
 
@@ -47,13 +46,6 @@ def write(original, folder, fitted=10**6, seed=0, ridge=0.0):
 
 
 # --- the fit -------------------------------------------------------------------------------------------------------
-
-
-def test_fit_by_hand():
-    """Two images (0, 2) and (4, 2): mean (2, 2), population variance 4 and 0."""
-    mean, factor = gaussian_clone.fit(np.array([[0, 2], [4, 2]], dtype=np.uint8))
-    assert mean.tolist() == [2, 2]
-    np.testing.assert_allclose(factor.T @ factor, [[4, 0], [0, 0]], atol=1e-12)
 
 
 @pytest.mark.parametrize(("count", "rows"), [(5, 5), (8, 8), (50, 8)])
@@ -146,26 +138,6 @@ def test_channels_are_independent_of_each_other(tmp_path):
     between = np.corrcoef(images[one_class].T)[:4, 4:]
     assert abs(np.corrcoef(original.images[one_class].T)[:4, 4:]).max() > 0.3
     assert abs(between).max() < 5 / np.sqrt(one_class.sum())
-
-
-def test_clone_of_a_collage_keeps_its_moments_and_loses_its_kurtosis(tmp_path):
-    """One class of 16x16 pixels, the first four cells. A pixel has nearly two values, so its excess kurtosis is near -2
-    in the images; in the clone that of pixels and of random projections is near 0, rounding and clipping included."""
-    blocks = edge_collage.blocks("orientation", 4000, 0, Split.TRAINING)
-    images = np.concatenate([piece for piece, _ in blocks]).reshape(-1, 3, 32, 32)[:, :, :16, :16].reshape(4000, -1)
-    labels, mean = np.zeros(4000, dtype=np.int32), np.zeros(768, dtype=np.float32)
-    clone, _ = write(ImageSet(images, labels, images[:10], labels[:10], mean, (3, 16, 16), 1, "cells"), tmp_path)
-    clone, images = clone.astype(float), images.astype(float)
-    variances = np.var(images, axis=0)
-    assert abs(clone.mean(axis=0) - images.mean(axis=0)).max() < 5 * np.sqrt(variances.max() / 4000)
-    for pixels in np.split(np.arange(768), 3):
-        fitted = np.cov(images[:, pixels].T)
-        assert abs(np.cov(clone[:, pixels].T) - fitted).max() < 6 * variances.max() * np.sqrt(2 / 4000) + 1 / 12
-    assert excess_kurtosis(images).mean() < -1.5
-    assert abs(excess_kurtosis(clone)).max() < 6 * np.sqrt(24 / 4000)
-    assert abs(excess_kurtosis(clone).mean()) < 0.1
-    directions = np.random.default_rng(1).normal(size=(768, 100))
-    assert abs(excess_kurtosis(clone @ directions)).max() < 5 * np.sqrt(24 / 4000)
 
 
 def test_fitted_images_by_hand():

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 from synthetic import made_round
-from tiny_runs import rounds_of, run
+from tiny_runs import rounds_of
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.network.rounds import Mask
@@ -57,9 +57,3 @@ def test_the_file_says_what_the_rounds_say(whole):
         connected = np.count_nonzero(result.masks[1].W.any(axis=0))
         assert {int(row["connected_2"]) for row in own} == {connected}
         assert float(own[1]["mean_training_error"]) == pytest.approx(result.training_errors[1:6].mean(), rel=1e-6)
-
-
-def test_removed_rounds_take_their_history_along(tmp_path):
-    directory, _ = run(tmp_path / "run", "IMP.max_iterations=2")
-    directory.remove_rounds(1)
-    assert not directory.path("history.csv").exists()

@@ -21,7 +21,6 @@ from sifting.methods.base import nominal_sparsities
 from sifting.network.model import initial_masks, initial_parameters
 from sifting.network.rounds import connected_fraction
 from sifting.runs.directory import RunDirectory
-from sifting.runs.reference import log_line
 from sifting.training.trainer import Trainer
 
 RECORDED = Path(__file__).parent / "data" / "imp_fc_sgd_run"  # written by the public TF1 code
@@ -75,25 +74,6 @@ def test_a_run_is_a_function_of_its_seed_and_not_of_where_its_images_are(whole, 
     assert files_of(streamed) == files_of(whole[0])
     other, _ = run(tmp_path / "other", "Network.seed=2", "IMP.max_iterations=1")
     assert other.round_path(0).read_bytes() != whole[0].round_path(0).read_bytes()
-
-
-def test_log_and_findata_by_hand(whole):
-    rounds = rounds_of(whole[0])
-    log = whole[0].path("out.dat").read_bytes().decode()
-    blocks = log.splitlines(keepends=True)  # a carriage return ends a line, too
-    assert len(blocks) == 4 * (3 + 1)
-    for number, result in enumerate(rounds):
-        lines = blocks[4 * number : 4 * number + 4]
-        for line, step, error in zip(lines, (0, 5, 10), result.validation_errors, strict=False):
-            assert line == log_line(step, result.training_errors[step], error)
-        ratio = [0.0, 0.3, 0.51, 0.657][number]
-        connected = connected_fraction(result.masks, result.specs)
-        best = float(min(result.validation_errors))
-        assert lines[3] == f"Ratios: {np.full(2, ratio)}; more than 0 connections: {connected}; Emin: {best}\n"
-    arch, ratios, best = pickle.loads(whole[0].path("findata.pkl").read_bytes())
-    assert arch == [["f", [48, 6], True], ["f", [6, 5], True], ["x", [5, 4], False]]
-    assert [r.tolist() for r in ratios] == [r.sparsities.tolist() for r in rounds]
-    assert best == [min(r.validation_errors) for r in rounds]
 
 
 # --- settings
@@ -179,12 +159,6 @@ def test_a_restart_prunes_from_the_stored_checkpoint_it_names(index, step, whole
     first, second = rounds_of(directory)
     assert_same(second.masks, expected_masks(first.checkpoint_at(step), first.masks, 0.3, (True, True, False)))
     assert_same(session.begins[1][0], first.checkpoints[0].parameters)
-
-
-def test_a_restart_goes_on_with_another_prune_ratio(whole, tmp_path):
-    folder = copy_of(whole[0], tmp_path / "run", (0, 1)).folder
-    directory, _ = run(folder, "Network.restart=true", "Network.rest_it=2", "IMP.prune_ratio=0.5")
-    assert [r.sparsities[0] for r in rounds_of(directory)] == pytest.approx([0, 0.3, 0.65, 0.825], abs=1e-15)
 
 
 # --- signals

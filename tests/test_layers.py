@@ -81,22 +81,6 @@ def test_closed_form_gradient_equals_autodiff_of_the_plain_formula(seed):
         np.testing.assert_allclose(closed[index], plain[index], rtol=1e-12, atol=1e-12)
 
 
-def test_plain_formula_by_hand():
-    z, gamma, beta, b, mask_b = map(tf.constant, ([[1.0, 2.0]], [3.0, 1.0], [0.0, -1.0], [10.0, 20.0], [0.0, 1.0]))
-    W, mask_W = tf.constant([[1.0, 5.0], [2.0, 4.0]]), tf.constant([[1.0, 0.0], [1.0, 1.0]])
-    y = masked_affine(z, gamma, beta, W, mask_W, b, mask_b)  # gamma z + beta = (3, 1)
-    np.testing.assert_array_equal(y, [[3 + 2, 4 + 20]])
-
-
-@pytest.mark.parametrize("affine", [masked_affine, masked_affine_of_data])
-def test_gradient_of_masked_weights_is_exactly_zero(affine):
-    arguments = affine_arguments(4, "float32")
-    gradients = gradients_of(affine, arguments, "float32")
-    assert np.all(gradients[3].numpy()[arguments[4].numpy() == 0] == 0)
-    assert np.all(gradients[5].numpy()[arguments[6].numpy() == 0] == 0)
-    assert np.all(gradients[3].numpy()[arguments[4].numpy() == 1] != 0)
-
-
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_layer_whose_input_is_data_has_the_same_gradients(compiled):
     x = tf.constant(np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32))
@@ -280,31 +264,7 @@ def test_exact_centring_makes_constant_features_exactly_zero(compiled):
     np.testing.assert_allclose(found["exact"][2], found["reference"][2], rtol=1e-5, atol=1e-9)
 
 
-def test_exact_centring_silences_a_node_that_only_its_bias_holds_up():
-    """Behind a ReLU: the first layer's node 0 has no inputs and a positive bias, the second layer reads only it."""
-    first, second = MaskedDense(2, centring="exact"), MaskedDense(1, activation=None, centring="exact")
-    first.build((None, 3))
-    second.build((None, 2))
-    first.mask_W.assign([[0.0, 1.0]] * 3)
-    first.b.assign([0.1, 0.0])
-    second.W.assign([[1.0], [0.0]])
-    hidden = first(noisy_constant(99), training=True)
-    assert np.all(hidden.numpy()[:, 0] == np.float32(0.1))
-    assert np.all(second(hidden, training=True).numpy() == 0)
-
-
 # --- convolutions
-
-
-def test_convolution_by_hand():
-    layer = MaskedConv2D(1, 2)
-    layer.build((None, 3, 3, 1))
-    layer.W.assign(np.array([[1.0, 2.0], [3.0, -4.0]]).reshape(2, 2, 1, 1))
-    layer.mask_W.assign(np.array([[1.0, 0.0], [1.0, 1.0]]).reshape(2, 2, 1, 1))
-    x = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
-    # At (0, 0): 0*1 + 3*3 - 4*4 = -7, cut by ReLU; at (1, 1): 4*1 + 7*3 - 8*4 = -7. Reversed: 8 + 15 - 16 = 7 ...
-    np.testing.assert_array_equal(layer(x).numpy().ravel(), [0, 0, 0, 0])
-    np.testing.assert_array_equal(layer(x[:, ::-1, ::-1]).numpy().ravel(), [8 + 15 - 16, 7 + 12 - 12, 5 + 6 - 4, 7])
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -324,17 +284,6 @@ def test_convolution_equals_a_loop_over_windows(stride):
     output = layer(x)
     assert output.shape == layer.compute_output_shape(x.shape)
     np.testing.assert_allclose(output, np.maximum(expected, 0), rtol=1e-4, atol=1e-5)
-
-
-def test_gradient_of_masked_kernel_entries_is_zero():
-    layer = MaskedConv2D(4, 3)
-    layer.build((None, 6, 6, 2))
-    mask = np.random.default_rng(0).integers(0, 2, layer.mask_W.shape)
-    layer.mask_W.assign(mask)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(np.ones((1, 6, 6, 2), np.float32)) ** 2)
-    gradient = tape.gradient(loss, layer.trainable_variables)[0].numpy()
-    assert np.all(gradient[mask == 0] == 0) and np.any(gradient != 0)
 
 
 # --- Keras contract
@@ -386,13 +335,6 @@ def test_a_layer_is_made_again_from_its_config():
         config = layer.get_config()
         assert {key: config[key] for key in arguments} == arguments
         assert type(layer).from_config(config).get_config() == config
-
-
-def test_masks_are_weights_but_not_trained():
-    layer = dense(4, 3)
-    assert [variable.name for variable in layer.trainable_variables] == ["W", "b", "gamma", "beta"]
-    others = ["mask_W", "mask_b", "running_mean", "running_variance", "started"]
-    assert [variable.name for variable in layer.non_trainable_variables] == others
 
 
 @pytest.mark.parametrize(

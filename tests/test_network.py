@@ -77,17 +77,6 @@ def test_one_deviation_for_all_layers():
         assert np.all(values.b == 0) and np.all(values.gamma == 1) and np.all(values.beta == 0)
 
 
-def test_other_initial_values():
-    values = initial_parameters(specs_of("c3,4:p2,2:f7:x"), 0)
-    assert list(values) == [0, 2, 3]
-    dense, convolution = values[2], values[0]
-    assert convolution.W.shape == (3, 3, 3, 4) and all(array.size == 0 for array in convolution[1:])
-    assert dense.W.shape == (36, 7)
-    for values, expected in ((dense.b, np.zeros(7)), (dense.gamma, np.ones(36)), (dense.beta, np.zeros(36))):
-        assert values.dtype == np.float32
-        np.testing.assert_array_equal(values, expected)
-
-
 # --- initial masks
 
 
@@ -122,26 +111,6 @@ def test_initial_masks_and_weights_are_independent():
 # --- the order of features
 
 
-def identity_parameters(specs, state):
-    """A 1 x 1 identity convolution; the dense layer behind it passes features through."""
-    values = state.parameters()
-    channels = specs[0].shape[2]
-    values[0] = Parameters(np.eye(channels, dtype=np.float32).reshape(1, 1, channels, channels))
-    n_in, n_out = specs[-1].shape
-    last = len(specs) - 1
-    values[last] = values[last]._replace(W=np.eye(n_in, n_out, dtype=np.float32))
-    return values
-
-
-def test_behind_a_convolution_features_are_channel_major():
-    shape = (3, 4, 2)
-    specs = specs_of("c1,3:x", shape=shape, classes=24)
-    model, state = network_of(specs, shape)
-    state.set_parameters(identity_parameters(specs, state))
-    x = np.random.default_rng(0).random((3, 24), np.float32)
-    np.testing.assert_allclose(model(x), x, rtol=1e-6)
-
-
 def test_a_kernel_reads_channel_row_and_column_of_the_flat_input():
     """One entry of a 2 x 3 kernel picks the pixel that flat index c*S*S + y*S + x says."""
     shape = (2, 5, 4)
@@ -156,24 +125,6 @@ def test_a_kernel_reads_channel_row_and_column_of_the_flat_input():
     x = np.random.default_rng(0).random((2, 40), np.float32)
     expected = x.reshape(2, 2, 5, 4)[:, 1, 1:, :3].reshape(2, 12)
     np.testing.assert_allclose(model(x), expected, rtol=1e-6)
-
-
-def test_max_pool_keeps_the_order():
-    shape = (2, 4, 4)
-    specs = specs_of("p2,2:x", shape=shape, classes=8)
-    model, state = network_of(specs, shape)
-    state.set_parameters({1: state.parameters()[1]._replace(W=np.eye(8, dtype=np.float32))})
-    x = np.random.default_rng(0).random((2, 32), np.float32)
-    windows = x.reshape(2, 2, 2, 2, 2, 2)  # image, channel, row, row in window, column, column in window
-    np.testing.assert_allclose(model(x), windows.max(axis=(3, 5)).reshape(2, 8), rtol=1e-6)
-
-
-def test_a_dense_network_takes_the_flat_input_as_it_is():
-    specs = specs_of("x", shape=(3, 2, 2), classes=12)
-    model, state = network_of(specs, (3, 2, 2))
-    state.set_parameters({0: state.parameters()[0]._replace(W=np.eye(12, dtype=np.float32))})
-    x = np.random.default_rng(0).random((2, 12), np.float32)
-    np.testing.assert_allclose(model(x), x, rtol=1e-6)
 
 
 @pytest.mark.parametrize("arch", ["f6:x", "c3,4:p2,2:c2,3,2:f6:f4:x", "p2,1:c2,2:x", "x"])

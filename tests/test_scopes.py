@@ -34,50 +34,47 @@ def of_one(scores, mask, sparsity, rule=exact_count):
     return layerwise({0: scores}, {0: mask}, sparsity, rule)[0]
 
 
-def prune(W, b, sparsity, mask_W=None, mask_b=None, rule=reference_threshold):
-    """New masks of one layer, as lists, after its magnitudes were scored."""
+# --- the rules, by hand
+
+# The layers' W and b, all kept but for the zeros of their masks, if there are any; sparsity, and what is kept then.
+REFERENCE = [
+    ([[1, -4]], [3, -2], 0.5, [[0, 1]], [1, 0]),  # pool 1 2 3 4: index int(0.5 * 4) = 2, so 3 and 4 stay
+    ([[1, -4]], [3, -2], 0.3, [[0, 1]], [1, 1]),  # int(0.3 * 4) = 1
+    ([[1, -4]], [3, -2], 0.2, [[1, 1]], [1, 1]),
+    ([[1, -4]], [3, -2], 0.75, [[0, 1]], [0, 0]),
+    ([[1, -4]], [3, -2], 0.0, [[1, 1]], [1, 1]),
+    ([[1, -4]], [3, -2], 1.0, [[0, 1]], [0, 0]),
+    ([[1], [2]], [10], 0.5, [[0], [1]], [1]),  # weights and biases share a pool: 1 2 10, index 1
+    ([[5], [6]], [1], 0.5, [[1], [1]], [0]),
+    ([[1, 1], [1, 1]], [0, 0], 0.34, [[1, 1], [1, 1]], [0, 0]),  # new biases are zero: index 2
+    ([[1, -2]], [2, 2], 0.5, [[0, 1]], [1, 1]),  # ties stay
+    ([[2, -2]], [2, 2], 0.9, [[1, 1]], [1, 1]),
+    # Two of four are masked, index int(0.4 * 4) = 1 is a zero: >= 0 alone would bring them back.
+    ([[7, -4]], [9, -2], 0.4, [[0, 1]], [0, 1], [[0, 1]], [0, 1]),
+    ([[0, -4]], [9, -2], 0.1, [[1, 1]], [0, 1], [[1, 1]], [0, 1]),  # a weight that is zero but not masked stays
+    ([[100, 1]], [100, 2], 0.75, [[0, 0]], [0, 1], [[0, 1]], [0, 1]),  # masked weights are zeros: 0 0 1 2
+]
+EXACT = [
+    ([[1, -4]], [3, -2], 0.5, [[0, 1]], [1, 0]),
+    ([[1, -4]], [3, -2], 0.74, [[0, 1]], [1, 0]),  # int(2.96) = 2
+    ([[1, -4]], [3, -2], 0.75, [[0, 1]], [0, 0]),
+    ([[1, -4]], [3, -2], 0.0, [[1, 1]], [1, 1]),
+    ([[2, -2]], [2, 2], 0.5, [[0, 0]], [1, 1]),  # ties by index
+    ([[2, 1]], [2, 1], 0.75, [[0, 0]], [1, 0]),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"),
+    [(rule, case) for rule, cases in ((RULES["reference"], REFERENCE), (exact_count, EXACT)) for case in cases],
+)
+def test_magnitudes_by_hand(rule, case):
+    W, b, sparsity, kept_W, kept_b, *masks = case
     W, b = np.abs(float32(W)), np.abs(float32(b))
-    mask = Mask(*(np.ones_like(v) if m is None else float32(m) for v, m in ((W, mask_W), (b, mask_b))))
+    mask = layer_of(*masks) if masks else layer_of(np.ones_like(W), np.ones_like(b))
     new = of_one(Mask(W * mask.W, b * mask.b), mask, sparsity, rule)
     assert new.W.dtype == new.b.dtype == np.float32
-    return new.W.tolist(), new.b.tolist()
-
-
-# --- the reference's rule, by hand
-
-
-def test_threshold_is_the_value_at_index_ratio_times_n_and_stays():
-    # pool 1 2 3 4: index int(0.5 * 4) = 2, so 3 and 4 stay; int(0.3 * 4) = 1, so 2, 3 and 4.
-    assert prune([[1, -4]], [3, -2], 0.5) == ([[0, 1]], [1, 0])
-    assert prune([[1, -4]], [3, -2], 0.3) == ([[0, 1]], [1, 1])
-    assert prune([[1, -4]], [3, -2], 0.2) == ([[1, 1]], [1, 1])  # int(0.8) = 0
-    assert prune([[1, -4]], [3, -2], 0.75) == ([[0, 1]], [0, 0])
-    for ratio, kept in ((0.0, 4), (1.0, 1)):
-        W, b = prune([[1, -4]], [3, -2], ratio)
-        assert np.sum(W) + np.sum(b) == kept
-
-
-def test_weights_and_biases_share_one_pool():
-    assert prune([[1], [2]], [10], 0.5) == ([[0], [1]], [1])  # pool 1 2 10, index 1
-    assert prune([[5], [6]], [1], 0.5) == ([[1], [1]], [0])  # the bias goes first
-    assert prune([[1, 1], [1, 1]], [0, 0], 0.34) == ([[1, 1], [1, 1]], [0, 0])  # new biases are zero: index 2
-
-
-def test_ties_at_the_threshold_stay():
-    assert prune([[1, -2]], [2, 2], 0.5) == ([[0, 1]], [1, 1])
-    assert prune([[2, -2]], [2, 2], 0.9) == ([[1, 1]], [1, 1])
-
-
-def test_a_threshold_of_zero_revives_nothing():
-    # Two of four are masked already, index int(0.4 * 4) = 1 is a zero: >= 0 alone would bring them back.
-    assert prune([[7, -4]], [9, -2], 0.4, [[0, 1]], [0, 1]) == ([[0, 1]], [0, 1])
-    # A weight that is zero but not masked is kept by the same rule.
-    assert prune([[0, -4]], [9, -2], 0.1, [[1, 1]], [0, 1]) == ([[1, 1]], [0, 1])
-
-
-def test_old_masks_multiply_the_magnitudes():
-    # The large masked weights count as zeros of the pool: 0 0 1 2, index 3.
-    assert prune([[100, 1]], [100, 2], 0.75, [[0, 1]], [0, 1]) == ([[0, 0]], [0, 1])
+    assert (new.W.tolist(), new.b.tolist()) == (kept_W, kept_b)
 
 
 def test_a_kernel_without_biases():
@@ -85,22 +82,6 @@ def test_a_kernel_without_biases():
     new = of_one(Mask(W), Mask(np.ones_like(W)), 0.5, reference_threshold)
     assert new.b.size == 0
     np.testing.assert_array_equal(new.W, W >= 5)
-
-
-# --- exact counts, by hand
-
-
-def test_the_lowest_scores_go():
-    assert prune([[1, -4]], [3, -2], 0.5, rule=exact_count) == ([[0, 1]], [1, 0])
-    assert prune([[1, -4]], [3, -2], 0.74, rule=exact_count) == ([[0, 1]], [1, 0])  # int(2.96) = 2
-    assert prune([[1, -4]], [3, -2], 0.75, rule=exact_count) == ([[0, 1]], [0, 0])
-    assert prune([[1, -4]], [3, -2], 0.0, rule=exact_count) == ([[1, 1]], [1, 1])
-    assert of_one(layer_of([[0, -1, 2, -3]]), layer_of([[1, 1, 1, 1]]), 0.5).W.tolist() == [[1, 0, 1, 0]]
-
-
-def test_ties_are_broken_by_index():
-    assert prune([[2, -2]], [2, 2], 0.5, rule=exact_count) == ([[0, 0]], [1, 1])
-    assert prune([[2, 1]], [2, 1], 0.75, rule=exact_count) == ([[0, 0]], [1, 0])
 
 
 def test_masked_weights_count_as_the_lowest_whatever_their_scores():

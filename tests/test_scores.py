@@ -85,14 +85,6 @@ def test_magnitude_by_hand():
     assert found.W.tolist() == [[3, 0], [0, 1]] and found.b.size == 0
 
 
-def test_magnitude_of_kernels_and_of_layers_that_are_not_prunable():
-    network = random_network("c3,4:p2,1:c2,3,2:f5:x", "TFTTF", (2, 8, 7))
-    found = scores.magnitude(network)
-    assert list(found) == [0, 2, 3]
-    assert found[0].b.size == 0 and found[2].b.size == 0 and found[3].b.shape == (5,)
-    np.testing.assert_array_equal(found[2].W, np.abs(network.parameters[2].W) * network.masks[2].W)
-
-
 def test_uniform_scores_are_a_function_of_seed_number_and_layer():
     network = random_network("f20:f20:f20:x", "TTTF", (3, 4, 4))
     first, again = (
@@ -135,22 +127,6 @@ def test_snip_by_hand_two_layers():
     assert_scores(gradients.snip(network, x, labels, None), [[2 / 3], [1 / 3]], None)
 
 
-def test_snip_of_a_masked_weight_is_zero_and_not_in_the_sum():
-    """As above without the second input: h = 2, logits (6, 6), layer 1: -1 and 3, layer 0: 2, and 1 for the masked
-    weight, which would help if it came back."""
-    network = dense_network([[1], [1]], [[1, 3]], biases=[[0], [4, 0]], masks=[[[1], [0]], [[1, 1]]])
-    found = gradients.snip(network, float32([[2, 1]]), np.int32([0]), None)
-    assert_scores(found, [[1 / 3], [0]], [[1 / 6, 1 / 2]])
-
-
-def test_snip_normalises_with_the_moments_of_all_images():
-    """Features (-1, 3) and (10, 30) have means 1, 20 and deviations 2, 10: z = (-1, -1) and (1, 1). W makes both
-    logits equal: dL/dm_ij = W_ij * mean of (z d_j), and z d = (1/2, -1/2) for both images."""
-    network = dense_network([[1, 3], [4, 2]])
-    found = gradients.snip(network, float32([[-1, 10], [3, 30]]), np.int32([0, 1]))
-    assert_scores(found, [[0.1, 0.3], [0.4, 0.2]], tolerance=1e-9)
-
-
 def whole_batch_loss(network, x, labels, moments, temperature=1.0):
     """L of one batch, with the gradient through its moments left to the tape."""
     values = tf.cast(x, tf.float64)
@@ -188,16 +164,6 @@ def test_snip_in_blocks_is_one_tape_over_all_images(arch, prune, shape, moments,
     assert_scores(found, *normalised(network, expected), tolerance=1e-13)
     assert sum(np.sum(values.W) for values in found.values()) == pytest.approx(1)
     assert all(np.all((values.W != 0) <= (network.masks[layer].W != 0)) for layer, values in found.items())
-
-
-def test_the_gradient_through_the_moments_matters():
-    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
-    x, labels = images_of(network, 60)
-    tensors = network.as_tensors(tf.float64)
-    given = forward_module.moments_over(tensors, x)
-    fixed = gradients._mask_gradients(tensors, x, labels, given, of_images=False)
-    through = gradients._mask_gradients(tensors, x, labels, given, of_images=True)
-    assert np.max(np.abs(fixed[0] - through[0])) > 0.1 * np.max(np.abs(through[0]))
 
 
 def test_snip_never_holds_more_than_a_block(monkeypatch):
@@ -296,13 +262,6 @@ def test_iterated_synflow_counts_exactly_and_keeps_paths_open(scope):
         np.testing.assert_array_equal(mask.b, old.b)
 
 
-def test_a_flow_that_overflows_is_refused():
-    network = dense_network([[1], [1]], [[1, 1]])
-    huge = {n: values._replace(W=np.full(values.W.shape, 1e200)) for n, values in network.parameters.items()}
-    with pytest.raises(ScoresNotFinite):
-        gradients.iterated_synflow(replace(network, parameters=huge), 0.5, 1)
-
-
 # --- grasp
 
 
@@ -354,33 +313,6 @@ def test_grasp_is_the_change_of_the_gradient_along_itself(arch, prune, shape, mo
     found = gradients.grasp(network, x, labels, 20, moments=moments)
     largest = max(np.max(np.abs(values.W)) for values in found.values())
     assert_scores(found, *normalised(network, products), tolerance=1e-5 * largest)
-
-
-def test_grasp_prunes_what_raises_the_gradient_norm_most():
-    """Shrinking a weight by the fraction e changes |g|^2 by -2 e theta (H g): the lowest score raises it most."""
-    network = random_network("f4:x", "TT", (1, 2, 3))
-    x, labels = images_of(network, 30)
-
-    def squared_norm(network):
-        return sum(np.sum(values**2) for values in gradient_flow(network, x, labels, 30, None).values())
-
-    before, changes, found = squared_norm(network), [], gradients.grasp(network, x, labels, 30, moments=None)
-    for layer, index in [(0, index) for index in np.ndindex(6, 4)] + [(1, index) for index in np.ndindex(4, 5)]:
-        directions = {n: np.zeros_like(values.W) for n, values in network.parameters.items()}
-        directions[layer][index] = network.parameters[layer].W[index] * network.masks[layer].W[index]
-        changes.append(squared_norm(moved(network, directions, -1e-5)) - before)
-    pooled = np.concatenate([values.W.ravel() for values in found.values()])
-    np.testing.assert_allclose(pooled, -np.array(changes) / np.sum(np.abs(changes)), rtol=0, atol=1e-4 * np.max(pooled))
-    assert np.argmin(pooled) == np.argmax(changes)
-
-
-def test_batches_of_grasp_are_one_without_normalisation():
-    network = random_network("f7:f6:x", "TTF", (3, 4, 4))
-    x, labels = images_of(network, 30)
-    first = gradients.grasp(network, x, labels, 30, moments=None)
-    # H g of a batch is that of its own H, so that only the sum over batches is the same.
-    again = gradients.grasp(network, x, labels, 10, moments=None)
-    assert_scores(again, *(values.W for values in first.values()), tolerance=1e-13)
 
 
 # --- all of them

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import RunsCode, made_round, write_input
+from synthetic import RunsCode, made_round, stored_run, write_input
 from test_locks import another
 
 import sifting
@@ -29,8 +29,7 @@ def experiment(tmp_path):
 
 @pytest.fixture
 def directory(tmp_path) -> RunDirectory:
-    (tmp_path / "run").mkdir()
-    return RunDirectory(tmp_path / "run", "IMP")
+    return stored_run(tmp_path / "run")
 
 
 def begin(directory: RunDirectory, experiment, rounds: int, in_progress: bool = False) -> None:
@@ -158,41 +157,28 @@ def levels(experiment, change):
 
 
 @pytest.mark.parametrize(
-    ("recorded", "new"),
+    ("recorded", "new", "goes_on"),
     [
-        ("SNIP.sparsity=0.5", "SNIP.sparsity=0.5, 0.9"),
-        ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.5, 0.90"),
-        ("SNIP.rounds=2", "SNIP.rounds=7"),
-        ("SNIP.rounds=7", "SNIP.rounds=2"),
-    ],
-)
-def test_levels_can_be_added_to_a_run(directory, experiment, start, recorded, new):
-    begin(directory, levels(experiment, recorded), 2)
-    assert start(levels(experiment, new)) == levels(experiment, new) and directory.rounds() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("recorded", "new"),
-    [
-        ("SNIP.sparsity=0.5", "SNIP.sparsity=0.6"),
-        ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.5, 0.8"),
-        ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.3, 0.5, 0.9"),
+        ("sparsity=0.5", "sparsity=0.5, 0.9", True),
+        ("sparsity=0.5, 0.9", "sparsity=0.5, 0.90", True),
+        ("rounds=2", "rounds=7", True),
+        ("rounds=7", "rounds=2", True),
+        ("sparsity=0.5", "sparsity=0.6", False),
+        ("sparsity=0.5, 0.9", "sparsity=0.5, 0.8", False),
+        ("sparsity=0.5, 0.9", "sparsity=0.3, 0.5, 0.9", False),
         # Round 2 was trained at 0.9: it must not pass for one at 0.7, not even by way of a shorter list in between.
-        ("SNIP.sparsity=0.5, 0.9", "SNIP.sparsity=0.5"),
-        ("SNIP.sparsity=0.3, 0.51", "SNIP.rounds=2"),
-        ("SNIP.rounds=2", "SNIP.sparsity=0.3, 0.51"),
+        ("sparsity=0.5, 0.9", "sparsity=0.5", False),
+        ("sparsity=0.3, 0.51", "rounds=2", False),
+        ("rounds=2", "sparsity=0.3, 0.51", False),
     ],
 )
-def test_a_run_with_other_levels_is_another_experiment(directory, experiment, refusal, recorded, new):
-    begin(directory, levels(experiment, recorded), 2)
-    assert "holds another experiment ([SNIP] sparsity = " in refusal(levels(experiment, new))
-
-
-def test_a_moved_directory_continues(directory, experiment, start, tmp_path):
-    begin(directory, experiment(), 2)
-    (tmp_path / "run").rename(tmp_path / "moved")
-    moved = experiment(f"IO.save_dir={tmp_path / 'moved'}")
-    assert start(moved) == moved and RunDirectory(tmp_path / "moved", "IMP").rounds() == [0, 1]
+def test_levels_can_be_added_to_a_run_but_not_changed(directory, experiment, start, refusal, recorded, new, goes_on):
+    begin(directory, levels(experiment, f"SNIP.{recorded}"), 2)
+    asked = levels(experiment, f"SNIP.{new}")
+    if goes_on:
+        assert start(asked) == asked and directory.rounds() == [0, 1]
+    else:
+        assert "holds another experiment ([SNIP] sparsity = " in refusal(asked)
 
 
 # --- refusing ------------------------------------------------------------------------------------------------------
@@ -311,8 +297,7 @@ def test_the_command_refuses_another_experiment_in_a_dry_run_and_before_any_seed
     for arguments in ([], ["--dry_run"]):
         line = refuse(path, *arguments)
         assert line.startswith(f"{directory}: holds another experiment ([Network] learning_rate = 0.1 there, 0.7 here)")
-    (tmp_path / "run" / "seed_2").mkdir()
-    RunDirectory(tmp_path / "run" / "seed_2", "IMP").write_round(made_round(0))
+    stored_run(tmp_path / "run" / "seed_2", made_round(0))
     assert refuse(path, "--seeds=1,2").startswith(f"{tmp_path / 'run' / 'seed_2' / 'IMP'}: holds")
 
 
@@ -425,10 +410,11 @@ def test_prefixes_share_a_folder(directory, experiment, start, refusal):
 def test_removed_rounds_leave_no_record(directory, experiment):
     begin(directory, experiment(), 3, in_progress=True)
     directory.write_record({"seed": 1, "rounds": {"0": {"seconds": 1}, "1": {"seconds": 2}, "2": {"seconds": 3}}})
-    directory.path("findata.pkl").touch()
+    for name in ("findata.pkl", "history.csv"):
+        directory.path(name).touch()
     directory.remove_rounds(1)
     assert directory.rounds() == [0] and directory.read_record() == {"seed": 1, "rounds": {"0": {"seconds": 1}}}
-    assert not directory.path("findata.pkl").exists() and not directory.progress_path.exists()
+    assert {path.name for path in directory.folder.iterdir()} == {"IMP_input.in", "IMP_itdata_0.pkl", "IMP_run.json"}
 
 
 # --- other runs ----------------------------------------------------------------------------------------------------
@@ -437,8 +423,7 @@ def test_removed_rounds_leave_no_record(directory, experiment):
 def test_each_seed_takes_its_own_part_of_another_run(command, tmp_path):
     """dense_run and like with --seeds: the sub-folder of the seed where there is one, whole runs and DIR/PREFIX."""
     for folder in ("several/seed_1", "several/seed_2", "single"):
-        (tmp_path / folder).mkdir(parents=True)
-        RunDirectory(tmp_path / folder, "IMP").write_round(made_round(1))
+        stored_run(tmp_path / folder, made_round(1))
     path = write_input(tmp_path, "Random.sparsity", method="Random")
     for named, expected in (
         ("several", "several/seed_{}"),
@@ -452,9 +437,7 @@ def test_each_seed_takes_its_own_part_of_another_run(command, tmp_path):
 
 def test_a_dense_run_of_another_experiment_is_announced(command, accepted, tmp_path, capsys):
     """Round 0 of other images or settings may be wanted, but not unawares: one line for each key that differs."""
-    other = RunDirectory(tmp_path / "other", "IMP")
-    other.folder.mkdir()
-    other.write_round(made_round(0))
+    other = stored_run(tmp_path / "other", made_round(0))
     path = write_input(tmp_path, f"OneShot.dense_run={other.folder}", method="OneShot")
 
     def warnings() -> list[str]:

@@ -482,11 +482,6 @@ def test_which_layers_are_sparse(choice, sizes, densities, prunable, expected):
     assert sparse_layers(choice, masks_at(sizes, densities), specs, BATCH) == expected
 
 
-def test_the_largest_density_itself_is_sparse():
-    sizes = [(10, 2**20)]
-    assert sparse_layers("auto", masks_at(sizes, [LARGEST_DENSITY]), [layer(*sizes[0])], 1) == (0,)
-
-
 def test_what_stands_in_the_way(monkeypatch):
     dense, convolutional = (build_specs(parse_arch(arch), (True,) * 9, SHAPE, CLASSES) for arch in (ARCH, "c2,3:f5:x"))
     assert obstacle(dense) == "" and obstacle(convolutional) == "convolutions are always dense"
@@ -543,11 +538,6 @@ def test_a_round_in_progress_is_finished_as_it_began(always, tmp_path):
     assert directory.round_path(1).read_bytes() == always.round_path(1).read_bytes()
     assert sparse_of(directory) == [[1, 2], [1, 2], [], []]
     assert directory.round_path(2).read_bytes() != always.round_path(2).read_bytes()
-
-
-def test_tiny_layers_stay_dense_by_themselves(tmp_path):
-    one, other = (run(tmp_path / choice, *OF_20, f"Network.sparse={choice}")[0] for choice in ("auto", "never"))
-    assert files_of(one) == files_of(other) and sparse_of(one) == [[]] * 4
 
 
 @pytest.mark.parametrize(

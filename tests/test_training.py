@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from random_networks import network_inputs
-from scipy import stats
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.base.random_streams import Stream, device_key
@@ -100,17 +99,6 @@ def test_loss_follows_the_references_formula():
         np.testing.assert_allclose(ours, loss_by_formula(logits.astype(np.float32).astype(float), labels), rtol=2e-6)
 
 
-def test_loss_and_gradient_are_the_usual_ones_in_the_normal_range():
-    rng = np.random.default_rng(1)
-    logits, labels = tf.constant(rng.normal(0, 3, (50, 10)), tf.float32), rng.integers(0, 10, 50).astype(np.int32)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(logits)
-        ours = cross_entropy(logits, labels)
-        usual = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-    np.testing.assert_allclose(ours, usual, rtol=1e-6)
-    np.testing.assert_allclose(tape.gradient(ours, logits), tape.gradient(usual, logits), atol=1e-8)
-
-
 @modes
 def test_loss_saturates_at_69_without_gradient(jit):
     @tf.function(jit_compile=jit, autograph=False)
@@ -135,12 +123,6 @@ def test_count_correct_and_error_rate_by_hand():
     assert error_rate(30, 40) == np.float32(0.25) and error_rate(30, 40).dtype == np.float32
     # As the reference rounds it: the accuracy in float32, then the difference.
     assert error_rate(933, 1000) == np.float32(1) - np.float32(0.933) != np.float32(0.067)
-
-
-def test_sgd_has_no_momentum():
-    sgd = build_optimizer("SGD", 0.3)
-    assert isinstance(sgd, keras.optimizers.SGD) and sgd.momentum == 0
-    np.testing.assert_allclose(sgd.learning_rate, 0.3)
 
 
 def test_adam_steps_by_hand():
@@ -178,16 +160,6 @@ def test_batches_are_known():
     rows = draw_uniformly(60000, 5)(tf.constant(key, tf.int64), tf.constant(7, tf.int64))
     assert key == 8897364151550420695
     np.testing.assert_array_equal(rows, [2786, 3222, 19593, 37149, 42528])
-
-
-def test_batches_are_uniform_and_with_replacement():
-    rows, key = draw_uniformly(50, 500), tf.constant(device_key(1, Stream.BATCHES, 0), tf.int64)
-    drawn = np.concatenate([rows(key, tf.constant(step, tf.int64)) for step in range(40)])
-    assert drawn.min() == 0 and drawn.max() == 49  # 500 of 50 images: only with replacement
-    assert stats.chisquare(np.bincount(drawn, minlength=50)).pvalue > 0.01
-    # Of 500 draws from 500 images a fraction 1 - 1/e is distinct.
-    distinct = [len(set(draw_uniformly(500, 500)(key, tf.constant(step, tf.int64)).numpy())) for step in range(20)]
-    assert abs(np.mean(distinct) / 500 - (1 - np.exp(-1))) < 0.01
 
 
 # --- the loop
@@ -442,21 +414,6 @@ def test_a_frozen_layer_passes_gradients_on():
         one, other = (trainer.model.get_layer(f"layer_{index + 1}") for trainer in (free, frozen))
         for a, b in zip(one.trainable_variables, other.trainable_variables, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy())
-
-
-def test_a_reset_optimizer_repeats_the_first_round():
-    trainer, state = trainer_of(minimizer="Adam", jit_compile=False)
-    start, fresh = state.parameters(), [variable.numpy() for variable in trainer.optimizer.variables]
-    trainer.train(5, 0, 8)
-    first = trainer.state()
-    state.set_parameters(start)
-    state.reset_moments()
-    trainer.reset_optimizer()
-    for variable, value in zip(trainer.optimizer.variables, fresh, strict=True):
-        np.testing.assert_array_equal(variable, value)
-    trainer.train(5, 0, 8)
-    for name, value in trainer.state().items():
-        np.testing.assert_array_equal(value, first[name])
 
 
 @cases(("arch", "minimizer", "jit"), ("f8:x", "SGD", False), ("c2,6:f5:x", "Adam", True))

@@ -5,38 +5,27 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import stats
 from synthetic import write_input
-from tiny_runs import files_of, interrupting, run
+from test_training import BATCH, SHAPE, assert_same_bits, modes, trainer_of
+from tiny_runs import files_of, interrupt, run
 from tiny_runs import image_set as tiny_images
 
 from sifting import datasets, inputs
-from sifting.architecture import build_specs, parse_arch
 from sifting.base.random_streams import Stream, device_key
-from sifting.base.signals import Signals
 from sifting.datasets import describe, rotation
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.rotation import operator, rotate, valid_pixels
-from sifting.errors import InputError, Interrupted
-from sifting.network.model import NetworkState, build_model, initial_parameters
+from sifting.errors import InputError
 from sifting.network.statistics import ImageBlocks
 from sifting.training import trainer as training
 from sifting.training.plan import plan
-from sifting.training.trainer import Trainer, build_optimizer, cross_entropy, draw_uniformly, translate
-
-BATCH, SHAPE = 6, (3, 4, 4)
-modes = pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
+from sifting.training.trainer import cross_entropy, draw_uniformly, translate
 
 
 @pytest.fixture
 def experiment(tmp_path):
     """experiment(*assignments): 300 + 40 embedded images, with a cache in tmp_path."""
-
-    def read(*assignments):
-        path = write_input(tmp_path, "Network.val_size=40")
-        return inputs.read_experiment([str(path)], assignments)
-
-    return read
+    return lambda *assignments: inputs.read_experiment([str(write_input(tmp_path))], assignments)
 
 
 IMAGES = tiny_images(15)
@@ -51,23 +40,6 @@ def rotated_images() -> ImageSet:
         mean=rotate(IMAGES.mean, turn).astype(np.float32),
         valid=np.tile(valid_pixels(turn), SHAPE[0]),
     )
-
-
-def trainer_of(images, arch="f8:x", **options):
-    """A trainer at initial values, and its NetworkState."""
-    specs = build_specs(parse_arch(arch), (True,), images.shape, images.classes)
-    model = build_model(specs, images.shape)
-    state = NetworkState(model, specs)
-    state.set_parameters(initial_parameters(specs, 1))
-    options.setdefault("report", pytest.fail)
-    return Trainer(model, build_optimizer("SGD", 0.1), images, BATCH, **options), state
-
-
-def assert_same_bits(one, other):
-    ours, theirs = one.state(), other.state()
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
 # --- rotate: pixels ------------------------------------------------------------------------------------------------
@@ -96,17 +68,6 @@ def test_quarter_turns_equal_rot90_exactly_in_every_channel(size):
         found = rotate(images.reshape(3, -1), turn).reshape(images.shape)
         np.testing.assert_array_equal(found, np.rot90(images, quarters, axes=(2, 3)))
         assert valid_pixels(turn).all()
-
-
-def test_45_degrees_by_hand():
-    """Of 3 x 3 pixels the corners have no source; that of the right one is (c, -c), c = cos 45: below and right."""
-    image = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])
-    found, valid = turned(image, 45)
-    c = np.sqrt(0.5)
-    right = (1 - c) ** 2 * 50 + c * (1 - c) * (60 + 80) + c**2 * 90
-    assert found[1, 2] == pytest.approx(right) and found[1, 1] == pytest.approx(50)
-    assert valid.tolist() == [[False, True, False], [True, True, True], [False, True, False]]
-    assert np.all(found[~valid] == 0)
 
 
 @pytest.mark.parametrize("degrees", [20.0, -33.3, 170.0, 1e-3, 745.0])
@@ -236,26 +197,8 @@ def test_translate_is_numpys_roll_of_all_channels_alike(jit, dtype):
     assert found.dtype == dtype
 
 
-def test_shifts_are_all_equally_likely_and_independent_in_both_axes():
-    shifts, key = draw_uniformly(4, 400, 2), tf.constant(device_key(1, Stream.TRANSLATIONS, 0), tf.int64)
-    drawn = np.concatenate([shifts(key, tf.constant(step, tf.int64)) for step in range(20)])
-    assert drawn.dtype == np.int32 and drawn.min() == 0 and drawn.max() == 3
-    pairs = np.bincount(drawn[:, 0] * 4 + drawn[:, 1], minlength=16)
-    assert stats.chisquare(pairs).pvalue > 0.01
-
-
-def test_shifts_are_the_same_under_jit_and_depend_on_key_and_step_alone():
-    shifts = draw_uniformly(32, 8, 2)
-    compiled = tf.function(shifts, jit_compile=True, autograph=False)
-    drawn = []
-    for key in (device_key(3, Stream.TRANSLATIONS, 0), device_key(3, Stream.TRANSLATIONS, 1)):
-        for step in (0, 1, 100000):
-            arguments = tf.constant(key, tf.int64), tf.constant(step, tf.int64)
-            drawn.append(shifts(*arguments).numpy())
-            np.testing.assert_array_equal(compiled(*arguments), drawn[-1])
-            np.testing.assert_array_equal(shifts(*arguments), drawn[-1])
-    assert len({array.tobytes() for array in drawn}) == 6
-    # The draws must never change: they are part of every recorded run.
+def test_shifts_are_known():
+    """The draws must never change: they are part of every recorded run."""
     key = device_key(0, Stream.TRANSLATIONS, 0)
     known = draw_uniformly(32, 3, 2)(tf.constant(key, tf.int64), tf.constant(7, tf.int64))
     assert key == 4744905141714261070 and known.numpy().tolist() == [[20, 12], [21, 4], [6, 11]]
@@ -341,18 +284,6 @@ def test_translated_rounds_have_the_same_bits_streamed_and_cut_into_calls(jit, m
     assert_same_bits(whole, pieces)
 
 
-def test_translated_rounds_under_jit_equal_plain_ones_to_rounding():
-    (plain, one), (compiled, other) = (
-        trainer_of(IMAGES, jit_compile=jit, shifts=draw_uniformly(4, BATCH, 2)) for jit in (False, True)
-    )
-    results = [trainer.train(5, 0, 9, 3) for trainer in (plain, compiled)]
-    np.testing.assert_array_equal(results[0][0], results[1][0])
-    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-3)
-    for layer, ours in one.parameters().items():
-        for values, others in zip(ours, other.parameters()[layer], strict=True):
-            np.testing.assert_allclose(values, others, rtol=0, atol=1e-4)
-
-
 # --- translate: whole runs -----------------------------------------------------------------------------------------
 
 TRANSLATED = "Data.translate=3", "IMP.max_iterations=2"
@@ -373,15 +304,9 @@ def test_a_translated_run_is_another_run_but_scores_see_the_same_images(translat
     assert len({session.shift_key(number) for number in range(50)} | {session.batch_key(0)}) == 51
 
 
-def test_a_translated_run_streams_to_the_same_bits(translated, tmp_path):
-    streamed, _ = run(tmp_path / "streamed", *TRANSLATED, "Data.preload=false")
-    assert files_of(streamed) == files_of(translated[0])
-
-
 def test_an_interrupted_translated_run_continues_to_the_same_bits(translated, tmp_path):
     for number, step in ((0, 4), (1, 9)):
-        with Signals().handled() as signals, pytest.raises(Interrupted):
-            run(tmp_path / "run", *TRANSLATED, kind=interrupting(number, step), signals=signals)
+        interrupt(tmp_path / "run", number, step, *TRANSLATED)
     directory, _ = run(tmp_path / "run", *TRANSLATED)
     assert files_of(directory) == files_of(translated[0])
 
