@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sifting.base.command_line import Parser, output_file, run_command
-from sifting.base.files import sync
+from sifting.base.files import refused_if_not_written, sync
 from sifting.errors import RunDirectoryError
 from sifting.network.rounds import Mask, Parameters, Round
 from sifting.training.api import Run, open_run
@@ -102,17 +102,14 @@ def _replace(path: Path, write: Callable[[str], object]) -> list[Path]:
 
     part = path.with_name(f"unfinished.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(str(part))
-        if part.is_file():
-            sync(part)
-        os.replace(part, path)
-        sync(path.parent)
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise RunDirectoryError(
-            f"{path}: cannot be written ({reason}); accepted: a place in a writable folder with room"
-        ) from None
+        accepted = "accepted: a place in a writable folder with room"
+        with refused_if_not_written(path, accepted, (OSError, tf.errors.OpError)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(str(part))
+            if part.is_file():
+                sync(part)
+            os.replace(part, path)
+            sync(path.parent)
     finally:
         if part.is_dir():
             shutil.rmtree(part)

@@ -13,8 +13,8 @@ from typing import IO, Any, NoReturn
 
 import argcomplete
 
-from sifting.base.files import atomic_write
-from sifting.errors import Interrupted, RunDirectoryError, SiftingError
+from sifting.base.files import atomic_write, refused_if_not_written
+from sifting.errors import Interrupted, SiftingError
 
 COMPLETING = "_ARGCOMPLETE"  # in the environment while a shell completes a command
 
@@ -72,11 +72,7 @@ def output_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         RunDirectoryError: the file cannot be written.
     """
-    try:
+    with refused_if_not_written(path, "accepted: a file in a writable folder with room"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             yield file
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{path}: cannot be written ({error.strerror or error}); accepted: a file in a writable folder with room"
-        ) from None

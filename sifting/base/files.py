@@ -8,6 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from sifting.errors import RunDirectoryError, one_line
+
+
+@contextlib.contextmanager
+def refused_if_not_written(
+    path: Path, accepted: str, errors: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
+    """Make of these errors in the body the RunDirectoryError that `path` cannot be written."""
+    try:
+        yield
+    except errors as error:
+        raise RunDirectoryError(f"{path}: cannot be written ({one_line(error)}); {accepted}") from None
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from sifting.architecture import LayerSpec
 from sifting.base import checksums
-from sifting.base.files import atomic_write, remove_left
+from sifting.base.files import atomic_write, refused_if_not_written, remove_left
 from sifting.base.locks import Held, Holder, Lock, holder, locked
 from sifting.base.pickles import dump_pickle, load_pickle
 from sifting.errors import DataError, RunDirectoryError, RunLocked
@@ -41,6 +41,8 @@ from sifting.runs.reference import (
 )
 
 EVENT_FILE = re.compile(r"events\.out\.tfevents\.(?P<round>\d{6,})(\.from_\d+)?")  # that TensorBoard reads
+WRITTEN = r"itdata_\d+\.pkl|findata\.pkl|checkpoint\.pkl|out\.dat|input\.in|run\.json|history\.csv"
+WHOLE = "what was written before is whole; accepted: a writable folder with room, then the same command again"
 SEAL = "\nchecksum "  # behind the pickle of a checkpoint, where unpickling has ended
 
 
@@ -146,7 +148,8 @@ class RunDirectory:
         self._write(self.path("out.dat"), content.encode())
 
     def append_log(self, content: str) -> None:
-        with self._reporting_errors(self.path("out.dat")), open(self.path("out.dat"), "a", newline="") as file:
+        path = self.path("out.dat")
+        with refused_if_not_written(path, WHOLE), open(path, "a", newline="") as file:
             file.write(content)
 
     def write_history(self, content: str) -> None:
@@ -195,7 +198,7 @@ class RunDirectory:
         self._write(self.progress_path, raw + f"{SEAL}{checksums.of_bytes(raw)}".encode())
 
     def remove_progress(self) -> None:
-        with self._reporting_errors(self.progress_path):
+        with refused_if_not_written(self.progress_path, WHOLE):
             self.progress_path.unlink(missing_ok=True)
 
     def read_progress(self, steps: int = 0) -> RoundInProgress | None:
@@ -229,17 +232,13 @@ class RunDirectory:
         made = [folder for folder in (self.folder, *self.folder.parents) if not os.path.exists(folder)]
         with contextlib.ExitStack() as stack:
             try:
-                stack.callback(_remove_empty, made)
-                self._lock = stack.enter_context(locked(self.path("lock")))
-                written = r"itdata_\d+\.pkl|findata\.pkl|checkpoint\.pkl|out\.dat|input\.in|run\.json|history\.csv"
-                remove_left(self.folder, f"{re.escape(self.prefix)}_({written})")
+                with refused_if_not_written(self.folder, "accepted as [IO] save_dir: a writable folder"):
+                    stack.callback(_remove_empty, made)
+                    self._lock = stack.enter_context(locked(self.path("lock")))
+                    remove_left(self.folder, f"{re.escape(self.prefix)}_({WRITTEN})")
             except Held as held:
                 raise RunLocked(
                     f"{self}: another process works on this run ({held.holder}); accepted: one at a time"
-                ) from None
-            except OSError as error:
-                raise RunDirectoryError(
-                    f"{self.folder}: cannot be written ({error.strerror}); accepted as [IO] save_dir: a writable folder"
                 ) from None
             stack.callback(setattr, self, "_lock", None)
             yield
@@ -249,20 +248,10 @@ class RunDirectory:
         """Which process works on the run, if one does."""
         return holder(self.path("lock"))
 
-    @contextlib.contextmanager
-    def _reporting_errors(self, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{path}: cannot be written ({error.strerror}); what was written before is whole; accepted: "
-                "a writable folder with room, then the same command again"
-            ) from None
-
     def _write(self, path: Path, content: bytes) -> None:
         if self._lock is not None and self._lock.lost:
             raise RunLocked(f"{self}: nothing was heard of this process for long, and another one took over")
-        with self._reporting_errors(path), atomic_write(path) as file:
+        with refused_if_not_written(path, WHOLE), atomic_write(path) as file:
             file.write(content)
 
 

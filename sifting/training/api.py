@@ -30,6 +30,7 @@ from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.training import launch, many
 from sifting.training.plan import OTHER_DRAWS, directory_of, other_draws, plan
+from sifting.training.plan import recorded_experiment as recorded_experiment
 
 if TYPE_CHECKING:
     import keras
@@ -166,12 +167,6 @@ class Run:
         model = keras.Sequential([keras.Input((len(mean),), dtype="float32"), PixelInput(name="pixels"), *model.layers])
         model.get_layer("pixels").mean.assign(mean)
         return model
-
-
-def recorded_experiment(directory: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:
-    """What the input file beside a run says, with these "Section.key=value"; None if there is none."""
-    path = directory.path("input.in")
-    return read_experiment([str(path)], assignments) if path.exists() else None
 
 
 def load_images(directory: RunDirectory, experiment: Experiment, report: Callable[[str], None]) -> ImageSet:

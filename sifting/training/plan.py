@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,17 @@ def is_finished(plan: Plan) -> bool:
     if not (plan.directory.rounds() and plan.directory.read_record().get("finished")):
         return False
     now = dataclasses.replace(plan, overwrite=False).settled()
-    if now.begins or now.directory.recorded_input is None:
+    recorded = recorded_experiment(now.directory)
+    if now.begins or recorded is None:
         return False
-    recorded = read_experiment([str(now.directory.recorded_input)])
     ours, theirs = ((one.network, one.method, one.io.tensorboard) for one in (now.experiment, recorded))
     return ours == theirs
+
+
+def recorded_experiment(directory: RunDirectory, assignments: Sequence[str] = ()) -> Experiment | None:
+    """What the input file beside a run says, with these "Section.key=value"; None if there is none."""
+    path = directory.recorded_input
+    return None if path is None else read_experiment([str(path)], assignments)
 
 
 def directory_of(experiment: Experiment) -> RunDirectory:
@@ -152,11 +158,11 @@ def warnings(plan: Plan) -> list[str]:
     path = method.other_runs().get(method.adopts_from)
     if path is None or 0 in plan.directory.rounds():
         return lines
-    named, there = f"Warning: {method.adopts_from} = {path}", find_runs([path])[0].recorded_input
-    if there is None:
+    named, recorded = f"Warning: {method.adopts_from} = {path}", recorded_experiment(find_runs([path])[0])
+    if recorded is None:
         return [*lines, f"{named} has no input file; it may be of other images or settings"]
-    recorded = dataclasses.replace(read_experiment([str(there)]), method=method)
-    return lines + [f"{named} is another experiment: {line}" for line in _differences(recorded, plan.experiment)]
+    differences = _differences(dataclasses.replace(recorded, method=method), plan.experiment)
+    return lines + [f"{named} is another experiment: {line}" for line in differences]
 
 
 # --- starting, continuing and refusing -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ knows, and in new ones, but not in one that was replaced.
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,8 +24,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-from sifting.base.files import sync
-from sifting.errors import RunDirectoryError, one_line
+from sifting.base.files import refused_if_not_written, sync
 from sifting.experiment.experiment import Experiment
 from sifting.network.plates import image_plate, input_images
 from sifting.network.rounds import Round, density, layer_counts
@@ -106,15 +105,12 @@ class GrowingCurves:
         self._writer.flush()
 
 
-@contextlib.contextmanager
-def _refused_if_not_written(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        raise RunDirectoryError(
-            f"{path}: cannot be written ({one_line(error)}); what was written before is whole; accepted: a writable "
-            "folder with room, or [IO] tensorboard = false, then the same command again"
-        ) from None
+def _refused_if_not_written(path: Path) -> contextlib.AbstractContextManager[None]:
+    accepted = (
+        "what was written before is whole; accepted: a writable folder with room, or [IO] tensorboard = false, then "
+        "the same command again"
+    )
+    return refused_if_not_written(path, accepted, (OSError, tf.errors.OpError))
 
 
 def _write(path: Path, steps: Iterable[Step], seconds: float) -> None:
