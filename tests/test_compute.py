@@ -29,7 +29,7 @@ def settled(monkeypatch):
         monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: cards)
         monkeypatch.setattr(tf.config, "set_visible_devices", recorded("visible"))
         monkeypatch.setattr(tf.config.experimental, "set_memory_growth", recorded("growth"))
-        compute._settle()
+        compute._choose_device()
         return done
 
     return settled
