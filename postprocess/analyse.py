@@ -40,7 +40,7 @@ from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class, image_ku
 from postprocess.locality import anisotropy, displacement_maps, radial_profile, relative_near_share
 from postprocess.masks import layer_masks
 from postprocess.receptive_field import receptive_fields, width_of_layer
-from postprocess.seeds import best_accuracy, first_layer_size
+from postprocess.seeds import best_accuracy
 from sifting import __version__, datasets
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
@@ -195,18 +195,19 @@ def mask_arrays(run: Analysis, number: int) -> Arrays:
     first = next(layer for layer, spec in enumerate(result.specs, 1) if spec.is_dense)
     for layer, own in enumerate(layer_connections(layer_masks(masks, "own")), first):
         arrays |= {f"l{layer}_C_in": own.incoming, f"l{layer}_C_out": own.outgoing}
-    if first > 1 or (first_layer_size(result.specs) or 0) <= 6:  # anisotropy looks at distances up to 6 pixels
+    shape = result.image_shape
+    if first > 1 or shape is None or min(shape[1:]) <= 6:  # anisotropy looks at distances up to 6 pixels
         return arrays
     for layer, mask in enumerate(layer_masks(masks[:-1] or masks, "effective"), 1):
-        maps, fits = displacement_maps(mask), receptive_fields(mask)
-        direction, excess = anisotropy(maps.same), binomial_excess(input_connections(mask), len(mask))
+        maps, fits = displacement_maps(mask, shape), receptive_fields(mask, shape=shape)
+        direction, excess = anisotropy(maps.same, shape=shape), binomial_excess(input_connections(mask), len(mask))
         found = {
             "C_in_effective": input_connections(mask),
             "C_out_pixels": np.count_nonzero(mask, axis=1),
             "S_sc": maps.same,
             "S_dc": maps.different,
             "radial_profile": radial_profile(maps.same),
-            "L3": relative_near_share(maps.same),
+            "L3": relative_near_share(maps.same, shape=shape),
             "angular_profile": direction.profile,
             "excess_variance": excess.variance_ratio,
             "excess_tail": excess.tail,

@@ -4,6 +4,8 @@ S(d) = sum_j sum_{i, i' at displacement d} m_ij m_i'j (P&B section 3), over pair
 channel (S_sc) or of different ones (S_dc). It is the sum of the masks' autocorrelations, computed exactly by FFT: every
 pair of every node is counted, once at d and once at -d.
 
+`shape` is that of the images, (channels, height, width); None: see plates.image_shape. S is the longer side.
+
 Maps are int64 [2S+1, 2S+1], indexed [dy + S, dx + S], in the layout of the reference's notebook (the outermost rows and
 columns, |dx| = S or |dy| = S, are always 0). Rows grow downwards, but angles are those that one sees in the image:
 degrees counter-clockwise from the x axis with y pointing up, so d = (dx, dy) = (1, -1) stands at 45.
@@ -18,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from postprocess.connectivity import input_connections, most_connected
-from postprocess.masks import image_size, mask_planes
+from postprocess.masks import mask_planes
+from sifting.network.plates import Shape, image_shape
 
 _NODES_PER_BLOCK = 128  # bounds the memory: 26 MB for 32x32 RGB images
 _ANGLES = 36  # of the angular profile: every 5 degrees from 0 to 175, as S(-d) = S(d)
@@ -68,20 +71,20 @@ class Anisotropy:
     twofold: float
 
 
-def displacement_maps(mask: np.ndarray, channels: int = 3) -> DisplacementMaps:
+def displacement_maps(mask: np.ndarray, shape: Shape | None = None) -> DisplacementMaps:
     """S_sc and S_dc, summed over the nodes of `mask`.
 
     Args:
-        mask: [channels*S*S, nodes], any dtype; non-zero means connected. The mask of layer 1, or the effective mask of
+        mask: [inputs, nodes], any dtype; non-zero means connected. The mask of layer 1, or the effective mask of
             a deeper layer; some of its columns give S of some nodes.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
     """
-    size = image_size(len(mask), channels)
+    size = max(image_shape(len(mask), shape)[1:])
     same = np.zeros((2 * size, size + 1))
     total = np.zeros_like(same)
-    for spectrum in _spectra(mask, channels):
+    for spectrum in _spectra(mask, shape):
         # Power spectra add up, so that one inverse transform serves all nodes.
         same += np.sum(_power(spectrum), axis=(0, 1))
         total += np.sum(_power(spectrum.sum(axis=1)), axis=0)
@@ -91,29 +94,32 @@ def displacement_maps(mask: np.ndarray, channels: int = 3) -> DisplacementMaps:
     return DisplacementMaps(same_counts, different_counts)
 
 
-def node_maps(mask: np.ndarray, channels: int = 3) -> np.ndarray:
+def node_maps(mask: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """S_i(d) of every node, its channels summed as in S_sc: Eq. 1 of Redman et al. 2024, without d = 0.
 
     Args:
-        mask: [channels*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes]; non-zero means connected.
 
     Returns:
         int64 [nodes, 2S+1, 2S+1], indexed [node, dy + S, dx + S]; 0 at d = 0, where Redman's Eq. 1 has C_in.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
     """
-    size = image_size(len(mask), channels)
-    blocks = [_counts(np.sum(_power(spectrum), axis=1)) for spectrum in _spectra(mask, channels)]
+    size = max(image_shape(len(mask), shape)[1:])
+    blocks = [_counts(np.sum(_power(spectrum), axis=1)) for spectrum in _spectra(mask, shape)]
     maps = np.concatenate(blocks)
     maps[:, size, size] = 0
     return maps
 
 
-def full_map(size: int, channels: int = 3) -> np.ndarray:
-    """S_sc of one node that is connected to every input: channels * (S - |dx|) * (S - |dy|), and 0 at d = 0."""
-    pairs = size - np.abs(np.arange(-size, size + 1))
-    full = channels * np.outer(pairs, pairs)
+def full_map(shape: Shape) -> np.ndarray:
+    """S_sc of one node that is connected to every input: channels * (width - |dx|) * (height - |dy|), as far as these
+    are positive, and 0 at d = 0."""
+    channels, height, width = shape
+    size = max(height, width)
+    pairs = [np.maximum(side - np.abs(np.arange(-size, size + 1)), 0) for side in (height, width)]
+    full: NDArray[np.int64] = channels * np.outer(*pairs)
     full[size, size] = 0
     return full
 
@@ -126,25 +132,29 @@ def near_share(same: np.ndarray, radius: int = 3) -> float:
     return float((same[near, near].sum() - same[size, size]) / pairs) if pairs else float("nan")
 
 
-def locality_index(mask: np.ndarray, radius: int = 3, channels: int = 3) -> float:
+def locality_index(mask: np.ndarray, radius: int = 3, shape: Shape | None = None) -> float:
     """L3 (for radius 3): near_share of the layer's S_sc over that of a fully connected node.
 
     1 for a dense or randomly pruned layer, larger where connected inputs lie close together; nan if no two inputs of
     one channel are connected to the same node.
 
     Args:
-        mask: [channels*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes]; non-zero means connected.
         radius: in pixels.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
     """
-    return relative_near_share(displacement_maps(mask, channels).same, radius)
+    return relative_near_share(displacement_maps(mask, shape).same, radius, shape)
 
 
-def relative_near_share(same: np.ndarray, radius: int = 3) -> float:
-    """near_share of a map S_sc over that of a fully connected node: L3 of the nodes whose map it is."""
-    return near_share(same, radius) / near_share(full_map(len(same) // 2), radius)
+def relative_near_share(same: np.ndarray, radius: int = 3, shape: Shape | None = None) -> float:
+    """near_share of a map S_sc over that of a fully connected node: L3 of the nodes whose map it is.
+
+    Args:
+        shape: of the images; None: they are square.
+    """
+    return near_share(same, radius) / near_share(full_map(shape or _square(same)), radius)
 
 
 def colour_ratio(maps: DisplacementMaps) -> float:
@@ -185,7 +195,7 @@ def radial_profile(counts: np.ndarray) -> np.ndarray:
     return (np.bincount(ring, np.ravel(counts)) / np.bincount(ring))[:size]
 
 
-def anisotropy(counts: np.ndarray, inner: float = 2, outer: float = 6) -> Anisotropy:
+def anisotropy(counts: np.ndarray, inner: float = 2, outer: float = 6, shape: Shape | None = None) -> Anisotropy:
     """How S depends on the direction of d at inner <= |d| <= outer.
 
     S(d) over the fully connected map is interpolated by cubic splines on circles; the profile is its integral over the
@@ -194,19 +204,20 @@ def anisotropy(counts: np.ndarray, inner: float = 2, outer: float = 6) -> Anisot
 
     Args:
         counts: a map S_sc or S_dc, [2S+1, 2S+1].
-        inner, outer: pixels, 1 <= inner < outer <= S - 1.
+        inner, outer: pixels, 1 <= inner < outer < the shorter side.
+        shape: of the images; None: they are square.
 
     Raises:
         ValueError: other distances.
     """
-    size = len(counts) // 2
-    if not 1 <= inner < outer <= size - 1:
-        raise ValueError(f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= {size - 1}")
+    size, shape = len(counts) // 2, shape or _square(counts)
+    if not 1 <= inner < outer <= min(shape[1:]) - 1:
+        raise ValueError(f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= {min(shape[1:]) - 1}")
     angles = 180 / _ANGLES * np.arange(_ANGLES)
     radii = np.linspace(inner, outer, round(_RADII_PER_PIXEL * (outer - inner)) + 1)
     points = radii[:, None] * np.exp(1j * np.deg2rad(angles))
     coordinates = np.array([size - 1 - points.imag, size - 1 + points.real])
-    profile = radii @ map_coordinates(_relative_to_full(counts), coordinates)
+    profile = radii @ map_coordinates(_relative_to_full(counts, shape), coordinates)
     distances = _distances(size)
     pairs = counts[(inner <= distances) & (distances <= outer)].any()
     profile = profile / profile.mean() if pairs else np.full(_ANGLES, np.nan)
@@ -223,11 +234,15 @@ def _distances(size: int) -> np.ndarray:
     return np.hypot(d, d[:, None])
 
 
-def _relative_to_full(counts: np.ndarray) -> NDArray[np.float64]:
-    """S(d) over the fully connected map, float64 [2S-1, 2S-1]; at d = 0 the mean of the neighbours."""
+def _square(counts: np.ndarray) -> Shape:
+    """The images of a map, if they are square and of one channel."""
+    return 1, len(counts) // 2, len(counts) // 2
+
+
+def _relative_to_full(counts: np.ndarray, shape: Shape) -> NDArray[np.float64]:
+    """S(d) over the fully connected map, per channel, float64 [2S-1, 2S-1]; at d = 0 the mean of the neighbours."""
     centre = len(counts) // 2 - 1
-    full = full_map(centre + 1, channels=1)[1:-1, 1:-1]
-    full[centre, centre] = 1
+    full = np.maximum(full_map((1, *shape[1:]))[1:-1, 1:-1], 1)  # no pairs where no displacement is possible
     relative: NDArray[np.float64] = counts[1:-1, 1:-1] / full
     relative[centre, centre] = (relative[centre, centre + 1] + relative[centre + 1, centre]) / 2
     return relative
@@ -242,14 +257,14 @@ def _harmonic(profile: np.ndarray, angles: np.ndarray, fold: int) -> tuple[float
     return float((np.rad2deg(np.angle(moment)) / fold + half) % (2 * half) - half), float(abs(moment))
 
 
-def _spectra(mask: np.ndarray, channels: int) -> Iterator[np.ndarray]:
+def _spectra(mask: np.ndarray, shape: Shape | None) -> Iterator[np.ndarray]:
     """Fourier transforms of the masks, complex128 [nodes, channels, 2S, S+1], a block of nodes at a time.
 
     Padding to 2S keeps the displacements +d and -d of the periodic transform apart.
     """
     for start in range(0, mask.shape[1], _NODES_PER_BLOCK):
-        planes = mask_planes(mask[:, start : start + _NODES_PER_BLOCK], channels)
-        period = 2 * planes.shape[-1]
+        planes = mask_planes(mask[:, start : start + _NODES_PER_BLOCK], shape)
+        period = 2 * max(planes.shape[2:])
         yield np.fft.rfft2(planes.astype(np.float64), s=(period, period), axes=(-2, -1))
 
 

@@ -1,6 +1,7 @@
 """Masks as images, plain and weighted, and plates of them; effective masks and hierarchies.
 
-Images are [S, S, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is c*S*S + y*S + x.
+Images are [height, width, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is
+(c * height + y) * width + x. `shape` is that of the images, (channels, height, width); None: see plates.image_shape.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from postprocess.connectivity import input_connections, output_connections, select_nodes
 from sifting.errors import RunDirectoryError
+from sifting.network.plates import Shape, image_shape
 from sifting.network.plates import image_plate as image_plate
-from sifting.network.plates import image_size as image_size
 from sifting.network.plates import input_images as input_images
 from sifting.network.rounds import Round
 
@@ -27,16 +28,16 @@ def dense_masks(result: Round) -> list[np.ndarray]:
     return [result.masks[layer].W for layer in range(len(result.specs) - 1)]
 
 
-def mask_planes(mask: np.ndarray, channels: int = 3) -> np.ndarray:
-    """One image a node: bool [nodes, channels, S, S], indexed [node, c, y, x].
+def mask_planes(mask: np.ndarray, shape: Shape | None = None) -> np.ndarray:
+    """One image a node: bool [nodes, channels, height, width], indexed [node, c, y, x].
 
     Args:
-        mask: [channels*S*S, nodes], any dtype; non-zero means connected. Flat index of an input: c*S*S + y*S + x.
+        mask: [inputs, nodes], any dtype; non-zero means connected.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
     """
-    return np.moveaxis(input_images(np.asarray(mask) != 0, channels), -1, 1)
+    return np.moveaxis(input_images(np.asarray(mask) != 0, shape), -1, 1)
 
 
 def effective_mask(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -85,39 +86,39 @@ def effective_weights(weights: Sequence[np.ndarray], masks: Sequence[np.ndarray]
     return reduce(np.matmul, layers)
 
 
-def weighted_images(weights: np.ndarray, channels: int = 3) -> np.ndarray:
+def weighted_images(weights: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """Masked weights as images (P&B Fig. 3b), each node scaled by its largest weight of either sign.
 
     So a pruned weight is grey in every node. P&B scale from minimum to maximum, which makes a node white or black all
     over where few weights are left, all of one sign.
 
     Args:
-        weights: [channels*S*S, nodes], of effective_weights; some of its columns give some nodes.
+        weights: [inputs, nodes], of effective_weights; some of its columns give some nodes.
 
     Returns:
-        float64 [nodes, S, S, channels] in [0, 1]; 0.5 for a weight of 0.
+        float64 [nodes, height, width, channels] in [0, 1]; 0.5 for a weight of 0.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
     """
     largest = np.abs(weights).max(axis=0)
-    return input_images(0.5 + weights / np.where(largest > 0, 2 * largest, 1), channels)
+    return input_images(0.5 + weights / np.where(largest > 0, 2 * largest, 1), shape)
 
 
-def pixel_map(mask: np.ndarray, channels: int = 3) -> np.ndarray:
+def pixel_map(mask: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """C_out,0 as an image (P&B Fig. 10): how many nodes each pixel is connected to, divided by the maximum.
 
     Args:
-        mask: [channels*S*S, nodes]; non-zero means connected. The mask of layer 1, or an effective mask.
+        mask: [inputs, nodes]; non-zero means connected. The mask of layer 1, or an effective mask.
 
     Returns:
-        float64 [S, S, channels] in [0, 1]; 0 for an empty mask.
+        float64 [height, width, channels] in [0, 1]; 0 for an empty mask.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
     """
     connections = output_connections(mask)
-    image: NDArray[np.float64] = input_images(connections[:, None] / max(connections.max(), 1), channels)[0]
+    image: NDArray[np.float64] = input_images(connections[:, None] / max(connections.max(), 1), shape)[0]
     return image
 
 
@@ -125,23 +126,23 @@ def centre_ratio(mask: np.ndarray) -> float:
     """Connections of an input in the central quarter of the image, over those of one outside (P&B Fig. 10).
 
     Args:
-        mask: [3*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes], of square images; non-zero means connected.
     """
-    size = image_size(len(mask))
+    size = image_shape(len(mask))[-1]
     planes = output_connections(mask).reshape(-1, size, size)
     inside = np.zeros((size, size), bool)
     inside[size // 4 : -size // 4, size // 4 : -size // 4] = True
     return float(planes[:, inside].mean() / planes[:, ~inside].mean())
 
 
-def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None) -> np.ndarray:
+def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None, shape: Shape | None = None) -> np.ndarray:
     """The masks of the most connected nodes (P&B Fig. 3a), tiled row by row.
 
     A connected pixel shines in the colours of its channels, a pruned one is black. Nodes with fewer than 2 connections
     are left out.
 
     Args:
-        mask: [3*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes]; non-zero means connected.
         count: at most so many nodes.
         columns: tiles a row; default: about as many as there are rows.
 
@@ -149,10 +150,10 @@ def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None) ->
         float32 [height, width, 3] in [0, 1]; [0, 0, 3] if no node is left.
 
     Raises:
-        DataError: the inputs are not a square image of three channels.
+        DataError: the inputs are not those of such images.
     """
     nodes = select_nodes(input_connections(mask), count)
-    return image_plate(input_images(_binary(mask[:, nodes])), columns)
+    return image_plate(input_images(_binary(mask[:, nodes]), shape), columns)
 
 
 def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ All take a mask [inputs, nodes], non-zero means connected, and give uint8 of the
 import numpy as np
 from numpy.typing import NDArray
 
-from postprocess.masks import image_size
+from sifting.network.plates import image_shape
 
 CELL = 8  # pixels along a side: the cells of the embedded images, a quarter of a 32 x 32 image
 _TRADES = 5  # a node: after so many, masks are as good as independent of those before (Strona et al. 2014)
@@ -40,7 +40,7 @@ def shuffled_in_cells(mask: np.ndarray, rng: np.random.Generator, cell: int = CE
         mask: [3*S*S, nodes].
         cell: pixels along a side of a cell; divides S.
     """
-    cells = image_size(len(mask)) // cell
+    cells = image_shape(len(mask))[-1] // cell
     grid = _binary(mask).reshape(-1, cells, cell, cells, cell, np.shape(mask)[1]).swapaxes(2, 3)
     dealt: NDArray[np.uint8] = rng.permuted(grid.reshape(-1, cell * cell, grid.shape[-1]), axis=1)
     return _binary(dealt.reshape(grid.shape).swapaxes(2, 3).reshape(np.shape(mask)))

@@ -9,7 +9,7 @@ import numpy as np
 from postprocess.command_line import decimal
 from postprocess.locality import locality_index
 from postprocess.receptive_field import rf_width
-from postprocess.seeds import best_accuracy, first_layer_size
+from postprocess.seeds import best_accuracy
 from sifting.base import extensions
 from sifting.errors import InputError
 from sifting.network.rounds import Round, connected_fraction, density
@@ -43,9 +43,9 @@ class Observable(NamedTuple):
         return float(value)
 
 
-def _of_images(measure: Callable[[np.ndarray], float]) -> Callable[[Round], float]:
-    """Of the mask of a first layer that looks at square RGB images; nan for others."""
-    return lambda result: measure(result.masks[0].W) if first_layer_size(result.specs) else np.nan
+def _of_images(measure: Callable[..., float]) -> Callable[[Round], float]:
+    """Of the mask of a first layer that looks at images; nan for others."""
+    return lambda result: measure(result.masks[0].W, shape=shape) if (shape := result.image_shape) else np.nan
 
 
 OBSERVABLES = {

@@ -14,6 +14,7 @@ A fully connected node of S = 32 has sigma_x = 14.43 pixels; a mask that keeps p
 s.d. s has sqrt(2) s, before the edges of the image are felt.
 """
 
+import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from scipy.optimize import minimize
 
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.locality import node_maps
+from sifting.network.plates import Shape
 
 _NODES_PER_BLOCK = 256  # bounds the memory: 10 MB of float64 for S = 32
 _SMALLEST_WIDTH = 0.25  # pixels; e^-8 at the nearest neighbour
@@ -73,24 +75,25 @@ class LayerWidth(NamedTuple):
 
 
 def receptive_fields(
-    mask: np.ndarray, zero: str = "drop", least_connections: int = 5, channels: int = 3
+    mask: np.ndarray, zero: str = "drop", least_connections: int = 5, shape: Shape | None = None
 ) -> GaussianFit:
     """Fit every node of a layer.
 
     Args:
-        mask: [channels*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes]; non-zero means connected.
         zero: "drop" leaves d = 0 out of the fit; "keep" has S_i(0) = C_in there, as in Eq. 1 of Redman et al.
+        shape: of the images, see plates.image_shape.
         least_connections: nodes with fewer are missing, as are those without two connections in one channel.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such images.
         ValueError: zero is neither of the two.
     """
     connections = input_connections(mask)
     blocks = []
     for start in range(0, mask.shape[1], _NODES_PER_BLOCK):
         block = slice(start, start + _NODES_PER_BLOCK)
-        maps = node_maps(mask[:, block], channels)
+        maps = node_maps(mask[:, block], shape)
         if zero == "keep":
             maps[:, maps.shape[1] // 2, maps.shape[2] // 2] = connections[block]
         maps[connections[block] < least_connections] = 0
@@ -99,20 +102,24 @@ def receptive_fields(
 
 
 def layer_width(
-    mask: np.ndarray, nodes: int | None = None, zero: str = "drop", least_connections: int = 5, channels: int = 3
+    mask: np.ndarray,
+    nodes: int | None = None,
+    zero: str = "drop",
+    least_connections: int = 5,
+    shape: Shape | None = None,
 ) -> LayerWidth:
     """RF widths of a layer: median and mean over its nodes, and how many have none.
 
     Args:
-        mask: [channels*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes]; non-zero means connected.
         nodes: how many of the most connected ones are fitted; None, or more than there are: all.
-        zero, least_connections: see receptive_fields.
+        zero, least_connections, shape: see receptive_fields.
 
     Raises:
         DataError, ValueError: as receptive_fields does.
     """
     selected = most_connected(input_connections(mask))[:nodes]
-    fit = receptive_fields(mask[:, selected], zero, least_connections, channels)
+    fit = receptive_fields(mask[:, selected], zero, least_connections, shape)
     return width_of_layer(fit.sigma_x, fit.converged)
 
 
@@ -126,14 +133,14 @@ def width_of_layer(sigma_x: np.ndarray, converged: np.ndarray) -> LayerWidth:
     return LayerWidth(median, mean, mean_converged, widths.size, widths.size - inner.size, sigma_x.size - widths.size)
 
 
-def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", channels: int = 3) -> float:
+def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", shape: Shape | None = None) -> float:
     """RF width of a layer in pixels: the median of layer_width over its most connected nodes."""
-    return layer_width(mask, nodes, zero, channels=channels).median
+    return layer_width(mask, nodes, zero, shape=shape).median
 
 
-def unlocalised_width(size: int) -> float:
-    """RF width of a fully connected node, in pixels: 14.43 for images of 32x32."""
-    return rf_width(np.ones((3 * size * size, 1)))
+def unlocalised_width(shape: Shape | None) -> float:
+    """RF width of a fully connected node, in pixels: 14.43 for images of 32x32; nan without images."""
+    return rf_width(np.ones((math.prod(shape), 1)), shape=shape) if shape else float("nan")
 
 
 def fit_gaussians(maps: np.ndarray, zero: str = "drop") -> GaussianFit:

@@ -39,7 +39,6 @@ from postprocess.figures import drawing
 from postprocess.masks import image_plate, input_images
 from postprocess.observables import observables
 from postprocess.receptive_field import unlocalised_width
-from postprocess.seeds import first_layer_size
 from postprocess.summary import Summary, summarise
 from sifting.architecture import LayerSpec
 from sifting.errors import RunDirectoryError
@@ -116,13 +115,13 @@ def collect(run: RunDirectory) -> Report:
         RunDirectoryError: no rounds, or a damaged record.
     """
     last = Run(run)[-1]
-    size = first_layer_size(last.specs)
-    nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES].tolist() if size else []
+    shape = last.image_shape
+    nodes = most_connected(input_connections(last.masks[0].W))[:PLATE_NODES].tolist() if shape else []
     layers, plates = [], []
 
     def look(result: Round) -> None:
         layers.append(layer_counts(result.masks, result.specs))
-        if size:
+        if shape:
             plates.append(plate_png(result, nodes))
 
     summary = summarise([run], look=look)
@@ -163,8 +162,8 @@ def read_settings(path: Path) -> dict[str, list[tuple[str, str]]] | None:
 def plate_png(result: Round, nodes: Sequence[int]) -> bytes:
     """First-layer masks of some nodes as a PNG of 8 colours, the gaps transparent (postprocess.masks.image_plate)."""
     shown = (result.masks[0].W[:, nodes] != 0).astype(np.float32)
-    plate = image_plate(input_images(shown / 2), PLATE_COLUMNS)  # 0.5: connected, 1: a gap
-    colours = np.where(plate[..., 0] == 1, 8, (plate == 0.5) @ [4, 2, 1]).astype(np.uint8)
+    plate = image_plate(input_images(shown / 2, result.image_shape), PLATE_COLUMNS)  # below 1, a gap: connected
+    colours = np.where(plate[..., 0] == 1, 8, ((plate > 0) & (plate < 1)) @ [4, 2, 1]).astype(np.uint8)
     image = Image.fromarray(colours)  # grey until it has a palette
     image.putpalette([255 * (index >> shift & 1) for index in range(9) for shift in (2, 1, 0)])
     stream = io.BytesIO()
@@ -323,10 +322,10 @@ def charts_of(report: Report) -> list[Chart]:
         ),
         line_chart("Density of the layers", rounds, layers, "round", u, log_y=True),
     ]
-    if report.summary.size:
+    if report.summary.image_shape:
         for title, name, ylabel, without in (
             ("Locality", "locality", "L3", 1.0),
-            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.summary.size)),
+            ("Receptive-field width", "rf_width", "RF width [pixels]", unlocalised_width(report.summary.image_shape)),
         ):
             reference = without, f"no locality: {without:.4g}"
             curve = {"": report.numbers(name)}
@@ -413,8 +412,8 @@ def highlights(report: Report) -> list[tuple[str, str, str]]:
     found.append(("weights left", f"{100 * u[-1]:.3g} %", last))
     if math.isfinite(locality[-1]):
         found.append(("L3", f"{locality[-1]:.2f}", f"{last}; 1: no locality"))
-    if report.summary.size and math.isfinite(width[-1]):
-        without = f"{unlocalised_width(report.summary.size):.1f}: no locality"
+    if report.summary.image_shape and math.isfinite(width[-1]):
+        without = f"{unlocalised_width(report.summary.image_shape):.1f}: no locality"
         found.append(("RF width", f"{width[-1]:.2f} px", f"{last}; {without}"))
     return found
 

@@ -11,19 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from postprocess.masks import image_size
 from sifting.architecture import LayerSpec
-from sifting.errors import DataError, RunDirectoryError
+from sifting.errors import RunDirectoryError
+from sifting.network.plates import Shape
 from sifting.network.rounds import Round, density, layer_counts
 from sifting.runs.directory import RunDirectory
-
-
-def first_layer_size(specs: Sequence[LayerSpec]) -> int | None:
-    """S, if the first layer is dense and looks at square RGB images; else None."""
-    try:
-        return image_size(specs[0].shape[0]) if specs[0].is_dense else None
-    except DataError:
-        return None
 
 
 class Range(NamedTuple):
@@ -73,6 +65,7 @@ class Seeds:
         layer_density: u of each prunable layer, float64 [rounds, runs, layers].
         specs: the architecture.
         runs: where the rounds are.
+        image_shape: of the images that layer 1 looks at, see Round.image_shape.
     """
 
     rounds: tuple[int, ...]
@@ -82,10 +75,7 @@ class Seeds:
     layer_density: NDArray[np.float64]
     specs: tuple[LayerSpec, ...]
     runs: tuple[RunDirectory, ...] = ()
-
-    @property
-    def size(self) -> int | None:
-        return first_layer_size(self.specs)
+    image_shape: Shape | None = None
 
     @property
     def u(self) -> NDArray[np.float64]:
@@ -162,11 +152,12 @@ def read_seeds(runs: Sequence[RunDirectory], look: Callable[[int, int, Round], o
     u, accuracy = np.full((2, len(rounds), len(runs)), np.nan)
     layers = np.empty((*u.shape, 0))
     specs: tuple[LayerSpec, ...] = ()
+    shape: Shape | None = None
     for column, run in enumerate(runs):
         for number in stored[column]:
             result, row = run.read_round(number), rounds.index(number)
             if not specs:
-                specs = result.specs
+                specs, shape = result.specs, result.image_shape
                 layers = np.full((*u.shape, sum(spec.prunable for spec in specs)), np.nan)
             if result.specs != specs:
                 raise RunDirectoryError(f"{run}: has another architecture than {runs[0]}; accepted: seeds of one run")
@@ -175,7 +166,7 @@ def read_seeds(runs: Sequence[RunDirectory], look: Callable[[int, int, Round], o
             layers[row, column] = [layer.density for layer in layer_counts(result.masks, specs) if layer.prunable]
             if look is not None:
                 look(row, column, result)
-    return Seeds(tuple(rounds), tuple(common), u, accuracy, layers, specs, tuple(runs))
+    return Seeds(tuple(rounds), tuple(common), u, accuracy, layers, specs, tuple(runs), shape)
 
 
 def best_accuracy(result: Round) -> float:

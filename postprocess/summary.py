@@ -22,8 +22,9 @@ from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.observables import observables
 from postprocess.receptive_field import unlocalised_width
-from postprocess.seeds import Seeds, first_layer_size, mean_and_sd, pooled_mask, read_seeds
+from postprocess.seeds import Seeds, mean_and_sd, pooled_mask, read_seeds
 from sifting.errors import InputError, RunDirectoryError
+from sifting.network.plates import Shape
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
@@ -55,9 +56,9 @@ class Summary:
         return self.seeds.rounds
 
     @property
-    def size(self) -> int | None:
-        """S, if the first layer looks at square RGB images."""
-        return self.seeds.size
+    def image_shape(self) -> Shape | None:
+        """Of the images that the first layer looks at, see Round.image_shape."""
+        return self.seeds.image_shape
 
     def mean_and_sd(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Over the runs, float64 [rounds] each. The (sample) standard deviation is nan for fewer than two runs."""
@@ -98,8 +99,8 @@ def summarise(
             connections.setdefault(row, []).append(input_connections(mask))
             if result.number == shown:
                 masks.append(pooled_mask([result]))
-            if first_layer_size(result.specs):
-                own = displacement_maps(mask)
+            if shape := result.image_shape:
+                own = displacement_maps(mask, shape)
                 maps[row] = DisplacementMaps(*map(np.add, maps[row], own)) if row in maps else own
         if look is not None:
             look(result)
@@ -156,19 +157,22 @@ def draw_summary(summary: Summary, title: str) -> Figure:
 
     drawing.density_curve(accuracy, summary.seeds)
     accuracy.set_title("Accuracy as weights are pruned")
-    no_images = "not defined: the first layer\ndoes not look at square RGB images"
-    if summary.size and summary.mask is not None:
+    shape = summary.image_shape
+    if shape and summary.mask is not None:
         drawing.mean_panel(locality, summary.rounds, *summary.mean_and_sd("locality"))
         drawing.round_axis(locality, "L3", 1.0)
         drawing.mean_panel(width, summary.rounds, *summary.mean_and_sd("rf_width"))
-        drawing.round_axis(width, "RF width [pixels]", unlocalised_width(summary.size), note_above=True)
-        maps = displacement_maps(summary.mask)
+        drawing.round_axis(width, "RF width [pixels]", unlocalised_width(shape), note_above=True)
+        maps = displacement_maps(summary.mask, shape)
         drawing.map_panel(same, maps.same, large=True, bar=True)
-        drawing.map_panel(different, maps.different, same=False, large=True, bar=True)
-        drawing.plate_panel(plate, mask_plate(summary.mask, count=50, columns=5))
+        if shape[0] > 1:
+            drawing.map_panel(different, maps.different, same=False, large=True, bar=True)
+        else:
+            drawing.empty_panel(different, "not defined: the images are grey")
+        drawing.plate_panel(plate, mask_plate(summary.mask, count=50, columns=5, shape=shape))
     else:
         for ax in (locality, width, same, different, plate):
-            drawing.empty_panel(ax, no_images)
+            drawing.empty_panel(ax, "not defined: the first layer\ndoes not look at images")
     locality.set_title("Locality index L3")
     width.set_title("Receptive-field width")
     same.set_title("$S_{sc}$, pairs of the same colour")

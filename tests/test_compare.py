@@ -21,7 +21,7 @@ def test_histogram_distance_by_hand():
 
 def test_profile_distance():
     """0 for equal shapes, whatever their size; 1 for a map of neighbours against one of distant pairs."""
-    full = full_map(8)
+    full = full_map((3, 8, 8))
     assert profile_distance(full, 5 * full) == pytest.approx(0, abs=1e-15)
     masks = np.zeros((2, 3 * 64, 1))
     masks[0, [0, 1]] = masks[1, [0, 5]] = 1  # neighbours; five pixels apart

@@ -13,6 +13,7 @@ from postprocess.locality import (
     node_maps,
     radial_profile,
 )
+from sifting.errors import DataError
 
 
 def pixels(size: int, *positions: tuple[int, int, int]) -> np.ndarray:
@@ -85,10 +86,31 @@ def test_node_maps_add_up_to_the_layer():
 
 
 def test_dense_nodes():
-    np.testing.assert_array_equal(displacement_maps(np.ones((3 * 36, 1))).same, full_map(6))
-    maps = displacement_maps(np.ones((16, 2)), channels=1)
-    np.testing.assert_array_equal(maps.same, 2 * full_map(4, channels=1))
+    np.testing.assert_array_equal(displacement_maps(np.ones((3 * 36, 1))).same, full_map((3, 6, 6)))
+    maps = displacement_maps(np.ones((16, 2)))
+    np.testing.assert_array_equal(maps.same, 2 * full_map((1, 4, 4)))
     assert not maps.different.any()
+
+
+def test_images_that_are_not_square():
+    """Of two channels: the counts of a loop, in a map as wide as the longer side; a dense layer has no preferences."""
+    shape, mask = (2, 4, 9), np.random.default_rng(0).random((72, 5)) < 0.3
+    maps, size = displacement_maps(mask, shape), 9
+    expected = np.zeros((2, 19, 19), int)
+    places = np.stack(np.unravel_index(range(72), shape), axis=1)
+    for node in mask.T:
+        for c, y, x in places[node]:
+            for other, below, right in places[node]:
+                expected[int(other != c), below - y + size, right - x + size] += (other, below, right) != (c, y, x)
+    np.testing.assert_array_equal(maps, expected)
+    np.testing.assert_array_equal(node_maps(mask, shape).sum(axis=0), maps.same)
+    dense = np.ones((2 * 8 * 20, 3))
+    np.testing.assert_array_equal(displacement_maps(dense, (2, 8, 20)).same, 3 * full_map((2, 8, 20)))
+    assert locality_index(dense, shape=(2, 8, 20)) == pytest.approx(1)
+    found = anisotropy(displacement_maps(dense, (2, 8, 20)).same, shape=(2, 8, 20))
+    np.testing.assert_allclose(found.profile, 1, atol=0.02)
+    with pytest.raises(DataError, match="72 inputs are not those of such images; accepted: 2 x 4 x 8"):
+        displacement_maps(mask, (2, 4, 8))
 
 
 def test_locality_index_by_hand():
@@ -108,7 +130,7 @@ def test_locality_index_of_dense_random_and_local_masks():
     assert locality_index(rng.random((3072, 128)) < 0.03) == pytest.approx(1, abs=0.05)
     patch = np.zeros((3, 32, 32, 1))
     patch[:, 10:14, 20:24] = 1  # all pairs within 3 pixels
-    dense = full_map(32)
+    dense = full_map((3, 32, 32))
     assert locality_index(patch.reshape(3072, 1)) == pytest.approx(dense.sum() / dense[29:36, 29:36].sum())
 
 
@@ -121,7 +143,7 @@ def test_radial_profile_by_hand():
 
 def test_radial_profile_of_a_random_layer_is_that_of_a_full_one():
     same = displacement_maps(np.random.default_rng(7).random((3072, 256)) < 0.1).same
-    relative = radial_profile(same)[1:] / radial_profile(full_map(32))[1:]
+    relative = radial_profile(same)[1:] / radial_profile(full_map((3, 32, 32)))[1:]
     np.testing.assert_allclose(relative / relative.mean(), 1, atol=0.02)
 
 
@@ -133,7 +155,7 @@ def polar(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("size", [8, 32])
 def test_full_map_has_no_direction(size):
-    result = anisotropy(full_map(size))
+    result = anisotropy(full_map((3, size, size)))
     np.testing.assert_allclose(result.profile, 1, rtol=1e-12)
     assert result.axis_ratio == pytest.approx(1)
     assert np.isnan(result.preferred_angle) and np.isnan(result.orientation)
@@ -143,7 +165,7 @@ def test_full_map_has_no_direction(size):
 def test_isotropic_map_has_no_direction(width):
     """Though it falls off steeply on a square lattice: sums over sectors would say 0.9 to 1.9, by their angle."""
     distance, _ = polar(32)
-    result = anisotropy(full_map(32) * np.exp(-(distance**2) / (2 * width**2)))
+    result = anisotropy(full_map((3, 32, 32)) * np.exp(-(distance**2) / (2 * width**2)))
     np.testing.assert_allclose(result.profile, 1, atol=0.002)
     assert result.axis_ratio == pytest.approx(1, abs=0.003)
 
@@ -152,7 +174,7 @@ def test_isotropic_map_has_no_direction(width):
 def test_known_harmonics_are_recovered(cross, line):
     distance, angle = polar(32)
     profile = 1 + 0.4 * np.cos(4 * (angle - np.deg2rad(cross))) + 0.2 * np.cos(2 * (angle - np.deg2rad(line)))
-    result = anisotropy(full_map(32) * np.exp(-(distance**2) / 50) * profile)
+    result = anisotropy(full_map((3, 32, 32)) * np.exp(-(distance**2) / 50) * profile)
     assert result.preferred_angle == pytest.approx(cross, abs=0.5)
     assert result.fourfold == pytest.approx(0.4, abs=0.02)
     assert (result.orientation - line + 90) % 180 - 90 == pytest.approx(0, abs=0.5)
@@ -191,4 +213,4 @@ def test_anisotropy_of_one_line_and_of_no_pairs():
 @pytest.mark.parametrize("inner, outer", [(0, 6), (6, 6), (2, 8)])
 def test_distances_that_the_map_does_not_have(inner, outer):
     with pytest.raises(ValueError, match=f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= 7"):
-        anisotropy(full_map(8), inner, outer)
+        anisotropy(full_map((3, 8, 8)), inner, outer)

@@ -8,7 +8,6 @@ from postprocess.masks import (
     effective_weights,
     hierarchy,
     image_plate,
-    image_size,
     input_images,
     layer_masks,
     mask_planes,
@@ -17,6 +16,7 @@ from postprocess.masks import (
     weighted_images,
 )
 from sifting.errors import DataError
+from sifting.network.plates import image_shape
 
 
 def test_flat_index_is_channel_major():
@@ -27,11 +27,24 @@ def test_flat_index_is_channel_major():
     assert input_images(mask)[0, 1, 3, 2] == -0.1
 
 
-def test_image_size():
-    assert [image_size(inputs) for inputs in (192, 3072, 12288)] == [8, 32, 64]
-    for inputs in (0, 2, 100, 1024, 3073):
-        with pytest.raises(DataError, match=f"^{inputs} inputs are not a square image of 3 channels; accepted:"):
-            image_size(inputs)
+def test_plates_of_other_images():
+    """Not square; of two channels, which are shown in grey, by their mean."""
+    images = np.zeros((2, 2, 4, 2))
+    images[1, 0, 3] = 1, 0.5
+    plate = image_plate(images, columns=1)[::8, ::8]
+    assert plate.shape == (5, 4, 3)
+    assert np.all(plate[plate != 1] <= 0.75) and (plate == 0.75).sum() == 3
+
+
+def test_the_number_of_inputs_tells_colour_from_grey():
+    """If images are square; else their shape must be given, and fit."""
+    assert [image_shape(inputs) for inputs in (192, 3072, 784)] == [(3, 8, 8), (3, 32, 32), (1, 28, 28)]
+    assert image_shape(1024) == (1, 32, 32) and image_shape(1024, (4, 16, 16)) == (4, 16, 16)
+    for inputs in (0, 2, 1023, 3073):
+        with pytest.raises(DataError, match=f"^{inputs} inputs are not those of square images; accepted: "):
+            image_shape(inputs)
+    with pytest.raises(DataError, match="^3072 inputs are not those of such images; accepted: 3 x 30 x 32$"):
+        image_shape(3072, (3, 30, 32))
 
 
 def test_effective_mask_by_hand():
@@ -134,6 +147,8 @@ def test_plate_sizes(size, tile, gap):
     plate = mask_plate(np.ones((3 * size**2, 9)), count=7)
     assert plate.shape == (3 * (tile + gap) - gap, 3 * (tile + gap) - gap, 3)
     assert mask_plate(np.eye(12)).shape == (0, 0, 3)
+    grey = mask_plate(np.eye(16)[:, :1] + np.eye(16)[:, 1:2])
+    assert grey.shape == (32, 32, 3) and grey.sum() == 2 * 64 * 3
 
 
 def test_plate_of_images():

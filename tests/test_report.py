@@ -256,7 +256,7 @@ def test_links_lead_to_the_files(reference, tmp_path):
             np.eye(3)[:, :, None, None] * np.ones((3, 4)),
             "first layer is not dense",
         ),
-        (LayerSpec("f", (9, 4), True), np.arange(36).reshape(9, 4) % 3 == 0, "does not look at square RGB images"),
+        (LayerSpec("f", (6, 4), True), np.arange(24).reshape(6, 4) % 3 == 0, "does not look at images"),
     ],
 )
 def test_what_is_undefined_is_left_out(tmp_path, first, W, reason):

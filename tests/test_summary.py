@@ -139,7 +139,7 @@ def test_the_table_of_seeds_fits_into_80_columns(tmp_path):
 @pytest.mark.parametrize(
     ("specs", "W", "line"),
     [
-        (  # inputs that are no square RGB image
+        (  # inputs that are no image
             (LayerSpec("f", (10, 6), True), LayerSpec("x", (6, 2), False)),
             np.eye(10)[:, :6],
             ["0", "10.00", "75.00", "100.0", "-", "-"],

@@ -178,5 +178,5 @@ def test_a_file_that_cannot_be_written_is_refused_in_one_line(finished, tmp_path
     directory.write_round(finished.read_round(0))
     directory.tensorboard_folder.touch()
     with pytest.raises(RunDirectoryError, match="IO. tensorboard = false, then the same command") as error:
-        write_round(directory, finished.read_round(0), 3)
+        write_round(directory, finished.read_round(0), (3, 4, 4))
     assert "\n" not in str(error.value)

@@ -44,8 +44,8 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         plate.set_title(title, fontsize=13, color=colour, weight="bold", loc="center")
         mask = summary.mask
         assert mask is not None  # the quickstart has a dense first layer
-        drawing.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS))
-        drawing.map_panel(same, displacement_maps(mask).same, large=True)
+        drawing.plate_panel(plate, mask_plate(mask, count=_NODES, columns=_PLATE_COLUMNS, shape=images.image_shape))
+        drawing.map_panel(same, displacement_maps(mask, images.image_shape).same, large=True)
         same.set_title("From one input of a node to\nanother: bright is frequent", color=colour)
     above.supxlabel(
         f"What the {_NODES} most connected hidden nodes still see in {describe_round(images)}: "
@@ -61,7 +61,7 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
             width,
             "Width of the receptive fields",
             "RF width [pixels]",
-            unlocalised_width(images.size or 0),
+            unlocalised_width(images.image_shape),
         ),
     ):
         for summary, label, colour, marker in zip((images, clone), names, _COLOURS, "os", strict=True):
@@ -112,8 +112,8 @@ def _quickstart_command(options: argparse.Namespace) -> None:
         raise RunDirectoryError(f"{options.run_dir}, {options.clone_run_dir}: have no round in common")
     summaries = [summarise(runs, max(common)) for runs in sides]
     for folder, summary in zip((options.run_dir, options.clone_run_dir), summaries, strict=True):
-        if summary.size is None:
-            raise RunDirectoryError(f"{folder}: its first layer does not look at square RGB images")
+        if summary.image_shape is None:
+            raise RunDirectoryError(f"{folder}: its first layer does not look at images")
     with drawing.figure_style():
         drawing.save_figure(draw_quickstart(*summaries), options.output)
     print(options.output)

@@ -46,7 +46,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         errors = np.maximum((over.mean - over.low, over.high - over.mean), 0)  # rounding
         ax.errorbar(rounds, over.mean, errors, **one.line.look, markersize=3.5, linewidth=1.2, capsize=2, label=name)
         numbers["C"][role] = {"round": rounds, **over._asdict(), "runs": medians}
-    drawing.round_axis(ax, "median RF width [pixels]", unlocalised_width(shown["imp"].seeds.size or 0), note_above=True)
+    without = unlocalised_width(shown["imp"].seeds.image_shape)
+    drawing.round_axis(ax, "median RF width [pixels]", without, note_above=True)
     ax.legend(loc="lower left", fontsize=drawing.SMALL)
     drawing.letter(ax, "C")
     return figure, numbers

@@ -27,8 +27,9 @@ from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, drawing, redman
 from postprocess.figures.shown import show
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
-from postprocess.masks import image_size, input_images
+from postprocess.masks import input_images
 from sifting.errors import RunDirectoryError
+from sifting.network.plates import image_shape
 from sifting.network.rounds import Round
 from sifting.network.statistics import ImageBlocks, cavity_scores
 from sifting.runs.directory import RunDirectory
@@ -143,7 +144,7 @@ def choose_weight(inputs: Iterable[np.ndarray], first: Round, result: Round) -> 
 
 def schematic_panels(figure: SubFigure, found: Schematic) -> None:
     """Above: the mask of the node and the histogram of lambda; below: the same without the weight, which is circled."""
-    size = image_size(len(found.mask))
+    size = image_shape(len(found.mask))[-1]
     y, x = divmod(found.weight % size**2, size)
     bound = max(np.abs(values).max() for values in (found.with_weight, found.without_weight))
     axes = figure.subplots(2, 2, width_ratios=(1, 1.5), sharex="col")

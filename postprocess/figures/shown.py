@@ -106,8 +106,11 @@ class Shown:
         return {"round": self.number, "u": self.u, "paper_u": self.wanted}
 
     def _check_images(self) -> None:
-        if self.seeds.size is None:
-            raise RunDirectoryError(f"{self.seeds.runs[0]}: its first layer does not look at square RGB images")
+        """Refuse images whose shape does not follow from the number of inputs, which is all that the panels know."""
+        shape = self.seeds.image_shape
+        if shape is None or shape[0] not in (1, 3) or shape[1] != shape[2]:
+            run = self.seeds.runs[0]
+            raise RunDirectoryError(f"{run}: its first layer does not look at square images, in colour or in grey")
 
 
 def show(runs: Sequence[RunDirectory], options: Options, wanted: float | None = None) -> Shown:

@@ -1,6 +1,7 @@
 """Values of the inputs as images, and plates of them.
 
-Images are [S, S, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is c*S*S + y*S + x.
+Images are [height, width, channels], indexed [y, x, c], as matplotlib draws them; the flat index of an input is
+(c * height + y) * width + x.
 """
 
 import math
@@ -11,27 +12,36 @@ import numpy.typing as npt
 
 from sifting.errors import DataError
 
-
-def image_size(inputs: int, channels: int = 3) -> int:
-    """S, where inputs = channels * S * S: the side in pixels of the square images that a layer looks at.
-
-    Raises:
-        DataError: there is no such whole number.
-    """
-    size = math.isqrt(inputs // channels)
-    if size < 1 or channels * size * size != inputs:
-        raise DataError(f"{inputs} inputs are not a square image of {channels} channels; accepted: {channels}*S*S")
-    return size
+Shape = tuple[int, int, int]  # of images: channels, height, width
 
 
-def input_images(values: npt.NDArray[Any], channels: int = 3) -> npt.NDArray[Any]:
-    """Images from values of the inputs: [channels*S*S, nodes] -> [nodes, S, S, channels], of the same dtype.
+def image_shape(inputs: int, shape: Shape | None = None) -> Shape:
+    """Of the images that a layer of so many inputs looks at.
+
+    Args:
+        shape: None: square images, (3, S, S) or (1, S, S). The number of inputs tells, since no 3 S^2 is a square.
 
     Raises:
-        DataError: the inputs are not a square image of so many channels.
+        DataError: the inputs are not those of such an image.
     """
-    size = image_size(len(values), channels)
-    return np.moveaxis(np.asarray(values).T.reshape(-1, channels, size, size), 1, -1)
+    shapes = [shape] if shape else [(channels, *2 * (math.isqrt(inputs // channels),)) for channels in (3, 1)]
+    for found in shapes:
+        if math.prod(found) == inputs > 0:
+            return found
+    accepted = " x ".join(map(str, shape)) if shape else "3*S*S, or S*S"
+    raise DataError(f"{inputs} inputs are not those of {'such' if shape else 'square'} images; accepted: {accepted}")
+
+
+def input_images(values: npt.NDArray[Any], shape: Shape | None = None) -> npt.NDArray[Any]:
+    """Images from values of the inputs: [inputs, nodes] -> [nodes, height, width, channels], of the same dtype.
+
+    Args:
+        shape: of the images, see image_shape.
+
+    Raises:
+        DataError: as image_shape.
+    """
+    return np.moveaxis(np.asarray(values).T.reshape(-1, *image_shape(len(values), shape)), 1, -1)
 
 
 def image_plate(
@@ -40,25 +50,29 @@ def image_plate(
     """Images tiled row by row with gaps between them; small ones are enlarged, pixel by pixel, to about 32 x 32.
 
     Args:
-        images: [n, S, S, 3] (red, green, blue) or [n, S, S, 1] (grey), in [0, 1].
+        images: [n, height, width, 3] (red, green, blue) or [n, height, width, 1] (grey), in [0, 1]; of other numbers
+            of channels the mean is shown, in grey.
         columns: tiles a row; default: about as many as there are rows.
         background: of the gaps, from 0, black, to 1, white.
 
     Returns:
         float32 [height, width, 3]; [0, 0, 3] without images.
     """
-    count, size = images.shape[:2]
+    count = len(images)
     if not count:
         return np.ones((0, 0, 3), np.float32)
-    zoom = max(1, 32 // size)  # so that the gaps look equally thin beside small images
+    if images.shape[-1] != 3:
+        images = images.mean(axis=-1, keepdims=True)
+    zoom = max(1, 32 // max(images.shape[1:3]))  # so that the gaps look equally thin beside small images
     tiles = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    size *= zoom
-    gap = max(1, size // 32)
+    height, width = tiles.shape[1:3]
+    gap = max(1, max(height, width) // 32)
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
-    step = size + gap
-    plate = np.full((rows * step - gap, columns * step - gap, 3), background, np.float32)
+    shape = rows * (height + gap) - gap, columns * (width + gap) - gap, 3
+    plate = np.full(shape, background, np.float32)
     for position, tile in enumerate(tiles):
-        y, x = (index * step for index in divmod(position, columns))
-        plate[y : y + size, x : x + size] = tile
+        row, column = divmod(position, columns)
+        y, x = row * (height + gap), column * (width + gap)
+        plate[y : y + height, x : x + width] = tile
     return plate

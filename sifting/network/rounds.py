@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sifting.architecture import LayerSpec, layer_outputs
 from sifting.errors import DataError
+from sifting.network.plates import Shape, image_shape
 
 BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
 NOTHING = np.zeros(0, np.float32)  # what stands for the values that a convolution does not have
@@ -105,6 +106,7 @@ class Round:
         training_errors: float32 [steps + 1], 1 - accuracy of each step's batch, before the update.
         validation_steps: the steps, multiples of validate_step, with a validation error.
         validation_errors: float32, one for each of them, with the weights before the step's update.
+        recorded_shape: of the images, (channels, height, width); None where nothing says it, as in the TF1 code's runs.
     """
 
     number: int
@@ -115,6 +117,16 @@ class Round:
     training_errors: NDArray[np.float32]
     validation_steps: tuple[int, ...]
     validation_errors: NDArray[np.float32]
+    recorded_shape: Shape | None = None
+
+    @property
+    def image_shape(self) -> Shape | None:
+        """Of the images that layer 1 looks at, if it is dense: the recorded one, or that of square images in colour or
+        in grey; else None."""
+        try:
+            return image_shape(self.specs[0].shape[0], self.recorded_shape) if self.specs[0].is_dense else None
+        except DataError:
+            return None
 
     @property
     def best_validation_error(self) -> np.float32:

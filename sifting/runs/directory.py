@@ -15,6 +15,7 @@ A run is (save_dir, prefix). Its files:
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -90,7 +91,11 @@ class RunDirectory:
 
     def read_round(self, number: int) -> Round:
         """Raises DataError if it is missing or damaged."""
-        return read_round_file(self.round_path(number))
+        result = read_round_file(self.round_path(number))
+        with contextlib.suppress(RunDirectoryError, KeyError, TypeError, ValueError):  # nothing, or nonsense, says it
+            channels, height, width = map(int, self.read_record()["image_shape"])
+            return dataclasses.replace(result, recorded_shape=(channels, height, width))
+        return result
 
     def write_round(self, result: Round, record: dict[str, Any] | None = None) -> None:
         """Store a finished round, and drop what was saved on the way to it.

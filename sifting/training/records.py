@@ -6,6 +6,7 @@ import numpy as np
 
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment
+from sifting.network.plates import Shape
 from sifting.network.rounds import LayerCount, Round, RoundInProgress, layer_counts
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
@@ -28,13 +29,13 @@ class Records:
 
     Args:
         directory: locked by this process; its stored rounds are read.
-        channels: of the images.
+        shape: of the images.
     """
 
     def __init__(
-        self, experiment: Experiment, directory: RunDirectory, specs: tuple[LayerSpec, ...], channels: int
+        self, experiment: Experiment, directory: RunDirectory, specs: tuple[LayerSpec, ...], shape: Shape
     ) -> None:
-        self._experiment, self._directory, self._specs, self._channels = experiment, directory, specs, channels
+        self._experiment, self._directory, self._specs, self._shape = experiment, directory, specs, shape
         self._rounds: dict[int, _Entry] = {}
         for number in directory.rounds():
             self._add(directory.read_round(number))
@@ -51,7 +52,7 @@ class Records:
             facts: of the process that trained it, for run.json.
             own: of the round, for run.json.
         """
-        record = {**self._directory.read_record(), "finished": False, **facts}
+        record = {**self._directory.read_record(), "finished": False, "image_shape": self._shape, **facts}
         record["rounds"] = {**record.get("rounds", {}), str(result.number): dict(own)}
         self._directory.write_round(result, record)
         self._add(result, new=True)
@@ -85,7 +86,7 @@ class Records:
         if new or not all(path.exists() for path in tensorboard.event_paths(self._directory, result.number)):
             first = max(self._experiment.network.first_round, min(self._rounds))
             experiment = self._experiment if result.number == first else None
-            tensorboard.write_round(self._directory, result, self._channels, experiment)
+            tensorboard.write_round(self._directory, result, self._shape, experiment)
         tensorboard.remove_growing(self._directory, result.number)
 
     def _write_log(self, lines: str = "") -> None:

@@ -1,6 +1,7 @@
 """Session: an experiment at work. Methods ask it for rounds; it trains them, or finds them finished."""
 
 import bisect
+import dataclasses
 import time
 from collections.abc import Collection, Sequence
 
@@ -79,7 +80,7 @@ class Session:
         if network.sparse == "always" and on_gpu():
             raise experiment.error("Network", "sparse", "auto or never on a GPU")
         self._sparse = "never" if on_gpu() else network.sparse  # the kernels are not made for GPUs
-        self._records = Records(experiment, directory, self.specs, image_set.shape[0])
+        self._records = Records(experiment, directory, self.specs, image_set.shape)
         self._observers: list[Observer] = [
             StoreWeights(experiment, self._network, self._trainer),
             Validate(experiment, self._trainer),
@@ -158,7 +159,8 @@ class Session:
         with self._signals.deferred():
             began = time.monotonic() - progress.seconds
             self._train_steps(progress)
-            result, seconds = progress.so_far(), time.monotonic() - began
+            result = dataclasses.replace(progress.so_far(), recorded_shape=self._image_set.shape)
+            seconds = time.monotonic() - began
             own = {
                 "seconds": round(seconds, 3),
                 "steps_per_second": round((steps + 1) / seconds, 2),

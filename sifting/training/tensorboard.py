@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
 from sifting.base.files import refused_if_not_written, sync
 from sifting.experiment.experiment import Experiment
-from sifting.network.plates import image_plate, input_images
+from sifting.network.plates import Shape, image_plate, input_images
 from sifting.network.rounds import Round, density, layer_counts
 from sifting.runs.directory import RunDirectory, event_file_name
 from sifting.runs.history import columns
@@ -45,18 +45,18 @@ def event_paths(directory: RunDirectory, number: int) -> tuple[Path, Path]:
     return folder / "rounds" / name, folder / f"round_{number:03d}" / name
 
 
-def write_round(directory: RunDirectory, result: Round, channels: int, experiment: Experiment | None = None) -> None:
+def write_round(directory: RunDirectory, result: Round, shape: Shape, experiment: Experiment | None = None) -> None:
     """Write both files of a stored round, in place of what is there.
 
     Args:
-        channels: of the images.
+        shape: of the images.
         experiment: with the first round of a run; its settings are shown.
 
     Raises:
         RunDirectoryError: they cannot be written.
     """
     stored = directory.round_path(result.number).stat().st_mtime
-    of_round = _values_of_round(result, channels)
+    of_round = _values_of_round(result, shape)
     if experiment is not None:
         of_round += [_settings_as_text(experiment), _settings_as_hyper_parameters(experiment, stored)]
     over_rounds, over_steps = event_paths(directory, result.number)
@@ -141,7 +141,7 @@ def _values_of_steps(result: Round) -> list[Step]:
     return [(int(step), _errors(validation, training)) for step, validation, training in rows]
 
 
-def _values_of_round(result: Round, channels: int) -> list[Value]:
+def _values_of_round(result: Round, shape: Shape) -> list[Value]:
     values = [
         _scalar("validation_error/best", result.best_validation_error),
         _scalar("validation_error/last", result.validation_errors[-1]),
@@ -152,8 +152,8 @@ def _values_of_round(result: Round, channels: int) -> list[Value]:
         values.append(_scalar(f"density/layer {count.layer + 1}", count.density))
         values.append(_scalar(f"connected nodes/layer {count.layer + 1}", count.connected))
     first = result.specs[0]
-    if first.is_dense:  # on images, which are square
-        values.append(_mask_image(result.masks[0].W, channels))
+    if first.is_dense:
+        values.append(_mask_image(result.masks[0].W, shape))
     return values
 
 
@@ -175,10 +175,10 @@ def _settings_as_hyper_parameters(experiment: Experiment, seconds: float) -> Val
     return _Summary.FromString(summary.SerializeToString()).value[0]
 
 
-def _mask_image(mask: "np.ndarray", channels: int) -> Value:
+def _mask_image(mask: "np.ndarray", shape: Shape) -> Value:
     """The masks of the most connected nodes; a connected pixel shines in the colours of its channels."""
     nodes = np.argsort(-np.count_nonzero(mask, axis=0), kind="stable")[:PLATE_NODES]
-    plate = image_plate(input_images((mask[:, nodes] != 0).astype(np.float32), channels), PLATE_COLUMNS)
+    plate = image_plate(input_images((mask[:, nodes] != 0).astype(np.float32), shape), PLATE_COLUMNS)
     height, width, _ = plate.shape
     png = tf.io.encode_png(np.uint8(255 * plate)).numpy()
     image = _Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
