@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sifting.keras_models import prune as prune
     from sifting.training.api import Run as Run
     from sifting.training.api import load_experiment as load_experiment
     from sifting.training.api import open_run as open_run
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from sifting.training.api import run_experiments as run_experiments
 
 __version__ = "0.1.0"
-__all__ = ["Run", "load_experiment", "open_run", "run_experiment", "run_experiments"]
+__all__ = ["Run", "load_experiment", "open_run", "prune", "run_experiment", "run_experiments"]
 
 
 def __getattr__(name: str) -> Any:
     """The Python interface, imported when it is first used: importing the package alone takes milliseconds."""
     if name not in __all__:
         raise AttributeError(f"module 'sifting' has no attribute {name!r}")
-    return getattr(importlib.import_module("sifting.training.api"), name)
+    module = "sifting.keras_models" if name == "prune" else "sifting.training.api"
+    return getattr(importlib.import_module(module), name)
 
 
 def __dir__() -> list[str]:

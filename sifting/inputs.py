@@ -16,7 +16,7 @@ from sifting import architecture
 from sifting.base import extensions, input_files
 from sifting.errors import InputError, not_utf8
 from sifting.experiment.experiment import Experiment, kind_of, refusal
-from sifting.experiment.keys import LARGEST_INTEGER
+from sifting.experiment.keys import LARGEST_INTEGER, PRUNE
 from sifting.experiment.sections import ARCH, DATASET, IO, RECLASS_NAMES, Data, Network, Scale
 from sifting.methods import METHODS, check_sections
 
@@ -65,6 +65,21 @@ def read_experiment(paths: Sequence[str], assignments: Iterable[str] = (), sourc
             accepted = f"python -m sifting.sweep {path}, or {COMMAND_LINE} {section}.{name}=VALUE"
             raise refusal(path, SWEEP, f"{section}.{name}", value, accepted)
     return _resolve(values, sections, ", ".join(paths) or source)
+
+
+def as_assignments(changes: Mapping[str, object]) -> list[str]:
+    """Section.key=text for each Section.key and its value, as an input file has it."""
+
+    def text(value: object) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, (list, tuple)):
+            if value and all(isinstance(item, bool) for item in value):
+                return PRUNE.format(value)
+            return ", ".join(map(str, value))
+        return "" if value is None else str(value)
+
+    return [f"{name}={text(value)}" for name, value in changes.items()]
 
 
 def _load_sections() -> None:

@@ -9,8 +9,7 @@ from sifting.experiment.experiment import Session
 from sifting.experiment.keys import choice, key
 from sifting.methods.base import IterativeMagnitude, begin, further
 from sifting.network.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
-from sifting.pruning.scopes import globally, layerwise, reference_threshold
-from sifting.pruning.scores import magnitude
+from sifting.pruning.scopes import by_magnitude
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class IMP(IterativeMagnitude):
         network = session.network(trained.parameters, result.masks)
         if self.scope == "global":
             sparsity = further(1 - density(result.masks, session.specs), self.prune_ratio)
-            masks = globally(magnitude(network, biases=False), result.masks, sparsity)
+            masks = by_magnitude(network, sparsity, self.scope)
             return masks, counted_sparsities(masks, session.specs)
         nominal = further(result.sparsities, self.prune_ratio)
-        return layerwise(magnitude(network), result.masks, nominal, reference_threshold), nominal
+        return by_magnitude(network, nominal, self.scope), nominal

@@ -8,8 +8,7 @@ from sifting.experiment.experiment import Experiment, Session
 from sifting.experiment.keys import choice, integer, key, optional, path
 from sifting.methods.base import Levels, PrunedAt, begin
 from sifting.network.rounds import Round, counted_sparsities
-from sifting.pruning.scopes import globally, layerwise, reference_threshold
-from sifting.pruning.scores import magnitude
+from sifting.pruning.scopes import by_magnitude
 from sifting.runs.find import find_runs
 
 
@@ -42,10 +41,7 @@ class OneShot(PrunedAt, Levels):
         start = begin(session)
         network = session.network(start.trained.parameters, start.dense.masks)
         for number, sparsity in self.levels_to_train(session, start):
-            if self.scope == "global":
-                masks = globally(magnitude(network, biases=False), network.masks, sparsity)
-            else:
-                masks = layerwise(magnitude(network), network.masks, sparsity, reference_threshold)
+            masks = by_magnitude(network, sparsity, self.scope)
             self.train(session, number, masks, start.rewind_point.parameters)
 
     def stored_steps(self, number: int, steps: int) -> set[int]:

@@ -5,6 +5,7 @@ Between layers values are [n, features], channel-major: channels * height * widt
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -50,21 +51,54 @@ def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Momen
 def forward(
     network: MaskedNetwork,
     x: tf.Tensor,
-    moments: Mapping[int, Moments] | None = None,
+    moments: Mapping[int, Moments] | Callable[[tf.Tensor], Moments] | None = None,
     observe: Callable[[int, tf.Tensor], None] | None = None,
 ) -> tf.Tensor:
     """Logits [n, classes], in the type of x.
 
     Args:
         x: float [n, channels * height * width], channel-major: (pixel - mean) / 255.
-        moments: by layer, those that normalise its input, such as a checkpoint's; None: nothing is normalised.
+        moments: by layer, those that normalise its input, such as a checkpoint's; or what makes them of the input of a
+            dense layer; None: nothing is normalised.
         observe: called with every layer and its input [n, n_in], first to last.
     """
-    for layer in range(len(network.specs)):
+    for layer, spec in enumerate(network.specs):
         if observe is not None:
             observe(layer, x)
-        x = apply_layer(network, layer, x, moments.get(layer) if moments else None)
+        if callable(moments):
+            own = moments(x) if spec.is_dense else None
+        else:
+            own = moments.get(layer) if moments else None
+        x = apply_layer(network, layer, x, own)
     return x
+
+
+def loss(
+    network: MaskedNetwork, x: Any, labels: Any, moments: Any = None, observe: Any = None, temperature: float = 1.0
+) -> tf.Tensor:
+    """-log softmax(logits / temperature)[label], summed over images, float64. Other arguments as of forward."""
+    logits = forward(network, tf.cast(x, tf.float64), moments, observe) / temperature
+    return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+def flow(network: MaskedNetwork) -> tf.Tensor:
+    """Sum of the logits for one input of ones, without normalisation; float64."""
+    return tf.reduce_sum(forward(network, tf.ones((1, np.prod(network.image_shape)), tf.float64)))
+
+
+def whole_set_moments(network: MaskedNetwork, x: np.ndarray | tf.Tensor, moments: str | None) -> dict[int, Moments]:
+    """What normalises the input of each layer, float64; see gradients.snip."""
+    if moments == "batch":
+        return moments_over(network, x)
+    if moments == "initial":
+        return {
+            layer: Moments(tf.zeros(spec.shape[0], tf.float64), tf.ones(spec.shape[0], tf.float64))
+            for layer, spec in enumerate(network.specs)
+            if spec.is_dense
+        }
+    if moments is None:
+        return {}
+    raise ValueError(f"moments = {moments!r}: accepted: 'batch', 'initial' or None")
 
 
 def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor) -> dict[int, Moments]:

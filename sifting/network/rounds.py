@@ -1,7 +1,7 @@
 """What one round of training leaves behind, by name instead of by position."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +43,8 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskedNetwork:
-    """Architecture and values of a network.
+    """Architecture and values of a network. Scores ask no more of it than this class has; so those of other networks
+    (keras_models.network) are computed by the same code.
 
     Attributes:
         specs: from architecture.build_specs.
@@ -70,14 +71,36 @@ class MaskedNetwork:
 
         parameters = {layer: Parameters(*cast(values)) for layer, values in self.parameters.items()}
         masks = {layer: Mask(*cast(values)) for layer, values in self.masks.items()}
-        return MaskedNetwork(self.specs, self.image_shape, parameters, masks)
+        return replace(self, parameters=parameters, masks=masks)
 
     def blocks(self, count: int) -> Iterator[slice]:
         """Cut `count` images into runs of rows, few enough to hold what every layer makes of them: at most 500."""
         channels, height, width = self.image_shape
         largest = max(channels * height * width, *layer_outputs(self.specs, self.image_shape))
-        rows = max(1, min(BLOCK_IMAGES, BLOCK_NUMBERS // largest))
-        return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
+        return slices(count, max(1, min(BLOCK_IMAGES, BLOCK_NUMBERS // largest)))
+
+    def moments_by(self, x: Any, moments: str | None) -> dict[int, Moments]:
+        """What normalises the input of each layer, float64, for "batch", "initial" or None; see gradients.snip."""
+        from sifting.network.forward import whole_set_moments
+
+        return whole_set_moments(self, x, moments)
+
+    def loss(self, x: Any, labels: Any, moments: Any = None, observe: Any = None, temperature: float = 1.0) -> Any:
+        """Cross entropy of logits / temperature, summed over images: a float64 tensor. Arguments as of forward."""
+        from sifting.network.forward import loss
+
+        return loss(self, x, labels, moments, observe, temperature)
+
+    def flow(self) -> Any:
+        """Sum of the outputs for one input of ones, without normalisation: a float64 tensor."""
+        from sifting.network.forward import flow
+
+        return flow(self)
+
+
+def slices(count: int, rows: int) -> Iterator[slice]:
+    """Cut `count` into runs of at most so many rows."""
+    return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from sifting.network.forward import apply_layer, forward, moments_over, single_batch_moments
-from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
+from sifting.network.forward import single_batch_moments
+from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters, slices
 from sifting.pruning.scopes import globally
 from sifting.pruning.scores import Scores
 
@@ -32,7 +32,7 @@ def snip(network: MaskedNetwork, x: Images, labels: Images, moments: str | None 
         ValueError: another `moments`.
     """
     network = network.as_tensors(tf.float64)
-    gradients = _mask_gradients(network, x, labels, _whole_set_moments(network, x, moments), moments == "batch")
+    gradients = _mask_gradients(network, x, labels, network.moments_by(x, moments), moments == "batch")
     return _normalised(network, {layer: tf.abs(gradient) for layer, gradient in gradients.items()})
 
 
@@ -63,8 +63,8 @@ def _mask_gradients(
                 squares = tf.math.squared_difference(inputs, moments[layer].mean)
                 terms.append(tf.reduce_sum(adjoints[layer].mean * inputs + adjoints[layer].variance * squares))
 
-        logits = forward(network, tf.cast(x[rows], tf.float64), moments, observe)
-        return tf.add_n([tf.reduce_sum(_cross_entropies(labels[rows], logits)), *terms]) / len(x)
+        loss = network.loss(x[rows], labels[rows], moments, observe)
+        return tf.add_n([loss, *terms]) / len(x)
 
     def gradient(rows: slice, variables: dict[int, list[tf.Tensor]]) -> dict[int, list[tf.Tensor]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -95,7 +95,7 @@ def synflow(network: MaskedNetwork) -> Scores:
     weights = _weights(positive)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
-        R = tf.reduce_sum(forward(positive, tf.ones((1, np.prod(network.image_shape)), tf.float64)))
+        R = positive.flow()
     gradients = tape.gradient(R, weights)
     return {layer: Mask((weights[layer] * gradients[layer]).numpy()) for layer in network.prunable}
 
@@ -156,18 +156,14 @@ def grasp(
         ValueError: another `moments`, or batch_size < 1.
     """
     network = network.as_tensors(tf.float64)
-    fixed = None if moments == "batch" else _whole_set_moments(network, x, moments)
+    used = single_batch_moments if moments == "batch" else network.moments_by(x, moments)
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: accepted: 1 or more")
-    batches = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
+    batches = list(slices(len(x), batch_size))
     weights = _weights(network)
 
     def share(rows: slice) -> tf.Tensor:  # of one batch in L
-        values = tf.cast(x[rows], tf.float64)
-        for layer, spec in enumerate(network.specs):
-            batch = single_batch_moments(values) if moments == "batch" and spec.is_dense else None
-            values = apply_layer(network, layer, values, batch if fixed is None else fixed.get(layer))
-        return tf.reduce_sum(_cross_entropies(labels[rows], values / temperature)) / len(x)
+        return network.loss(x[rows], labels[rows], used, temperature=temperature) / len(x)
 
     def gradient(rows: slice) -> Gradients:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -190,26 +186,6 @@ def grasp(
 
 
 # --- what several scores share
-
-
-def _whole_set_moments(network: MaskedNetwork, x: Images, moments: str | None) -> dict[int, Moments]:
-    """What normalises the input of each layer, float64; see snip."""
-    if moments == "batch":
-        return moments_over(network, x)
-    if moments == "initial":
-        return {
-            layer: Moments(tf.zeros(spec.shape[0], tf.float64), tf.ones(spec.shape[0], tf.float64))
-            for layer, spec in enumerate(network.specs)
-            if spec.is_dense
-        }
-    if moments is None:
-        return {}
-    raise ValueError(f"moments = {moments!r}: accepted: 'batch', 'initial' or None")
-
-
-def _cross_entropies(labels: Images, logits: tf.Tensor) -> tf.Tensor:
-    """-log softmax(logits)[label] of each image."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 def _sum(structures: Iterable[_Nested]) -> _Nested:

@@ -6,12 +6,14 @@ mask ever grows.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sifting.errors import ScoresNotFinite
-from sifting.network.rounds import Mask
+from sifting.network.rounds import Mask, MaskedNetwork
+from sifting.pruning.scores import magnitude
 
 Sparsity = float | Fraction  # fractions say exactly how many weights of a layer go
 
@@ -82,6 +84,14 @@ def layerwise(
 def globally(scores: Mapping[int, Mask], masks: Mapping[int, Mask], sparsity: Sparsity) -> dict[int, Mask]:
     """All layers with scores make one pool, cut by exact_count. Else as layerwise, `sparsity` that of the pool."""
     return _cut_pool(scores, masks, sorted(scores), sparsity, exact_count)
+
+
+def by_magnitude(network: MaskedNetwork, sparsity: Any, scope: str) -> dict[int, Mask]:
+    """The masks after the smallest magnitudes went. layerwise: of weights and biases, by the reference's rule; global:
+    of weights alone. Arguments as of layerwise and globally."""
+    if scope == "global":
+        return globally(magnitude(network, biases=False), network.masks, sparsity)
+    return layerwise(magnitude(network), network.masks, sparsity, reference_threshold)
 
 
 SCOPES: dict[str, Callable[..., dict[int, Mask]]] = {"layerwise": layerwise, "global": globally}

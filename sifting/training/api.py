@@ -22,8 +22,7 @@ from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
-from sifting.experiment.keys import PRUNE
-from sifting.inputs import read_experiment
+from sifting.inputs import as_assignments, read_experiment
 from sifting.network.rounds import Checkpoint, Round
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
@@ -188,19 +187,7 @@ def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object
     """
     if not paths and not changes:
         raise InputError('no input file; accepted: load_experiment("inputs/quickstart.in")')
-    assignments = [f"{name}={_text(value)}" for name, value in (changes or {}).items()]
-    return read_experiment([os.fspath(path) for path in paths], assignments, "changes")
-
-
-def _text(value: object) -> str:
-    """A value as an input file has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        if value and all(isinstance(item, bool) for item in value):
-            return PRUNE.format(value)
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return read_experiment([os.fspath(path) for path in paths], as_assignments(changes or {}), "changes")
 
 
 def run_experiment(

@@ -1,0 +1,324 @@
+"""sifting.prune: the methods of input files on a Keras model, trained by its own `fit`.
+
+A method asks a session for rounds; here they are trained by Keras.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from sifting.base import extensions
+from sifting.base.random_streams import Stream, generator
+from sifting.errors import InputError
+from sifting.experiment.experiment import Experiment
+from sifting.experiment.keys import LARGEST_INTEGER
+from sifting.inputs import as_assignments, read_experiment
+from sifting.keras_models.masks import hold_masks, masked_network, masks_of
+from sifting.keras_models.network import KerasLayer, KerasNetwork, find_layers, layer_specs, named_masks, values_of
+from sifting.methods import METHODS
+from sifting.methods.base import Iterative
+from sifting.network.rounds import Checkpoint, Mask, Parameters, Round, density, layer_counts
+
+END = LARGEST_INTEGER  # the step where a round ends, which Keras alone knows
+SOURCE = "sifting.prune"
+_OTHERS = ("LayerByLayer", "Cavity")  # methods that need the papers' layers
+NO_ERRORS = np.full(1, np.nan, np.float32)
+
+
+@dataclass
+class Pruned:
+    """What pruning has left, one entry a round in each list; the model itself is that of the last one.
+
+    Attributes:
+        rounds: their numbers; 0 is the dense one.
+        history: "density", of all pruned layers together, counted; and every number of the last epoch, such as "loss"
+            and "val_accuracy": curves over the rounds.
+        masks: bool arrays by path of their variable, such as "dense/kernel".
+        densities: by path, counted: weights kept / weights.
+        epochs: what `fit` gave, the curves of a round over its epochs.
+        rewind_weights: what every round after 0 starts from, as of model.get_weights().
+    """
+
+    rounds: list[int] = field(default_factory=list)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    masks: list[dict[str, np.ndarray]] = field(default_factory=list)
+    densities: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[dict[str, list[float]]] = field(default_factory=list)
+    rewind_weights: list[np.ndarray] = field(default_factory=list)
+
+
+class _Values(dict[int, Parameters]):
+    """Weights and biases by layer, which is what methods look at; `weights` are all values of the model."""
+
+    weights: list[np.ndarray]
+
+
+def prune(
+    model: keras.Model,
+    data: Any,
+    validation_data: Any = None,
+    method: str = "imp",
+    prune_ratio: float = 0.5,
+    rounds: int = 4,
+    epochs: int = 1,
+    batch_size: int | None = None,
+    layers: Sequence[str] | None = None,
+    weights_epoch: int = 0,
+    seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+    fit: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Pruned:
+    """Prune a compiled Keras model in place: train, score, mask, rewind, round by round.
+
+    Every round begins with the weights of the rewind point and the optimizer as it was before. In the end the model has
+    the trained weights of the last round; what is masked is zero, and stays zero when it is trained on, or saved,
+    loaded and trained on.
+
+    Args:
+        model: compiled; Dense, EinsumDense, convolution, depthwise and Embedding layers in it are pruned.
+        data: (x, y) or (x, y, sample_weight), or a tf.data.Dataset or PyDataset.
+        method: imp, oneshot, snip, synflow, grasp, random, or the name of one that you have registered.
+        prune_ratio, rounds: each of so many rounds prunes this fraction of what is left; with sparsity=[...] in their
+            place (not for imp) the levels themselves.
+        epochs, batch_size, callbacks, verbose, validation_data: of each round's `fit`; `fit`: more of its arguments.
+        layers: names of the layers that are pruned, or of models around them; None: all.
+        weights_epoch: rewind to the begin of this epoch, 0, 1, ...; or weights_step=N, to N updates.
+        seed: of random masks, and of the images that scores are computed on.
+        settings: any other key of the method's section in an input file, such as scope="global".
+
+    Raises:
+        InputError: an argument that is not accepted.
+    """
+    if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
+        raise InputError(f"{SOURCE}: model = {model!r}: accepted: a keras.Model after model.compile(...)")
+    if isinstance(data, Iterator) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
+        accepted = "(x, y), a tf.data.Dataset or a keras.utils.PyDataset, which every round can read anew"
+        raise InputError(f"{SOURCE}: data = {extensions.described(data)}: accepted: {accepted}")
+    for name, value, least in (("rounds", rounds, 1), ("epochs", epochs, 1), ("weights_epoch", weights_epoch, 0)):
+        if not (isinstance(value, int) and value >= least):
+            raise InputError(f"{SOURCE}: {name} = {value!r}: accepted: a whole number >= {least}")
+    if weights_epoch >= epochs:
+        raise InputError(f"{SOURCE}: weights_epoch = {weights_epoch}: accepted: less than epochs = {epochs}")
+    if not model.built:
+        model(sample(data, 1)[0])
+    specs = layer_specs(model, find_layers(model, layers))
+    if weights_epoch:
+        settings["weights_step"] = weights_epoch
+    if "sparsity" not in settings:
+        settings = {"prune_ratio": prune_ratio, "rounds": rounds, **settings}
+    experiment = _experiment(method, specs, batch_size or 32, seed, settings)
+    arguments = {
+        "validation_data": validation_data,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "verbose": verbose,
+        "shuffle": _is_arrays(data)
+        or isinstance(data, keras.utils.PyDataset),  # of others Keras only says that it does not
+        **(fit or {}),
+    }
+    session = _Session(experiment, model, specs, data, arguments, list(callbacks), bool(weights_epoch))
+    experiment.method.run(session)
+    return session.result
+
+
+def _experiment(
+    name: str, specs: Sequence[KerasLayer], batch_size: int, seed: int, settings: dict[str, Any]
+) -> Experiment:
+    """As if an input file had said it. The architecture says no more than how many layers there are."""
+    extensions.load()
+    methods = {known.lower(): known for known in METHODS if known not in _OTHERS}
+    section = methods.get(str(name).lower())
+    if section is None:
+        raise InputError(f"{SOURCE}: method = {name!r}: accepted: {', '.join(methods)}{extensions.hint('a method')}")
+    if issubclass(METHODS[section], Iterative) and "rounds" in settings:
+        settings = {"max_iterations": settings["rounds"] + 1, **settings}
+        del settings["rounds"]
+    entries = {entry.name: entry for entry in fields(METHODS[section])}
+    for name, value in settings.items():
+        if name in entries and entries[name].metadata["run"] and value is not None:
+            raise InputError(f"{SOURCE}: {name} = {value!r}: accepted: only in input files")
+    keys = {
+        "Network.arch": ":".join(["f1"] * (len(specs) - 1) + ["x"]),
+        "Network.steps": END,
+        "Network.batch_size": max(2, batch_size),
+        "Network.seed": seed,
+        f"{section}.prune": [spec.prunable for spec in specs],
+        **({f"{section}.weights_step": 0} if "weights_step" in entries else {}),
+        **{f"{section}.{key}": value for key, value in settings.items()},
+    }
+    return read_experiment([], as_assignments(keys), SOURCE)
+
+
+class _Session:
+    """What methods may ask for, see experiment.experiment.Session."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        model: keras.Model,
+        specs: tuple[KerasLayer, ...],
+        data: Any,
+        fit: dict[str, Any],
+        callbacks: list[keras.callbacks.Callback],
+        by_epoch: bool,
+    ) -> None:
+        self.experiment, self.specs, self.result = experiment, specs, Pruned()
+        self._model, self._data, self._fit, self._callbacks = model, data, fit, callbacks
+        self._by_epoch = by_epoch
+        self._layers = find_layers(model)
+        self._masks = masks_of(self._layers)
+        self._initial = self._values()
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        self._optimizer = [(variable, variable.numpy()) for variable in model.optimizer.variables]
+
+    def initial_parameters(self) -> dict[int, Parameters]:
+        return self._initial
+
+    def initial_masks(self) -> dict[int, Mask]:
+        return self._masks
+
+    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> KerasNetwork:
+        """`moments` of [SNIP] and [GraSP] say whether the model normalises as in training."""
+        training = getattr(self.experiment.method, "moments", None) == "batch"
+        return replace(
+            masked_network(self._model),
+            specs=self.specs,
+            parameters=parameters,
+            masks=masks,
+            example=lambda: sample(self._data, 1)[0],
+            batch_size=self.experiment.network.batch_size,
+            training=training,
+        )
+
+    def sample(self, count: int) -> tuple[Any, Any]:
+        """At most `count` rows: drawn from arrays, the first ones of a pipeline."""
+        draw = generator(self.experiment.network.seed, Stream.SCORING)
+        x, labels = (Rows(values) for values in sample(self._data, count, draw))
+        return x.plain, labels.plain
+
+    def report(self, line: str) -> None:
+        if self._fit["verbose"] != 0:
+            print(line)
+
+    def finished(self, number: int) -> bool:
+        return False
+
+    def stored(self, number: int) -> Round:
+        raise NotImplementedError
+
+    def adopt(self, result: Round) -> None:
+        raise NotImplementedError
+
+    def train(
+        self,
+        number: int,
+        masks: dict[int, Mask],
+        sparsities: np.ndarray,
+        start: dict[int, Parameters],
+        frozen: Collection[int] = (),
+    ) -> Round:
+        counts = layer_counts(masks, self.specs)
+        u = density(masks, self.specs)
+        self.report(f"round {number}: {100 * u:.4g} % of the weights are kept")
+        assert isinstance(start, _Values)
+        self._model.set_weights(start.weights)
+        for variable, value in self._optimizer:
+            variable.assign(value)
+        names = {self.specs[count.layer].name: count.density for count in counts if count.prunable}
+        named = named_masks(self._model, self.specs, masks)
+        hold_masks(self._model, named)
+        rewind = _Rewind(self, self.experiment.method.rewind_step, self._by_epoch)
+        arguments = {**self._fit, "callbacks": [rewind, *self._callbacks]}
+        epochs = self._model.fit(*(self._data if _is_arrays(self._data) else (self._data,)), **arguments).history
+        result, begin = self.result, start if number else rewind.found()
+        result.rewind_weights = begin.weights
+        result.rounds.append(number)
+        result.masks.append(named)
+        result.densities.append(names)
+        result.epochs.append(epochs)
+        for name, value in {"density": u, **{name: values[-1] for name, values in epochs.items()}}.items():
+            result.history.setdefault(name, []).append(value)
+        point = Checkpoint(self.experiment.method.rewind_step, begin, {})
+        trained = Checkpoint(END, self._values(), {})
+        return Round(number, self.specs, sparsities, masks, (point, trained), NO_ERRORS, (END,), NO_ERRORS)
+
+    def _values(self) -> _Values:
+        values = _Values(values_of(self._layers))
+        values.weights = self._model.get_weights()
+        return values
+
+
+class _Rewind(keras.callbacks.Callback):
+    """Takes the values at the rewind point of a round."""
+
+    def __init__(self, session: _Session, point: int, by_epoch: bool) -> None:
+        super().__init__()
+        self._session, self._point, self._by_epoch = session, point, by_epoch
+        self._batches = 0
+        self.values: _Values | None = None
+
+    def _take(self, here: int) -> None:
+        if here == self._point and self.values is None:
+            self.values = self._session._values()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._by_epoch:
+            self._take(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if not self._by_epoch:
+            self._take(self._batches)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += 1
+
+    def found(self) -> _Values:
+        if self.values is None:
+            accepted = f"less than the {self._batches} updates of a round"
+            raise InputError(f"{SOURCE}: weights_step = {self._point}: accepted: {accepted}")
+        return self.values
+
+
+class Rows:
+    """Nested arrays, one row an example, of which rows can be taken as of one array."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    @property
+    def plain(self) -> Any:
+        return self.values if isinstance(self.values, np.ndarray) else self
+
+    def __len__(self) -> int:
+        return len(keras.tree.flatten(self.values)[0])
+
+    def __getitem__(self, rows: Any) -> Any:
+        return keras.tree.map_structure(lambda values: values[rows], self.values)
+
+
+def _is_arrays(data: Any) -> bool:
+    return isinstance(data, tuple | list)
+
+
+def sample(data: Any, count: int, draw: np.random.Generator | None = None) -> tuple[Any, Any]:
+    """(inputs, labels) of at most `count` rows: drawn without replacement from arrays, else the first ones."""
+    if _is_arrays(data):
+        pair = keras.tree.map_structure(np.asarray, keras.utils.unpack_x_y_sample_weight(tuple(data))[:2])
+        total = len(Rows(pair[0]))
+        drawn = slice(count) if draw is None else np.sort(draw.choice(total, min(count, total), replace=False))
+        x, labels = Rows(pair)[drawn]
+        return x, labels
+    pairs, rows = [], 0
+    for batch in data if hasattr(data, "__iter__") else (data[number] for number in range(len(data))):
+        pairs.append(keras.tree.map_structure(np.asarray, keras.utils.unpack_x_y_sample_weight(batch)[:2]))
+        rows += len(Rows(pairs[-1][0]))
+        if rows >= count:
+            break
+    x, labels = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *pairs)
+    return x, labels
