@@ -233,7 +233,7 @@ class _Session:
         names = {self.specs[count.layer].name: count.density for count in counts if count.prunable}
         named = named_masks(self._model, self.specs, masks)
         hold_masks(self._model, named)
-        rewind = _Rewind(self, self.experiment.method.rewind_step, self._by_epoch)
+        rewind = _Rewind(self, self.experiment.method.weights_step, self._by_epoch)
         arguments = {**self._fit, "callbacks": [rewind, *self._callbacks]}
         epochs = self._model.fit(*(self._data if _is_arrays(self._data) else (self._data,)), **arguments).history
         result, begin = self.result, start if number else rewind.found()
@@ -244,7 +244,7 @@ class _Session:
         result.epochs.append(epochs)
         for name, value in {"density": u, **{name: values[-1] for name, values in epochs.items()}}.items():
             result.history.setdefault(name, []).append(value)
-        point = Checkpoint(self.experiment.method.rewind_step, begin, {})
+        point = Checkpoint(self.experiment.method.weights_step, begin, {})
         trained = Checkpoint(END, self._values(), {})
         return Round(number, self.specs, sparsities, masks, (point, trained), NO_ERRORS, (END,), NO_ERRORS)
 
