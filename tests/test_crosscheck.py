@@ -95,10 +95,10 @@ def test_rewound_moments_are_caught(monkeypatch, capsys):
         moments = self._directory.read_round(0).checkpoints[0].moments if number else None
 
         def reset():
-            self._network.set_moments(moments, started=True)
+            self._values.set_moments(moments, started=True)
 
         if number:
-            monkeypatch.setattr(self._network, "reset_moments", reset)
+            monkeypatch.setattr(self._values, "reset_moments", reset)
         return train(self, number, *arguments, **keywords)
 
     monkeypatch.setattr(session.Session, "train", train_with_rewound_moments)

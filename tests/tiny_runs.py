@@ -77,7 +77,7 @@ class Watched(Session, Observer):
                 layer = self._trainer.model.get_layer(f"layer_{index + 1}")
                 masks[index] = Mask(*(variable.numpy() for variable in layer.weights if "mask" in variable.name))
         optimizer = [variable.numpy() for variable in self._trainer.optimizer.variables]
-        self.begins[progress.number] = self._network.parameters(), masks, self._network.moments(), optimizer
+        self.begins[progress.number] = self._values.parameters(), masks, self._values.moments(), optimizer
         self._step = progress.step
 
     def after_steps(self, progress):

@@ -44,8 +44,8 @@ C05 sifting/training/session.py | the optimizer is not reset before a round | me
 -self._trainer.reset_optimizer()
 +self._trainer.reset_optimizer
 C06 sifting/training/session.py | the running moments are not reset before a round | methods
--self._network.reset_moments()
-+self._network.reset_moments
+-self._values.reset_moments()
++self._values.reset_moments
 C07 sifting/training/session.py | all rounds train on the same batches | imp
 -Stream.BATCHES, number)
 +Stream.BATCHES)

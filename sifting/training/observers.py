@@ -41,25 +41,25 @@ class Observer:
 class StoreWeights(Observer):
     """Adds a checkpoint at each step that the method stores."""
 
-    def __init__(self, experiment: Experiment, network: NetworkState, trainer: Trainer) -> None:
-        self._experiment, self._network, self._trainer = experiment, network, trainer
+    def __init__(self, experiment: Experiment, values: NetworkState, trainer: Trainer) -> None:
+        self._experiment, self._values, self._trainer = experiment, values, trainer
 
     def steps(self, progress: RoundInProgress) -> Collection[int]:
         return self._experiment.method.stored_steps(progress.number, self._experiment.network.steps)
 
     def before_step(self, progress: RoundInProgress) -> None:
         self._trainer.write_back()
-        progress.checkpoints.append(Checkpoint(progress.step, self._network.parameters(), self._network.moments()))
+        progress.checkpoints.append(Checkpoint(progress.step, self._values.parameters(), self._values.moments()))
 
 
 class Validate(Observer):
     """Measures the validation error every validate_step steps."""
 
     def __init__(self, experiment: Experiment, trainer: Trainer) -> None:
-        self._network, self._trainer = experiment.network, trainer
+        self._settings, self._trainer = experiment.network, trainer
 
     def steps(self, progress: RoundInProgress) -> Collection[int]:
-        return range(0, self._network.steps + 1, self._network.validate_step)
+        return range(0, self._settings.steps + 1, self._settings.validate_step)
 
     def before_step(self, progress: RoundInProgress) -> None:
         progress.validation_steps.append(progress.step)

@@ -61,7 +61,7 @@ class Session:
         )
         self._image_set, self._directory, self._screen, self._signals = image_set, directory, screen, signals
         model = build_model(self.specs, image_set.shape, network.batch_norm_beta, network.centring)
-        self._network = NetworkState(model, self.specs)
+        self._values = NetworkState(model, self.specs)
         most = experiment.data.translate
         self._trainer = Trainer(
             model,
@@ -82,7 +82,7 @@ class Session:
         self._sparse = "never" if on_gpu() else network.sparse  # the kernels are not made for GPUs
         self._records = Records(experiment, directory, self.specs, image_set.shape)
         self._observers: list[Observer] = [
-            StoreWeights(experiment, self._network, self._trainer),
+            StoreWeights(experiment, self._values, self._trainer),
             Validate(experiment, self._trainer),
             AppendToLog(directory),
             *([ShowCurves(directory)] if experiment.io.tensorboard else []),
@@ -151,9 +151,9 @@ class Session:
             sparse = sparse_layers(self._sparse, masks, self.specs, self.experiment.network.batch_size)
             errors = np.zeros(steps + 1, np.float32)
             progress = RoundInProgress(number, self.specs, sparsities, masks, errors, sparse=sparse)
-            self._network.set_parameters(start)
-            self._network.set_masks(masks)
-            self._network.reset_moments()
+            self._values.set_parameters(start)
+            self._values.set_masks(masks)
+            self._values.reset_moments()
             self._trainer.reset_optimizer()
         self._trainer.begin_round(*([layer_name(layer) for layer in layers] for layers in (frozen, progress.sparse)))
         with self._signals.deferred():
