@@ -187,16 +187,11 @@ def test_levels_can_be_added_to_a_run_but_not_changed(directory, experiment, sta
 def test_which_keys_a_run_may_continue_with():
     """Those that say where things are, how fast to compute or when to stop; of [IO] all. Levels may be added. With
     [LayerByLayer] stop_ratio decides which layer a round prunes, so that stored rounds would be misread."""
-    free = {
-        "Data.preload",
-        "Network.jit_compile",
-        "Network.sparse",
-        "IMP.max_iterations",
-        "LayerByLayer.max_iterations",
+    free = {"Data.preload", "Data.dataloc", "Network.jit_compile", "Network.sparse", "IMP.stop_ratio"}
+    free |= {
+        f"{name}.{key}" for name in ("IMP", "LayerByLayer", "Cavity") for key in ("max_iterations", "stop_density")
     }
-    free |= {"Cavity.max_iterations", "IMP.stop_ratio", "Cavity.stop_ratio", "Data.dataloc"}
-    free |= {f"{name}.stop_density" for name in ("IMP", "LayerByLayer", "Cavity")}
-    free |= {f"{name}.rounds" for name in ("OneShot", "SNIP", "SynFlow", "GraSP", "Random")}
+    free |= {"Cavity.stop_ratio", *(f"{name}.rounds" for name in ("OneShot", "SNIP", "SynFlow", "GraSP", "Random"))}
     found = {
         f"{section}.{entry.name}"
         for section, kind in SECTIONS.items()
