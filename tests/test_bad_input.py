@@ -43,35 +43,24 @@ def directory(tmp_path) -> RunDirectory:
 # --- every key -----------------------------------------------------------------------------------------------------
 
 # Of kinds whose sentences begin so.
-OF_THEIR_OWN = {
-    "T or F": ["1:0", "T:", "t", ""],
-    "increasing numbers": [
-        "0",
-        "1",
-        "-0.5",
-        "nan",
-        "half",
-        "90%",
-        "0.5;0.9",
-        "0.9, 0.5",
-        "0.5, 0.5",
-        "0.5,",
-        "0.5 0.9",
-    ],
-    "n, or m,K": ["k,10", "m", "m,1", "m,x", "n,2", "f,10", "f,10,~nosuchuser/b", "random,3", ""],
-    "layers joined": ["f4", "q4:x", ""],
-    "layer, common": ["0", "Glorot", "inf", "nan"],
-    "the name of a data set": ["imagenet32", ""],
-    "true or false": ["maybe", "2", ""],
-}
+OF_THEIR_OWN = """
+T or F: 1:0 | T: | t |
+increasing numbers: 0 | 1 | -0.5 | nan | half | 90% | 0.5;0.9 | 0.9, 0.5 | 0.5, 0.5 | 0.5, | 0.5 0.9
+n, or m,K: k,10 | m | m,1 | m,x | n,2 | f,10 | f,10,~nosuchuser/b | random,3 |
+layers joined: f4 | q4:x |
+layer, common: 0 | Glorot | inf | nan
+the name of a data set: imagenet32 |
+true or false: maybe | 2 |
+"""
 
 
 def bad_values(entry: dataclasses.Field) -> list[str]:
     """What the sentence of a key rules out: values just beyond its bounds, and those of other kinds."""
     accepts = entry.metadata["kind"].accepts
-    for beginning, values in OF_THEIR_OWN.items():
+    for beginning, _, values in (line.partition(": ") for line in OF_THEIR_OWN.strip().splitlines()):
         if accepts.startswith(beginning):
-            return [value for value in values if value or not accepts.endswith("or empty, for unset")]
+            found = map(str.strip, values.split("|"))
+            return [value for value in found if value or not accepts.endswith("or empty, for unset")]
     if "number" in accepts:
         whole = "whole" in accepts
         values = ["many", "nan", "1e400", "inf", "30%", "20 ; a comment?", "20\n30"]
