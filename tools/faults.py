@@ -88,6 +88,18 @@ C19 sifting/methods/base.py | round 1 is pruned by the last step, not by prune_s
 C20 sifting/methods/base.py | a restart rewinds to the last checkpoint | methods
 -Start(network.rest_it, pruned, first.checkpoints[0], trained
 +Start(network.rest_it, pruned, first.checkpoints[-1], trained
+C21 sifting/layers.py | convolutions forget their masks | layers
+-conv2d(inputs, self.W * self.mask_W, self.stride
++conv2d(inputs, tf.convert_to_tensor(self.W), self.stride
+C22 sifting/architecture.py | pixels are divided by 256 | statistics
+-GREY_LEVEL = np.float32(1 / 255)
++GREY_LEVEL = np.float32(1 / 256)
+C23 sifting/pruning/gradients.py | masked weights have a say in the sum of scores | scores
+-np.where(network.masks[layer].W != 0, values[layer], 0.0)
++np.asarray(values[layer])
+C24 sifting/training/trainer.py | other batches than those of all recorded runs | training
+-seed = tf.stack([key, step])
++seed = tf.stack([step, key])
 
 # --- training by kept weights alone; each compiles the kernels anew
 
@@ -203,6 +215,18 @@ R17 sifting/training/plan.py | a finished run is run again | many sweep
 R18 sifting/training/many.py | a run does not wait for the one it starts from | many
 -        if not all(need.done for need in self.needs):
 +        if False:
+R19 sifting/runs/reference.py | moments of another shape are believed | run_directory
+-layers += [(Parameters, checkpoint.parameters), (Moments, checkpoint.moments)]
++layers += [(Parameters, checkpoint.parameters)]
+R20 sifting/experiment/sections.py | a restart removes the rounds before it | settle
+-return self.rest_it if self.restart else 0
++return 0
+R21 sifting/methods/oneshot.py | a dense round that was taken over is looked for again | settle methods
+-adopts_from: ClassVar[str] = "dense_run"
++adopts_from: ClassVar[str] = "like"
+R22 sifting/base/files.py | an error of the disk is a traceback | run_directory bad_input
+-    except errors as error:
++    except KeyError as error:
 
 # --- data sets
 
@@ -236,6 +260,9 @@ D09 sifting/datasets/cache.py | cached images can be written to | datasets
 D10 sifting/datasets/folder.py | the last images of a class are held out, not the first | sources
 -files[held_out:], files[:held_out]
 +files[:-held_out], files[-held_out:]
+D11 sifting/datasets/reclass.py | more than half of each super-class moves | reclass
+-group[len(group) // 2 :]
++group[len(group) // 3 :]
 
 # --- analyses and figures
 
