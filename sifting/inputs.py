@@ -211,16 +211,12 @@ def _apply_scale(experiment: Experiment, scale: Scale) -> Experiment:
 
     smallest = {"batch": min(scale.smallest_batch, experiment.network.batch_size)}
     for name, section in experiment.sections().items():
-        factors = {entry.name: entry.metadata for entry in dataclasses.fields(section) if entry.metadata["scaled"]}
-        experiment = experiment.replace(
-            name,
-            **{
-                entry: scaled(
-                    getattr(section, entry), metadata["scaled"], smallest.get(metadata["scaled"], metadata["least"])
-                )
-                for entry, metadata in factors.items()
-            },
-        )
+        changes = {
+            entry.name: scaled(getattr(section, entry.name), factor, smallest.get(factor, entry.metadata["least"]))
+            for entry in dataclasses.fields(section)
+            if (factor := entry.metadata["scaled"])
+        }
+        experiment = experiment.replace(name, **changes)
     hidden = {architecture.DENSE: 0, architecture.CONVOLUTION: 1}  # which number of the token is the width
     arch = tuple(
         dataclasses.replace(

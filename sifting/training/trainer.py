@@ -456,17 +456,16 @@ class Trainer:
 
     def _compiled(self, function: str, *arguments: ImagesOnDevice | tf.Tensor) -> Any:
         """Call a compiled function; announce and drop XLA if it cannot compile it."""
-        if not self.jit_compile or function in self._ran:
-            return getattr(self, function)(*arguments)
-        try:
-            result = getattr(self, function)(*arguments)
-            self._ran.add(function)
-            return result
-        except _COMPILATION_ERRORS as error:
-            reason = (error.message or type(error).__name__).splitlines()[0]
-            self._report(f"XLA cannot compile the training loop ({reason}): going on without it, more slowly")
-            self._set_compilation(False)
-            return getattr(self, function)(*arguments)
+        if self.jit_compile and function not in self._ran:
+            try:
+                result = getattr(self, function)(*arguments)
+                self._ran.add(function)
+                return result
+            except _COMPILATION_ERRORS as error:
+                reason = (error.message or type(error).__name__).splitlines()[0]
+                self._report(f"XLA cannot compile the training loop ({reason}): going on without it, more slowly")
+                self._set_compilation(False)
+        return getattr(self, function)(*arguments)
 
     # --- called by the round
 
