@@ -23,6 +23,7 @@ from sifting import datasets, inputs
 from sifting.datasets import describe, tfds
 from sifting.datasets import folder as folder_module
 from sifting.datasets.source import Facts
+from sifting.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 ROW = 3 * 32 * 32
@@ -371,6 +372,51 @@ def test_npz_with_names_and_mean_in_pieces(tmp_path, load, save, monkeypatch):
     assert images.class_names == ("ant", "bee", "cow") and images.source == "own.npz, mean image as given"
 
 
+def test_npz_in_the_words_of_others(load):
+    """Keras's names, grey images, floats, labels one-hot or as strings: the same images, of one channel. val counts,
+    not test."""
+    rng = np.random.default_rng(0)
+    grey, val_grey = rng.integers(0, 256, (10, 4, 7), np.uint8), rng.integers(0, 256, (3, 4, 7), np.uint8)
+    grey[0, 0, 0] = 255
+    labels, val_labels = np.arange(10) % 3, np.array([2, 0, 1])
+    test = {"x_test": rng.integers(0, 256, (5, 4, 7), np.uint8), "y_test": np.zeros(5, int)}
+    names = np.array(["ant", "bee", "cow"])
+    for x, y, more in (
+        (lambda x: x, lambda y: y, test),
+        (lambda x: x[..., None].astype(np.int64), lambda y: y[:, None], {}),
+        (lambda x: x.astype(np.float32) / 255, lambda y: np.eye(3)[y], {}),
+        (lambda x: x.astype(np.float64), lambda y: names[y], {}),
+    ):
+        fields = {"x_train": x(grey), "y_train": y(labels), "x_val": x(val_grey), "y_val": y(val_labels)}
+        np.savez("own.npz", **fields, **more)
+        images = load("npz", "own.npz")
+        assert images.shape == (1, 4, 7) and images.classes == 3
+        np.testing.assert_array_equal(images.images, grey.reshape(10, 28))
+        np.testing.assert_array_equal(images.val_images, val_grey.reshape(3, 28)[:2])
+        assert images.labels.tolist() == labels.tolist() and images.val_labels.tolist() == [2, 0]
+        assert images.class_names == (tuple(names) if y(labels).dtype.kind == "U" else ())
+
+
+def test_npz_without_validation_images(load, monkeypatch):
+    """Every tenth of each class serves, across the pieces that are read."""
+    monkeypatch.setattr("sifting.datasets.npz.BLOCK", 7)
+    images, labels = np.arange(45, dtype=np.uint8).repeat(16).reshape(45, 4, 4), np.arange(45) % 2
+    np.savez("own.npz", images=images, labels=labels)
+    found = load("npz", "own.npz", "Network.val_size=4")
+    assert found.val_images[:, 0].tolist() == [18, 19, 38, 39] and found.val_labels.tolist() == [0, 1, 0, 1]
+    assert found.images[:, 0].tolist() == [n for n in range(45) if n not in (18, 19, 38, 39)]
+    assert found.labels.tolist() == [n % 2 for n in range(45) if n not in (18, 19, 38, 39)]
+    assert found.source.endswith("every 10th one of a class for validation")
+
+
+def test_val_size_is_what_is_there_unless_it_is_given(npz, experiment):
+    asked = experiment("npz", npz(), "Network.val_size=1000")
+    with pytest.raises(InputError, match="val_size = '1000': accepted: at most 3, the number of validation images"):
+        datasets.planned(asked)
+    planned = datasets.planned(dataclasses.replace(asked, sources={}))
+    assert planned.experiment.network.val_size == planned.facts.val_images == 3
+
+
 def test_facts_of_an_npz_larger_than_the_memory(tmp_path, experiment, refuse):
     """A terabyte of which only the header is there: neither time nor memory goes into images before they are read."""
     fields = npz_fields(labels=np.arange(10**6) % 3, val_images=np.zeros((2, 600, 600, 3), np.uint8), images=None)
@@ -385,22 +431,31 @@ def test_facts_of_an_npz_larger_than_the_memory(tmp_path, experiment, refuse):
 
 STRINGS = np.array(["a", "b", "c"])
 EMPTY = {"images": np.zeros((0, 5, 5, 3), np.uint8), "labels": np.zeros(0, int)}
-NO_INTEGERS = "accepted: [n] whole numbers"
+NO_INTEGERS = "accepted: [n] whole numbers or strings, or one-hot [n, K]"
+COUNTS = (("images", 10), ("val_images", 3))
 NPZ = [
     ({"images": None}, "holds labels, val_images, val_labels; accepted: images, labels, val_images, val_"),
     ({"val_labels": None}, "holds images, labels, val_images; accepted: "),
     ({"classnames": STRINGS}, "optionally class_names, mean"),
-    ({"images": np.zeros((10, 5, 5, 3))}, "images is an array of float64 (10, 5, 5, 3); accepted: uint8 [n, S"),
-    ({"val_images": np.zeros((3, 75), np.uint8)}, "val_images is an array of uint8 (3, 75); accepted: uint8 [n"),
-    ({"images": np.zeros((10, 3, 5, 5), np.uint8)}, "(10, 3, 5, 5); accepted: uint8 [n, S, S, 3]"),
-    ({"images": np.zeros((10, 5, 5, 1), np.uint8)}, "(10, 5, 5, 1); accepted: uint8 [n, S, S, 3]"),
+    ({"images": np.zeros((10, 5, 5, 3))}, "has images of float64 and val_images of uint8; accepted: whole numbers or"),
+    ({"images": np.zeros((10, 5, 5, 3), complex)}, "images is an array of complex128 (10, 5, 5, 3); accepted: numbers"),
+    ({"images": np.full((10, 5, 5, 3), 256)}, "images has values from 256 to 256; accepted: 0 ... 1 or 0 ... 255"),
+    ({name: np.full((n, 5, 5, 3), np.nan) for name, n in COUNTS}, "images has values from nan to nan; accepted: "),
+    ({name: np.full((n, 5, 5, 3), -0.5) for name, n in COUNTS}, "images has values from -0.5 to -0.5; accepted: "),
+    ({"val_images": np.zeros((3, 75), np.uint8)}, "val_images is an array of uint8 (3, 75); accepted: numbers [n"),
+    ({"images": np.zeros((10, 3, 5, 5), np.uint8)}, "(10, 3, 5, 5); accepted: numbers [n, height, width] or [n, he"),
+    ({"images": np.zeros((10, 5, 5, 1), np.uint8)}, "images are 1 x 5 x 5 and val_images are 3 x 5 x 5; accepted: one"),
+    ({"x_train": np.zeros((10, 5, 5))}, "holds images, labels, val_images, val_labels, x_train; accepted: "),
+    ({"labels": np.tile([0, 1, 1], (10, 1))}, f"labels is an array of int64 (10, 3); {NO_INTEGERS}"),
+    ({"labels": STRINGS[np.arange(10) % 3]}, "has numbers and strings as labels; accepted: one of them"),
+    ({"labels": STRINGS[np.arange(10) % 3], "val_labels": np.array(["a", "d", "b"])}, "val_labels has the label 'd'"),
+    ({"val_images": None, "val_labels": None}, "has no validation images, and fewer than 10 of each class"),
     (EMPTY, "(0, 5, 5, 3); accepted"),
     ({"images": np.zeros((10, 5, 5, 3), np.uint8, order="F")}, "accepted: C order"),
-    ({"val_images": np.zeros((3, 4, 4, 3), np.uint8)}, "images are of 5 x 5 pixels, val_images of 4 x 4"),
+    ({"val_images": np.zeros((3, 4, 4, 3), np.uint8)}, "images are 3 x 5 x 5 and val_images are 3 x 4 x 4"),
     ({"labels": np.arange(9) % 3}, "has 10 images but 9 labels; accepted: one label for each image"),
     ({"val_labels": np.zeros(4, int)}, "has 3 val_images but 4 val_labels"),
     ({"labels": np.zeros(10)}, f"labels is an array of float64 (10,); {NO_INTEGERS}"),
-    ({"labels": np.zeros((10, 3), int)}, f"labels is an array of int64 (10, 3); {NO_INTEGERS}"),  # one-hot
     ({"labels": np.arange(10) % 3 - 1}, "labels has the label -1; accepted: 0 ... 2"),
     ({"val_labels": np.array([0, 3, 1]), "class_names": STRINGS}, "val_labels has the label 3"),
     ({"labels": np.arange(10) % 3 + 1, "val_labels": np.ones(3, int)}, "no training image of class 0"),

@@ -34,6 +34,7 @@ class PlannedImages:
     """The images of an experiment before they are loaded, checked against its input file.
 
     Attributes:
+        experiment: where a default asks for more images than there are, with all that there are.
         source: the complete data set, its Gaussian clone, or the rotated images of either.
         complete: what is known of them, before data_ratio, reclass and val_size.
         facts: what `load` will give if all files are there.
@@ -98,9 +99,13 @@ def planned(experiment: Experiment) -> PlannedImages:
     by_class = data.clone_images_per_class is not None
     if data.clone != "none" and not by_class and data.clone_images < 2 * complete.classes:
         raise experiment.error("Data", "clone_images", f"at least 2 images for each of the {complete.classes} classes")
+    for name in ("rotate", "translate"):
+        if getattr(data, name) and complete.shape[1] != complete.shape[2]:
+            raise experiment.error("Data", name, "0 for images that are not square")
     size = complete.shape[-1]
     if data.translate >= size:
         raise experiment.error("Data", "translate", f"less than {size}, the size of the images")
+    experiment = _fitted(experiment, complete.val_images, train_images)
     _check_val_size(experiment, complete.val_images)
     _check_scoring_images(experiment, train_images)
     try:
@@ -115,6 +120,17 @@ def planned(experiment: Experiment) -> PlannedImages:
         source = Rotated(source)
     known = Facts(train_images, experiment.network.val_size, complete.shape, classes)
     return PlannedImages(experiment, source, complete, known, new_class)
+
+
+def _fitted(experiment: Experiment, val_images: int, train_images: int) -> Experiment:
+    """With all images that there are, where a default asks for more."""
+    default = ("Network", "val_size") not in experiment.sources
+    if default and 0 < val_images < experiment.network.val_size:
+        experiment = experiment.replace("Network", val_size=val_images)
+    default = (experiment.method_name, "images") not in experiment.sources
+    if default and 2 <= train_images < experiment.method.images:
+        experiment = experiment.replace(experiment.method_name, images=train_images)
+    return experiment
 
 
 def facts(data: Data) -> Facts:

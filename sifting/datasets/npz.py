@@ -1,30 +1,62 @@
 """`dataset = npz`: a user's own images in one .npz file, as numpy.savez writes it.
 
-    images, val_images  uint8 [n, S, S, 3], red, green, blue, as image libraries give them
-    labels, val_labels  n whole numbers 0 ... K-1; each class has a training image
+    images, val_images  [n, height, width] or [n, height, width, channels]: whole numbers 0 ... 255, or floats in
+                        0 ... 1 or 0 ... 255
+    labels, val_labels  [n] or [n, 1] whole numbers 0 ... K-1, [n] strings, or [n, K] one-hot; each class has a training
+                        image
     class_names         optional: K strings
-    mean                optional: [S, S, 3], the mean image that is subtracted; else that of `images`
+    mean                optional: the mean image that is subtracted, as an image; else that of `images`
 
-Images are read in pieces, so that they may be larger than the memory.
+Keras's names and MedMNIST's will do, too, see TRAINING and VALIDATION. Images are read in pieces, so that they may be
+larger than the memory.
 """
 
+import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sifting.datasets import cache
 from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
+from sifting.network.plates import Shape
 
-REQUIRED = ("images", "labels", "val_images", "val_labels")
+# Names of images and of their labels. Of several validation sets the first one counts; without one, every tenth
+# training image of each class is for validation.
+TRAINING = {"images": "labels", "train_images": "train_labels", "x_train": "y_train"}
+VALIDATION = {"val_images": "val_labels", "x_val": "y_val", "test_images": "test_labels", "x_test": "y_test"}
 OPTIONAL = ("class_names", "mean")
+ACCEPTED = (
+    f"images, labels, val_images, val_labels, or x_train, y_train, x_test, y_test, and optionally {', '.join(OPTIONAL)}"
+)
+HELD_OUT = 10  # one image of so many is for validation
 BLOCK = 2000  # images
+
+
+class Header(NamedTuple):
+    """What an .npy file says of its array."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+
+
+class Split(NamedTuple):
+    """Some of the images of a file.
+
+    field: their name in it; rows: which, bool [all images of the field]; labels: int32 [images of the split].
+    """
+
+    field: str
+    rows: NDArray[np.bool_]
+    labels: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -32,16 +64,16 @@ class Contents:
     """All of a file but its images.
 
     Attributes:
-        size: S.
-        labels, val_labels: int32 [n].
+        shape: of the images, (channels, height, width).
+        training, validation: its two splits.
         classes: K.
         class_names: K names, or none.
-        mean: float32 [3*S*S], red plane first, or None.
+        mean: float32 [channels * height * width], channel-major, or None.
     """
 
-    size: int
-    labels: np.ndarray
-    val_labels: np.ndarray
+    shape: Shape
+    training: Split
+    validation: Split
     classes: int
     class_names: tuple[str, ...]
     mean: np.ndarray | None
@@ -53,81 +85,128 @@ def read_contents(path: Path) -> Contents:
     Raises:
         DataError: missing, damaged, or not what the module's docstring says.
     """
-    accepted = f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}"
     if not path.is_file():
-        raise DataError(f"{path}: no such file; [Data] dataloc must be an .npz file of {accepted}")
+        raise DataError(f"{path}: no such file; [Data] dataloc must be an .npz file of {ACCEPTED}")
+    image_fields = TRAINING | VALIDATION
     try:
         with zipfile.ZipFile(path) as archive:
             fields = {name.removesuffix(".npy") for name in archive.namelist()}
-            headers = {name: _header(archive, name) for name in ("images", "val_images") if name in fields}
+            headers = {name: _header(archive, name) for name in image_fields if name in fields}
+        known = {*image_fields.values(), *OPTIONAL}
         with np.load(path, allow_pickle=False) as file:
-            small = {name: file[name] for name in fields - headers.keys() if name in REQUIRED + OPTIONAL}
+            small = {name: file[name] for name in fields & known}
     except Exception as error:  # a damaged zip can raise nearly anything
         raise _damaged(path, error) from None
-    if not fields.issuperset(REQUIRED) or not fields.issubset(REQUIRED + OPTIONAL):
-        raise DataError(f"{path}: holds {', '.join(sorted(fields))[:100] or 'nothing'}; accepted: {accepted}")
-    size, val_size = (_check_images(path, name, *headers[name]) for name in ("images", "val_images"))
-    if size != val_size:
-        raise DataError(
-            f"{path}: images are of {size} x {size} pixels, val_images of {val_size} x {val_size}; accepted: one size"
-        )
-    labels = _check_labels(path, "labels", small["labels"], headers["images"][0][0])
-    val_labels = _check_labels(path, "val_labels", small["val_labels"], headers["val_images"][0][0])
-    names = _check_names(path, small.get("class_names"))
-    classes = len(names) or max(2, int(max(labels.max(), val_labels.max())) + 1)
-    _check_classes(path, labels, val_labels, classes)
-    mean = _check_mean(path, small["mean"], size) if "mean" in small else None
-    return Contents(size, labels.astype(np.int32), val_labels.astype(np.int32), classes, names, mean)
+    paired = all((images in fields) == (labels in fields) for images, labels in image_fields.items())
+    training = [name for name in TRAINING if name in fields]
+    if not paired or len(training) != 1 or not fields <= {*image_fields, *known}:
+        raise DataError(f"{path}: holds {', '.join(sorted(fields))[:100] or 'nothing'}; accepted: {ACCEPTED}")
+    used = training + [name for name in VALIDATION if name in fields][:1]
+    shapes = {name: _image_shape(path, name, headers[name]) for name in used}
+    if len(set(shapes.values())) > 1:
+        described = " and ".join(f"{name} are {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+        raise DataError(f"{path}: {described}; accepted: one shape (channels x height x width)")
+    if len({headers[name].dtype.kind in "bf" for name in used}) > 1:
+        described = " and ".join(f"{name} of {headers[name].dtype}" for name in used)
+        raise DataError(f"{path}: has {described}; accepted: whole numbers or floats in both")
+    given = [(name, image_fields[name], headers[name].shape[0]) for name in used]
+    labels = [_check_labels(path, name, field, small[field], count) for name, field, count in given]
+    labels, names = _numbered(path, given, labels, _check_names(path, small.get("class_names")))
+    classes = len(names) or max(2, int(max(values.max() for values in labels)) + 1)
+    for (_, field, _), values in zip(given, labels, strict=True):
+        outside = values[(values < 0) | (values >= classes)]
+        if len(outside):
+            raise DataError(f"{path}: {field} has the label {outside[0]}; accepted: 0 ... {classes - 1}")
+    held_out = _held_out(labels[0]) if len(used) == 1 else np.zeros(len(labels[0]), bool)
+    training_split = Split(used[0], ~held_out, labels[0][~held_out])
+    if len(used) == 1:
+        validation = Split(used[0], held_out, labels[0][held_out])
+    else:
+        validation = Split(used[1], np.ones(len(labels[1]), bool), labels[1])
+    _check_classes(path, labels[0], classes, names)
+    if not len(validation.labels):
+        raise DataError(f"{path}: has no validation images, and fewer than {HELD_OUT} of each class; accepted: more")
+    shape = shapes[used[0]]
+    mean = _check_mean(path, small["mean"], headers[used[0]].shape[1:]) if "mean" in small else None
+    return Contents(shape, training_split, validation, classes, names, mean)
 
 
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(archive: zipfile.ZipFile, name: str) -> Header:
     with archive.open(f"{name}.npy") as file:
         return _read_header(file)
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether the order is Fortran's, and dtype of an .npy file."""
+def _read_header(file: IO[bytes]) -> Header:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)
     if version not in readers:
         raise ValueError(f"an array is stored in version {version} of the format")
-    return readers[version](file)
+    return Header(*readers[version](file))
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: is not an .npz file of plain arrays, or is damaged ({one_line(error)})")
 
 
-def _check_images(path: Path, name: str, shape: tuple[int, ...], fortran_order: bool, dtype: np.dtype) -> int:
-    """Returns S."""
-    if dtype != np.uint8 or len(shape) != 4 or not shape[1] == shape[2] > 0 or shape[3] != 3 or not shape[0]:
-        raise DataError(f"{path}: {name} is an array of {dtype} {shape}; accepted: uint8 [n, S, S, 3]")
+def _image_shape(path: Path, name: str, header: Header) -> Shape:
+    """Channels, height, width."""
+    shape, fortran_order, dtype = header
+    accepted = "numbers [n, height, width] or [n, height, width, channels]"
+    if dtype.kind not in "buif" or len(shape) not in (3, 4) or not all(shape):
+        raise DataError(f"{path}: {name} is an array of {dtype} {shape}; accepted: {accepted}")
+    if len(shape) == 4 and shape[1] <= 4 < min(shape[2:]):
+        raise DataError(f"{path}: {name} is an array {shape}; accepted: {accepted}, channels last (numpy.moveaxis)")
     if fortran_order and shape[0] > 1:
         raise DataError(f"{path}: {name} is stored in Fortran order; accepted: C order (numpy.ascontiguousarray)")
-    return shape[1]
+    return (shape[3] if len(shape) == 4 else 1), shape[1], shape[2]
 
 
-def _check_labels(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(f"{path}: {name} is an array of {labels.dtype} {labels.shape}; accepted: [n] whole numbers")
+def _check_labels(path: Path, name: str, field: str, labels: np.ndarray, count: int) -> np.ndarray:
+    """[n] whole numbers or strings."""
+    accepted = "[n] whole numbers or strings, or one-hot [n, K]"
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    one_hot = labels.ndim == 2 and labels.dtype.kind in "buif" and np.isin(labels, (0, 1)).all()
+    if one_hot and (labels.sum(axis=1) == 1).all():
+        labels = labels.argmax(axis=1)
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise DataError(f"{path}: {field} is an array of {labels.dtype} {labels.shape}; accepted: {accepted}")
     if len(labels) != count:
-        raise DataError(
-            f"{path}: has {count} {name.replace('labels', 'images')} but {len(labels)} {name}; accepted: one label "
-            "for each image"
-        )
+        raise DataError(f"{path}: has {count} {name} but {len(labels)} {field}; accepted: one label for each image")
     return labels
 
 
-def _check_classes(path: Path, labels: np.ndarray, val_labels: np.ndarray, classes: int) -> None:
-    for name, values in (("labels", labels), ("val_labels", val_labels)):
-        outside = values[(values < 0) | (values >= classes)]
-        if len(outside):
-            raise DataError(f"{path}: {name} has the label {outside[0]}; accepted: 0 ... {classes - 1}")
+def _numbered(
+    path: Path, given: list[tuple[str, str, int]], labels: list[np.ndarray], names: tuple[str, ...]
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Labels as int32, and names of the classes; strings are numbered as the names stand, or sorted as text."""
+    if len({values.dtype.kind == "U" for values in labels}) > 1:
+        raise DataError(f"{path}: has numbers and strings as labels; accepted: one of them")
+    if labels[0].dtype.kind != "U":
+        return [np.clip(values, -1, 2**31 - 1).astype(np.int32) for values in labels], names
+    names = names or tuple(map(str, np.unique(labels[0])))
+    places = {name: place for place, name in enumerate(names)}
+    for (_, field, _), values in zip(given, labels, strict=True):
+        if unknown := set(np.unique(values).tolist()) - set(names):
+            raise DataError(f"{path}: {field} has the label {min(unknown)!r}; accepted: {', '.join(names)[:200]}")
+    return [np.array([places[str(value)] for value in values], np.int32) for values in labels], names
+
+
+def _held_out(labels: np.ndarray) -> NDArray[np.bool_]:
+    """Every tenth image of each class."""
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        held_out[np.flatnonzero(labels == label)[HELD_OUT - 1 :: HELD_OUT]] = True
+    return held_out
+
+
+def _check_classes(path: Path, labels: np.ndarray, classes: int, names: tuple[str, ...]) -> None:
     present = np.unique(labels)
     if classes < 2 or len(present) < classes:
         missing = next((label for label, there in enumerate(present) if label != there), len(present))
+        shown = names[missing] if missing < len(names) else missing
         raise DataError(
-            f"{path}: has no training image of class {missing}; accepted: labels 0 ... K-1, K >= 2, each at least once"
+            f"{path}: has no training image of class {shown}; accepted: labels 0 ... K-1, K >= 2, each at least once"
         )
 
 
@@ -139,37 +218,80 @@ def _check_names(path: Path, names: np.ndarray | None) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-def _check_mean(path: Path, mean: np.ndarray, size: int) -> np.ndarray:
-    if mean.dtype.kind not in "fiu" or mean.shape != (size, size, 3) or not np.isfinite(mean).all():
+def _check_mean(path: Path, mean: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Args: shape: of the images in the file."""
+    if mean.dtype.kind not in "fiu" or mean.shape != shape or not np.isfinite(mean).all():
         raise DataError(
-            f"{path}: mean is an array of {mean.dtype} {mean.shape}, or is not finite; accepted: [{size}, {size}, 3], "
+            f"{path}: mean is an array of {mean.dtype} {mean.shape}, or is not finite; accepted: {list(shape)}, "
             "finite numbers"
         )
-    return np.moveaxis(mean, 2, 0).ravel().astype(np.float32)
+    return _channel_major(mean[None]).ravel().astype(np.float32)
 
 
-def blocks(path: Path, name: str, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The images of one field with their labels, a block in memory at a time.
+def _channel_major(images: np.ndarray) -> np.ndarray:
+    """[n, channels * height * width] from [n, height, width] or [n, height, width, channels]."""
+    planes = np.moveaxis(images, 3, 1) if images.ndim == 4 else images
+    return planes.reshape(len(images), math.prod(images.shape[1:]))
 
-    Yields:
-        uint8 [n, 3*S*S], red plane first, and int32 [n].
+
+def _pieces(path: Path, name: str) -> Iterator[np.ndarray]:
+    """The images of a field as they are stored, a block in memory at a time.
 
     Raises:
         DataError: the file is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-            shape, _, _ = _read_header(file)
-            image_bytes = int(np.prod(shape[1:]))
-            for start in range(0, len(labels), BLOCK):
-                count = min(BLOCK, len(labels) - start)
-                content = file.read(count * image_bytes)
-                images = np.frombuffer(content, np.uint8).reshape(count, *shape[1:])
-                yield np.moveaxis(images, 3, 1).reshape(count, image_bytes), labels[start : start + count]
+            (count, *shape), _, dtype = _read_header(file)
+            image_bytes = math.prod(shape) * dtype.itemsize
+            for start in range(0, count, BLOCK):
+                content = file.read(min(BLOCK, count - start) * image_bytes)
+                yield np.frombuffer(content, dtype).reshape(min(BLOCK, count - start), *shape)
             if file.read(1):  # at its end, the archive also compares checksums
                 raise ValueError(f"{name} is longer than its header says")
+    except DataError:
+        raise
     except Exception as error:
         raise _damaged(path, error) from None
+
+
+def blocks(path: Path, split: Split, factor: float = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The images of a split with their labels, a block in memory at a time.
+
+    Args:
+        factor: from `brightness`.
+
+    Yields:
+        uint8 [n, channels * height * width], channel-major, and int32 [n].
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    start = done = 0
+    for piece in _pieces(path, split.field):
+        images = piece[split.rows[start : start + len(piece)]]
+        start += len(piece)
+        if images.dtype != np.uint8:
+            images = np.rint(factor * images.astype(np.float64)).astype(np.uint8)
+        yield _channel_major(images), split.labels[done : done + len(images)]
+        done += len(images)
+
+
+def brightness(name: str, pieces: Iterator[np.ndarray]) -> float:
+    """What makes pixels 0 ... 255 of them: 255 for floats, or booleans, of 0 ... 1, else 1.
+
+    Raises:
+        DataError: values that are not finite, or beyond 0 ... 255.
+    """
+    low, high, kind = np.inf, -np.inf, "u"
+    for piece in pieces:
+        kind = piece.dtype.kind
+        if piece.dtype == np.uint8:
+            return 1
+        low, high = float(np.minimum(low, piece.min())), float(np.maximum(high, piece.max()))
+        if not (low >= 0 and high <= 255):  # nan is neither
+            raise DataError(f"{name} has values from {low:g} to {high:g}; accepted: 0 ... 1 or 0 ... 255, no nan")
+    return 255 if kind in "bf" and high <= 1 else 1
 
 
 class Npz(cache.Prepared):
@@ -177,8 +299,8 @@ class Npz(cache.Prepared):
 
     def facts(self, data: Data) -> Facts:
         contents = read_contents(_path(data))
-        shape = (3, contents.size, contents.size)
-        return Facts(len(contents.labels), len(contents.val_labels), shape, contents.classes)
+        counts = len(contents.training.labels), len(contents.validation.labels)
+        return Facts(*counts, contents.shape, contents.classes)
 
     def identity(self, experiment: Experiment) -> dict[str, Any]:
         data = experiment.data
@@ -191,12 +313,18 @@ class Npz(cache.Prepared):
         path = _path(experiment.data)
         contents = read_contents(path)
         report(f"Preparing the images of {path}, once; later runs take seconds")
-        training = blocks(path, "images", contents.labels)
-        cache.write_splits(folder, 3 * contents.size**2, training, blocks(path, "val_images", contents.val_labels))
+        splits = contents.training, contents.validation
+        factors = {name: brightness(f"{path}: {name}", _pieces(path, name)) for name in {one.field for one in splits}}
+        factor = min(factors.values())  # of both, where one is as dark as 0 ... 1
+        columns = math.prod(contents.shape)
+        training, validation = (blocks(path, split, factor) for split in splits)
+        cache.write_splits(folder, columns, training, validation)
         if contents.mean is not None:
-            np.save(folder / "mean.npy", contents.mean)
+            np.save(folder / "mean.npy", factor * contents.mean)
         text = f"{path}, mean image {'of its training images' if contents.mean is None else 'as given'}"
-        return cache.Description(text, (3, contents.size, contents.size), contents.classes, contents.class_names)
+        if contents.validation.field == contents.training.field:
+            text += f", every {HELD_OUT}th one of a class for validation"
+        return cache.Description(text, contents.shape, contents.classes, contents.class_names)
 
 
 def _path(data: Data) -> Path:

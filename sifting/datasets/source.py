@@ -22,7 +22,7 @@ class Facts:
 
     Attributes:
         train_images, val_images: numbers of images.
-        shape: (3, S, S).
+        shape: (channels, height, width).
         classes: number of classes.
         semantic: their super-classes; None if the data set has none, and so no named class maps.
     """
@@ -71,8 +71,9 @@ def checked_facts(source: Source, data: Data) -> Facts:
         accepted = "an object, not a class, with the methods facts, identity and load"
         raise DataError(f"{where} is {described(source)}; accepted: {accepted}")
     facts = source.facts(data)
-    if not isinstance(facts, Facts) or len(facts.shape) != 3 or facts.shape[1] != facts.shape[2]:
-        raise DataError(f"{where}: facts gives {facts!r}; accepted: Facts of sifting.datasets.source, shape (3, S, S)")
+    if not isinstance(facts, Facts) or len(facts.shape) != 3:
+        accepted = "Facts of sifting.datasets.source, shape (channels, height, width)"
+        raise DataError(f"{where}: facts gives {facts!r}; accepted: {accepted}")
     return facts
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from sifting import datasets
 from sifting.base.quiet import native_messages_hidden
 from sifting.base.signals import Signals
+from sifting.datasets.arrays import stored
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
@@ -175,19 +176,29 @@ def load_images(directory: RunDirectory, experiment: Experiment, report: Callabl
     return datasets.load(experiment, report)
 
 
-def load_experiment(*paths: str | os.PathLike[str], changes: Mapping[str, object] | None = None) -> Experiment:
+def load_experiment(
+    *paths: str | os.PathLike[str], changes: Mapping[str, object] | None = None, images: Any = None
+) -> Experiment:
     """Read input files; later ones override earlier ones key by key, and `changes` all of them.
 
     Args:
         changes: "Section.key" to a value: text as in an input file, or a number, a boolean, a list of numbers or of
             booleans, a path; None: as an empty value there. They can be a whole experiment, without any file.
+        images: in place of [Data] dataset and dataloc: (x, y) or ((x, y), (x_val, y_val)), arrays as in an .npz file
+            (docs/data.md), or for a pair a tf.data.Dataset. They are kept as an .npz file in [IO] cache_dir, which
+            runs, and all that looks at them later, go on to need.
 
     Raises:
         InputError: one line that names file, section, key, value and what is accepted.
+        DataError: no such images, or they cannot be stored.
     """
     if not paths and not changes:
         raise InputError('no input file; accepted: load_experiment("inputs/quickstart.in")')
-    return read_experiment([os.fspath(path) for path in paths], as_assignments(changes or {}), "changes")
+    changes = {**(changes or {}), **({} if images is None else {"Data.dataset": "npz"})}
+    experiment = read_experiment([os.fspath(path) for path in paths], as_assignments(changes), "changes")
+    if images is None:
+        return experiment
+    return experiment.replace("Data", dataloc=str(stored(images, experiment.cache_folder)))
 
 
 def run_experiment(

@@ -62,7 +62,7 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
         RunDirectoryError: the directory holds another experiment, or a file of it is damaged.
     """
     images = datasets.planned(experiment)
-    shape = images.facts.shape
+    experiment, shape = images.experiment, images.facts.shape
     try:
         specs = build_specs(experiment.network.arch, experiment.method.prune, shape, images.facts.classes)
     except ValueError as error:
