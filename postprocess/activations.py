@@ -11,7 +11,7 @@ is in lambda = W . (gamma z + beta) + b:
 It applies to the layer in question and to all before it. Stored moments belong to the masks that were used while the
 checkpoint was trained; under other masks those of deeper layers are another network's, and refused.
 
-Images are read block by block, and only a block of what layers make of them is in memory.
+Images are read block by block, and only a block of what the layers before make of them is in memory.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,7 +113,8 @@ def network_moments(
     Raises:
         ValueError: normalise is none of the three, or there are no images.
     """
-    check_normalisation(normalise)
+    if normalise not in NORMALISATIONS:
+        raise ValueError(f"normalise = {normalise!r}: accepted: {', '.join(NORMALISATIONS)}")
     if normalise == "stored":
         return checkpoint.moments
     if normalise == "none":
@@ -123,11 +124,6 @@ def network_moments(
         if spec.is_dense:
             moments[layer] = input_moments(LayerBlocks(network, moments, source, layer))
     return moments
-
-
-def check_normalisation(normalise: str) -> None:
-    if normalise not in NORMALISATIONS:
-        raise ValueError(f"normalise = {normalise!r}: accepted: {', '.join(NORMALISATIONS)}")
 
 
 def layer_inputs(
@@ -143,20 +139,13 @@ def layer_inputs(
 
     Raises:
         DataError: there is no such layer, or it has no input normalisation (it is a convolution or a max-pool).
-        ValueError: normalise is none of the three, or "batch" finds no inputs.
+        ValueError: "batch" finds no inputs.
     """
-    check_normalisation(normalise)
-    _check_dense(checkpoint, layer)
+    if layer not in checkpoint.moments:
+        accepted = ", ".join(map(str, checkpoint.moments))
+        raise DataError(f"layer = {layer}: accepted: {accepted}, which have normalised inputs")
     stored = input_moments(source) if normalise == "batch" else checkpoint.moments[layer]
     return LayerInputs(source, checkpoint.parameters[layer], None if normalise == "none" else stored)
-
-
-def _check_dense(checkpoint: Checkpoint, layer: int) -> None:
-    last = max(checkpoint.parameters)
-    if not 0 <= layer <= last:
-        raise DataError(f"layer = {layer}: accepted: 0 to {last}")
-    if layer not in checkpoint.moments:
-        raise DataError(f"layer {layer + 1} has no normalised inputs; accepted: a dense layer or the output layer")
 
 
 def layer_inputs_of_images(
@@ -181,24 +170,21 @@ def layer_inputs_of_images(
     Raises:
         DataError: no such checkpoint or dense layer; images of another size; or normalise = "stored" for a layer whose
             inputs come through other masks than those of the round.
-        ValueError: as layer_inputs.
+        ValueError: normalise is none of the three; else as layer_inputs.
     """
     checkpoint = result.checkpoint_at(step)
-    check_normalisation(normalise)
     network = masked_network(result, image_shape, step, masks)
-    _check_dense(checkpoint, layer)
-    if layer == 0:
-        return layer_inputs(checkpoint, source, layer, normalise)
-    own, others = (
-        [array for number in range(layer) for array in of.get(number, ())] for of in (result.masks, network.masks)
-    )
-    if normalise == "stored" and not all(map(np.array_equal, own, others)):
+    before = [number for number in network.masks if number < layer]
+    same = (np.array_equal(*pair) for n in before for pair in zip(result.masks[n], network.masks[n], strict=True))
+    if normalise == "stored" and not all(same):
         raise DataError(
             f"the moments that round {result.number} stored for layer {layer + 1} are those of its own masks, not "
             "of these; accepted: normalise = 'batch' or 'none', the first layer, or the masks of that round"
         )
     moments = network_moments(network, checkpoint, source, layer, normalise)
-    return layer_inputs(checkpoint, LayerBlocks(network, moments, source, layer), layer, normalise)
+    return layer_inputs(
+        checkpoint, LayerBlocks(network, moments, source, layer) if before else source, layer, normalise
+    )
 
 
 # --- the images that activate a node most
@@ -212,32 +198,6 @@ class TopImages(NamedTuple):
 
     rows: NDArray[np.int64]
     values: np.ndarray
-
-
-def top_rows(blocks: Iterable[np.ndarray], count: int) -> TopImages:
-    """The `count` rows with the highest values of each column, in one pass.
-
-    Args:
-        blocks: [block, nodes]; only one of them, and `count` rows, are in memory.
-        count: 1 ... number of rows.
-
-    Raises:
-        ValueError: count is not that.
-    """
-    rows: np.ndarray | None = None
-    values: np.ndarray | None = None
-    start = 0
-    for block in blocks:
-        here = np.broadcast_to(np.arange(start, start + len(block))[:, None], block.shape)
-        start += len(block)
-        rows = here if rows is None else np.concatenate([rows, here])
-        values = block if values is None else np.concatenate([values, block])
-        # The best so far stand first, so that a stable order keeps equal values in the order of the rows.
-        best = np.argsort(-values, axis=0, kind="stable")[:count]
-        rows, values = (np.take_along_axis(array, best, axis=0) for array in (rows, values))
-    if rows is None or values is None or not 1 <= count <= start:
-        raise ValueError(f"count = {count}: accepted: 1 to {start}, the number of images")
-    return TopImages(rows.T, values.T)
 
 
 def most_activating(
@@ -267,7 +227,7 @@ def most_activating(
         TopImages [k, count], nodes in the order given.
 
     Raises:
-        DataError, ValueError: as layer_inputs_of_images and top_rows.
+        DataError, ValueError: as layer_inputs_of_images. ValueError: there are fewer images.
     """
     source = ImageBlocks(image_set.val_images, image_set.mean)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, normalise=normalise)
@@ -275,4 +235,8 @@ def most_activating(
     taken = slice(None) if nodes is None else np.asarray(nodes)
     W = (parameters.W * mask.W)[:, taken].astype(np.float64)
     b = (parameters.b * mask.b)[taken].astype(np.float64)
-    return top_rows((x @ W + b for x in inputs), count)
+    values = np.concatenate([x @ W + b for x in inputs])
+    if not 1 <= count <= len(values):
+        raise ValueError(f"count = {count}: accepted: 1 to {len(values)}, the number of images")
+    rows = np.argsort(-values, axis=0, kind="stable")[:count].T
+    return TopImages(rows, np.take_along_axis(values.T, rows, axis=1))

@@ -3,7 +3,6 @@
 import dataclasses
 import subprocess
 import sys
-import weakref
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from postprocess.activations import (
     masked_network,
     most_activating,
     network_moments,
-    top_rows,
 )
 from sifting.errors import DataError
 from sifting.network import forward
@@ -94,58 +92,33 @@ def test_images_of_another_size_are_refused(dense, layer):
         masked_network(dense, (3, 5, 5))
 
 
-def test_layers_that_are_not_there_or_not_dense_are_refused(dense, images):
-    for layer in (-1, 3):
-        with pytest.raises(DataError, match=f"layer = {layer}: accepted: 0 to 2"):
-            most_activating(dense, images, layer)
-    shape = NETWORKS[CONVOLUTIONAL]
-    result, image_set = random_round(CONVOLUTIONAL, shape, CLASSES), random_images(shape, CLASSES)
-    for layer in (0, 1, 2):
-        with pytest.raises(DataError, match=f"layer {layer + 1} has no normalised inputs"):
-            most_activating(result, image_set, layer)
+@pytest.mark.parametrize("normalise", ["stored", "batch", "none"])
+@pytest.mark.parametrize(
+    ("arch", "layer", "accepted"), [("f7:f6:x", -1, "0, 1, 2"), ("f7:f6:x", 3, "0, 1, 2"), (CONVOLUTIONAL, 2, "3, 4")]
+)
+def test_layers_that_are_not_there_or_not_dense_are_refused(arch, layer, accepted, normalise):
+    shape = NETWORKS[arch]
+    with pytest.raises(DataError, match=f"layer = {layer}: accepted: {accepted}, which have normalised inputs"):
+        most_activating(random_round(arch, shape, CLASSES), random_images(shape, CLASSES), layer, normalise=normalise)
 
 
 # --- the images that activate a node most
 
 
-def test_top_rows_by_hand():
-    """Two blocks; equal values in the order of the rows, across the blocks too."""
-    blocks = [np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[3.0, 5.0], [2.0, 9.0]])]
-    found = top_rows(blocks, 3)
-    assert found.rows.tolist() == [[1, 2, 3], [3, 0, 1]]
-    assert found.values.tolist() == [[3, 3, 2], [9, 5, 5]]
+@pytest.mark.parametrize("count", [0, 71])
+def test_too_few_images_are_refused(count, dense, images):
+    with pytest.raises(ValueError, match=f"count = {count}: accepted: 1 to 70, the number of images"):
+        most_activating(dense, images, count=count)
 
 
-@pytest.mark.parametrize("block", [1, 7, 200])
-def test_top_rows_equal_a_full_sort(block):
-    values = np.random.default_rng(0).integers(0, 40, (200, 5)).astype(np.float64)  # many are equal
-    found = top_rows((values[start : start + block] for start in range(0, 200, block)), 30)
-    for node in range(5):
-        order = sorted(range(200), key=lambda row, node=node: (-values[row, node], row))[:30]
-        assert found.rows[node].tolist() == order
-        assert found.values[node].tolist() == values[order, node].tolist()
-
-
-@pytest.mark.parametrize("count", [0, 4])
-def test_top_rows_of_too_few_images_are_refused(count):
-    with pytest.raises(ValueError, match=f"count = {count}: accepted: 1 to 3, the number of images"):
-        top_rows([np.zeros((3, 2))], count)
-
-
-def test_top_rows_let_blocks_go():
-    """Of 50 blocks hardly any are alive at a time."""
-    alive, most = [], 0
-
-    def blocks():
-        nonlocal most
-        for number in range(50):
-            block = np.full((4, 2), number, np.float64)
-            alive.append(weakref.ref(block))
-            most = max(most, sum(reference() is not None for reference in alive))
-            yield block
-
-    assert top_rows(blocks(), 3).values.tolist() == [[49, 49, 49]] * 2
-    assert most < 5
+def test_equal_activations_stand_in_the_order_of_the_images(dense, images):
+    """Every image twice."""
+    twice = dataclasses.replace(
+        images, val_images=np.repeat(images.val_images, 2, axis=0), val_labels=np.repeat(images.val_labels, 2)
+    )
+    rows = most_activating(dense, twice, count=6).rows
+    np.testing.assert_array_equal(rows[:, ::2] + 1, rows[:, 1::2])
+    np.testing.assert_array_equal(rows[:, ::2] // 2, most_activating(dense, images).rows)
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])

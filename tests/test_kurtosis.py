@@ -132,5 +132,5 @@ def test_refusals(rounds, images):
             image_kurtosis(rounds[0], images, layer, normalise="moments")
     convolution = random_round("c1,5:x", SHAPE, CLASSES)
     for normalise in ("stored", "batch", "none"):
-        with pytest.raises(DataError, match="layer 1 has no normalised inputs"):
+        with pytest.raises(DataError, match="layer = 0: accepted: 1, which have normalised inputs"):
             image_kurtosis(convolution, images, normalise=normalise)
