@@ -25,16 +25,6 @@ class LayerConnections(NamedTuple):
     incoming: np.ndarray
     outgoing: np.ndarray
 
-    @property
-    def density(self) -> float:
-        """u of the mask."""
-        return float(self.incoming.sum() / (self.incoming.size * self.outgoing.size))
-
-    @property
-    def connected(self) -> float:
-        """The fraction of nodes with at least one connection."""
-        return float(np.mean(self.incoming > 0))
-
 
 class ConnectionBin(NamedTuple):
     """Nodes with first <= C_in <= last. nodes: their indices, int64, ascending."""

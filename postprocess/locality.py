@@ -157,13 +157,6 @@ def relative_near_share(same: np.ndarray, radius: int = 3, shape: Shape | None =
     return near_share(same, radius) / near_share(full_map(shape or _square(same)), radius)
 
 
-def colour_ratio(maps: DisplacementMaps) -> float:
-    """S_sc over S_dc, per pair of channels of RGB images, at the displacements 1 <= |d| <= 3."""
-    d = _distances(len(maps.same) // 2)
-    near = (d >= 1) & (d <= 3)
-    return float((maps.same[near].sum() / 3) / (maps.different[near].sum() / 6))
-
-
 def local_nodes(mask: np.ndarray, count: int) -> np.ndarray:
     """The nodes whose own S_sc has the largest share within 3 pixels, of the more connected half of the nodes, int64.
 
