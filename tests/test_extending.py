@@ -308,14 +308,17 @@ def test_a_typo_in_the_name_of_a_data_set_lists_ones_own(gratings, monkeypatch):
 
 TITLE, ROLES, DRAW = '"""Widths."""\n', "ROLES = {}\n", "def draw(runs, options):\n    return None\n"
 NO_MODULE = "accepted: the name of a module in this folder or on PYTHONPATH, without .py"
+NO_FIGURE = (
+    "accepted: a module with a docstring, ROLES, such as {'imp': 'inputs/quickstart.in'}, and draw(runs, options)"
+)
 FIGURE_PROBLEMS = [
     ("no_module", None, "there is no module no_module; " + NO_MODULE),
     ("no_folder.widths", None, "there is no module no_folder; " + NO_MODULE),
     ("own_1.py", TITLE + ROLES + DRAW, "there is no module own_1.py; " + NO_MODULE),
-    ("own_2", ROLES + DRAW, "the module has no docstring; accepted: one whose first line is the title"),
-    ("own_3", TITLE + DRAW, "the module has no ROLES; accepted: a dict of input files, such as {'imp': 'inputs/"),
-    ("own_4", TITLE + "ROLES = ['imp']\n" + DRAW, "the module has ROLES = ['imp']; accepted: a dict of input files"),
-    ("own_5", TITLE + ROLES, "the module has no draw; accepted: a function draw(runs, options)"),
+    ("own_2", ROLES + DRAW, NO_FIGURE),
+    ("own_3", TITLE + DRAW, NO_FIGURE),
+    ("own_4", TITLE + "ROLES = ['imp']\n" + DRAW, NO_FIGURE),
+    ("own_5", TITLE + ROLES, NO_FIGURE),
 ]
 
 

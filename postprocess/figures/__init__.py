@@ -55,22 +55,12 @@ def figure_module(name: str) -> ModuleType:
             accepted = "the name of a module in this folder or on PYTHONPATH, without .py"
             raise InputError(f"{where} = {path!r}: there is no module {error.name}; accepted: {accepted}") from None
         raise
-    if problem := _why_no_figure(module):
-        raise InputError(f"{where} = {path!r}: the module has {problem}")
-    return module
-
-
-def _why_no_figure(module: ModuleType) -> str:
-    """What a module lacks to be a figure; empty if nothing."""
-    if not (module.__doc__ or "").strip():
-        return "no docstring; accepted: one whose first line is the title"
     roles = getattr(module, "ROLES", None)
-    if not (isinstance(roles, Mapping) and all(isinstance(text, str) for pair in roles.items() for text in pair)):
-        shown = "no ROLES" if roles is None else f"ROLES = {roles!r}"
-        return f"{shown}; accepted: a dict of input files, such as {{'imp': 'inputs/quickstart.in'}}"
-    if not callable(getattr(module, "draw", None)):
-        return "no draw; accepted: a function draw(runs, options)"
-    return ""
+    named = isinstance(roles, Mapping) and all(isinstance(text, str) for pair in roles.items() for text in pair)
+    if not (named and (module.__doc__ or "").strip() and callable(getattr(module, "draw", None))):
+        accepted = "a module with a docstring, ROLES, such as {'imp': 'inputs/quickstart.in'}, and draw(runs, options)"
+        raise InputError(f"{where} = {path!r}: accepted: {accepted}")
+    return module
 
 
 def all_figures() -> tuple[dict[str, ModuleType], list[str]]:
