@@ -22,7 +22,7 @@ from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.observables import observables
 from postprocess.receptive_field import unlocalised_width
-from postprocess.seeds import Seeds, mean_and_sd, pooled_mask, read_seeds
+from postprocess.seeds import Seeds, common_rounds, mean_and_sd, pooled_mask, read_seeds
 from sifting.errors import InputError, RunDirectoryError
 from sifting.network.plates import Shape
 from sifting.network.rounds import Round
@@ -80,12 +80,10 @@ def summarise(
         RunDirectoryError: no rounds, a round that does not exist, or runs that differ in more than the seed.
     """
     _check_seeds(runs)
-    stored = [run.rounds() for run in runs]
-    for run, rounds in zip(runs, stored, strict=True):
-        if rounds and shown is not None and shown not in rounds:
-            raise RunDirectoryError(f"{run}: has no round {shown}; accepted: one of {', '.join(map(str, rounds))}")
-    if shown is None:
-        shown = max(set(stored[0]).intersection(*stored), default=0)
+    common = common_rounds(runs)
+    shown = common[-1] if shown is None else shown
+    if shown not in common:
+        raise RunDirectoryError(f"{runs[0]}: has no round {shown}; accepted: one of {', '.join(map(str, common))}")
     numbers: dict[str, dict[tuple[int, int], float]] = {name: {} for name in observables()}
     maps: dict[int, DisplacementMaps] = {}
     connections: dict[int, list[np.ndarray]] = {}

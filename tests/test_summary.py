@@ -264,8 +264,12 @@ def test_quickstart_refuses_runs_in_the_wrong_order(tmp_path, refusal, capsys):
     clone = write_input(masked_run(tmp_path / "clone", False, 0.5, rounds=2), "quickstart_clone").folder
     output = tmp_path / "new" / "quickstart.png"
     for first, second, message in [
-        (images, images, f"{images}: has [Data] clone = none; accepted as CLONE_RUN_DIR: a run with clone = gaussian"),
-        (clone, images, f"{clone}: has [Data] clone = gaussian; accepted as RUN_DIR: a run with clone = none"),
+        (
+            images,
+            images,
+            f"{images}/IMP: looks like inputs/quickstart.in, which is images; quickstart needs for clone: ",
+        ),
+        (clone, images, f"{clone}/IMP: looks like inputs/quickstart_clone.in, which is clone; quickstart needs for "),
         (images, tmp_path / "none", "none: is not there"),
     ]:
         assert message in refusal(quickstart.main, first, second, "--output", output)

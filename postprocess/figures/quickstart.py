@@ -14,16 +14,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from postprocess.command_line import Parser, run_command
-from postprocess.figures import drawing
+from postprocess.figures import base, drawing
 from postprocess.locality import displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.receptive_field import unlocalised_width
+from postprocess.seeds import common_rounds
 from postprocess.summary import Summary, describe_round, summarise
 from sifting.errors import RunDirectoryError
-from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
-from sifting.training.api import recorded_experiment
 
+ROLES = {"images": "inputs/quickstart.in", "clone": "inputs/quickstart_clone.in"}
 _LOCAL, _NOT_LOCAL = 1.6, 1.2  # L3 from which on, and up to which, the headline takes sides
 _NODES, _PLATE_COLUMNS = 32, 8
 _COLOURS = (drawing.BLUE, drawing.ORANGE)
@@ -54,15 +54,13 @@ def draw_quickstart(images: Summary, clone: Summary) -> Figure:
         "and nothing beyond: no edges.",
         fontsize=9.5,
     )
+    L3, flat = (
+        "L3: share of pairs within 3 pixels,\nrelative to the dense network",
+        unlocalised_width(images.image_shape),
+    )
     for name, ax, title, ylabel, reference in (
-        ("locality", locality, "Locality", "L3: share of pairs within 3 pixels,\nrelative to the dense network", 1.0),
-        (
-            "rf_width",
-            width,
-            "Width of the receptive fields",
-            "RF width [pixels]",
-            unlocalised_width(images.image_shape),
-        ),
+        ("locality", locality, "Locality", L3, 1.0),
+        ("rf_width", width, "Width of the receptive fields", "RF width [pixels]", flat),
     ):
         for summary, label, colour, marker in zip((images, clone), names, _COLOURS, "os", strict=True):
             drawing.mean_panel(ax, summary.rounds, *summary.mean_and_sd(name), label=label, color=colour, marker=marker)
@@ -84,15 +82,6 @@ def _at_shown(summary: Summary, name: str) -> float:
     return float(summary.mean_and_sd(name)[0][summary.rounds.index(summary.shown)])
 
 
-def _check_clone(folder: str, runs: Sequence[RunDirectory], role: str, clone: str) -> None:
-    """Refuse a run whose input file says that it is of the other side; a run of the TF1 code has none."""
-    for experiment in filter(None, map(recorded_experiment, runs)):
-        if experiment.data.clone != clone:
-            raise RunDirectoryError(
-                f"{folder}: has [Data] clone = {experiment.data.clone}; accepted as {role}: a run with clone = {clone}"
-            )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.figures.quickstart", description="Images and clone, side by side.")
     parser.add_argument("run_dir", metavar="RUN_DIR", help="the run on images")
@@ -102,18 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _quickstart_command(options: argparse.Namespace) -> None:
-    sides = [find_runs([folder]) for folder in (options.run_dir, options.clone_run_dir)]
-    for folder, runs, role, clone in zip(
-        (options.run_dir, options.clone_run_dir), sides, ("RUN_DIR", "CLONE_RUN_DIR"), ("none", "gaussian"), strict=True
-    ):
-        _check_clone(folder, runs, role, clone)
-    common = set.intersection(*(set(run.rounds()) for runs in sides for run in runs))
-    if not common:
-        raise RunDirectoryError(f"{options.run_dir}, {options.clone_run_dir}: have no round in common")
-    summaries = [summarise(runs, max(common)) for runs in sides]
-    for folder, summary in zip((options.run_dir, options.clone_run_dir), summaries, strict=True):
+    runs = {
+        role: find_runs([folder]) for role, folder in zip(ROLES, (options.run_dir, options.clone_run_dir), strict=True)
+    }
+    base.check_runs("quickstart", ROLES, runs)
+    shown = common_rounds([run for group in runs.values() for run in group])[-1]
+    summaries = [summarise(group, shown) for group in runs.values()]
+    for group, summary in zip(runs.values(), summaries, strict=True):
         if summary.image_shape is None:
-            raise RunDirectoryError(f"{folder}: its first layer does not look at images")
+            raise RunDirectoryError(f"{group[0]}: its first layer does not look at images")
     with drawing.figure_style():
         drawing.save_figure(draw_quickstart(*summaries), options.output)
     print(options.output)
