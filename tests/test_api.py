@@ -1,7 +1,10 @@
 """The Python interface: the same experiments, rounds and refusals as the commands."""
 
+import base64
 import contextlib
+import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic import made_round, write_input
 from tiny_runs import files_of
 
@@ -33,6 +37,35 @@ def finished(tmp_path_factory) -> sifting.Run:
     """A small experiment, run from Python."""
     path = write_input(tmp_path_factory.mktemp("api"), PLAIN)
     return sifting.run_experiment(sifting.load_experiment(path), quiet=True)
+
+
+# --- in a notebook --------------------------------------------------------------------------------------------------
+
+
+def test_objects_show_themselves(finished):
+    """An experiment what differs from the defaults, a run its rounds and the best one, a round its masks."""
+    experiment = finished.experiment._repr_html_()
+    shown, _, folded = experiment.partition("<details>")
+    assert (
+        "<td>[IMP] prune_ratio</td><td>0.3</td>" in shown and "minimizer" not in shown and "minimizer = SGD" in folded
+    )
+    run = finished._repr_html_()
+    best = min(finished, key=lambda result: result.best_validation_error)
+    assert run.count("<tr>") == 1 + len(finished) + 1 + len(best.masks) and run.endswith(best._repr_html_())
+    assert f"u = {100 * density(best.masks, best.specs):.2f} %" in run
+    picture = base64.b64decode(re.search('base64,([^"]+)', run)[1])
+    with Image.open(io.BytesIO(picture)) as plate:
+        nodes = min(20, best.specs[0].nodes)
+        assert plate.size[0] // plate.size[1] == min(nodes, 10) // -(-nodes // 10)
+
+
+def test_a_run_without_rounds_shows_its_name(tmp_path):
+    assert "0 rounds" in sifting.Run(RunDirectory(tmp_path, "IMP"))._repr_html_()
+
+
+def test_plot_is_the_figure_of_the_summary(finished):
+    figure = finished.plot()
+    assert figure.get_suptitle().startswith(str(finished.directory)) and len(figure.axes) >= 7
 
 
 # --- loading -------------------------------------------------------------------------------------------------------

@@ -48,6 +48,25 @@ def test_a_log_has_plain_lines():
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
 
 
+def test_a_notebook_has_one_line_that_is_written_over():
+    """Between carriage returns; blank when the round ends; no escape codes."""
+
+    class Cell(StringIO):  # as what ipykernel puts into the place of standard output
+        __module__ = "ipykernel.iostream"
+
+    stream = Cell()
+    screen = Screen(rounds=2, stream=stream)
+    result = made_round(0)
+    screen.begin_round(in_progress(result), 11)
+    begin = len(stream.getvalue())
+    for step in (5, 6):
+        screen.update(in_progress(result, step), 100.0)
+    screen.end_round(result, 3.0)
+    first, second, blank, end = filter(None, stream.getvalue()[begin:].split("\r"))
+    assert first.rstrip().endswith("5/11") and second.rstrip().endswith("6/11") and blank == 100 * " "
+    assert end.startswith("  val. error best") and "\x1b" not in stream.getvalue()
+
+
 def screen_of(width, monkeypatch):
     """A screen on a terminal, in a round that began at second 0; it shows nothing before it is asked."""
     times = iter([0.0, 40.0, 60.0])

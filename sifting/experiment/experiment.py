@@ -5,6 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.architecture import POOL, LayerSpec
+from sifting.base import html
 from sifting.errors import InputError
 from sifting.experiment.keys import PRUNE, Kind, key
 from sifting.experiment.sections import IO, Data, Network
@@ -235,6 +237,16 @@ class Experiment:
         for section, keys in self.settings().items():
             lines += [f"[{section}]", *(f"{key} = {text}".rstrip() for key, (_, text) in keys.items()), ""]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what differs from the defaults; all settings on a click."""
+        rows = [
+            (f"[{name}] {key}", text)
+            for name, section in self.sections().items()
+            for key, (value, text) in self.settings()[name].items()
+            if value != next(entry.default for entry in dataclasses.fields(section) if entry.name == key)
+        ]
+        return html.table((), rows) + html.folded("all settings", f"<pre>{escape(self.to_text())}</pre>")
 
     def settings(self) -> dict[str, dict[str, tuple[Any, str]]]:
         """{section: {key: (value, its text in an input file)}} of all keys except those that are unset."""

@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sifting.architecture import LayerSpec, layer_outputs
+from sifting.base import html
 from sifting.errors import DataError
-from sifting.network.plates import Shape, image_shape
+from sifting.network.plates import Shape, image_plate, image_shape, input_images
 
 BLOCK_IMAGES, BLOCK_NUMBERS = 500, 2**21  # what is held at once: images, and numbers that one layer makes of them
 NOTHING = np.zeros(0, np.float32)  # what stands for the values that a convolution does not have
+
+
+SHOWN_NODES = 20  # in a notebook
 
 
 class Parameters(NamedTuple):
@@ -163,6 +167,24 @@ class Round:
         accepted = ", ".join(str(checkpoint.step) for checkpoint in self.checkpoints) or "a round with stored weights"
         where = "" if step is None else f" at step {step}"
         raise DataError(f"round {self.number} stored no checkpoint{where}; accepted: {accepted}")
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what is left of each layer, and the masks of the most connected nodes of layer 1."""
+        counts = layer_counts(self.masks, self.specs)
+        rows = [
+            (c.layer + 1, f"{c.kept:,} of {c.total:,}", f"{100 * c.density:.2f} %", f"{c.connected:,} of {c.nodes:,}")
+            for c in counts
+        ]
+        error = f", best validation error {self.best_validation_error:.4f}" if self.validation_errors.size else ""
+        text = f"<p>round {self.number}: u = {100 * density(self.masks, self.specs):.2f} %{error}</p>"
+        text += html.table(("layer", "weights", "u", "connected nodes"), rows)
+        shape = self.image_shape
+        if shape is None:
+            return text
+        mask = self.masks[0].W != 0
+        most = np.argsort(-np.count_nonzero(mask, axis=0), kind="stable")[:SHOWN_NODES]
+        plate = image_plate(input_images(mask[:, most], shape).astype(np.float32), columns=SHOWN_NODES // 2)
+        return text + html.picture(plate, width=640)
 
 
 @dataclass

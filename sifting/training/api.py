@@ -14,9 +14,13 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+import numpy as np
+
 from sifting import datasets
+from sifting.base import html
 from sifting.base.quiet import native_messages_hidden
 from sifting.base.signals import Signals
 from sifting.datasets.arrays import stored
@@ -24,7 +28,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import as_assignments, read_experiment
-from sifting.network.rounds import Checkpoint, Round
+from sifting.network.rounds import Checkpoint, Round, connected_fraction, density
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
@@ -34,6 +38,7 @@ from sifting.training.plan import recorded_experiment as recorded_experiment
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
     from sifting.training.observers import Observer
 
@@ -55,6 +60,28 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<run {self.directory}: {len(self)} rounds>"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a line a round, and the best round."""
+        if not self.numbers:
+            return f"<p>{escape(repr(self))}</p>"
+        rows, best = [], (np.inf, 0)
+        for result in self:
+            u, connected = (f(result.masks, result.specs) for f in (density, connected_fraction))
+            error = float(result.best_validation_error) if result.validation_errors.size else np.nan
+            best = min(best, (error, result.number))
+            rows.append((result.number, f"{100 * u:.2f} %", f"{error:.4f}", f"{100 * connected:.1f} %"))
+        head = "round", "u", "best validation error", "connected"
+        shown = self[best[1] if np.isfinite(best[0]) else -1]
+        return f"<p>{escape(str(self.directory))}</p>{html.table(head, rows)}{shown._repr_html_()}"
+
+    def plot(self) -> "Figure":
+        """Accuracy, locality and masks, as `python -m postprocess.summary` draws them: a matplotlib Figure."""
+        from postprocess.figures import drawing
+        from postprocess.summary import draw_summary, summarise
+
+        with drawing.figure_style():
+            return draw_summary(summarise([self.directory]), str(self.directory))
 
     @property
     def numbers(self) -> list[int]:

@@ -102,6 +102,8 @@ class Screen:
         self._console = plain_console(stream or sys.stdout)
         self._pace = Pace(rounds)
         self._live: Live | None = None
+        # A notebook lets a line be written over, and has no terminal for more.
+        self._notebook = "ipykernel" in type(stream or sys.stdout).__module__
 
     def line(self, text: str) -> None:
         """One line of plain text."""
@@ -133,6 +135,8 @@ class Screen:
         text = self._status(progress.step, float(np.mean(last)), progress.validation_errors, rate)
         if self._live is not None:
             self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif self._notebook:
+            self._write_over(text)
         elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
             self._last_line = time.monotonic()
             self.line(text)
@@ -147,6 +151,12 @@ class Screen:
         if self._live is not None:
             self._live.stop()
             self._live = None
+        if self._notebook:
+            self._write_over("")
+
+    def _write_over(self, text: str) -> None:
+        self._console.file.write(f"\r{text:<100}\r")  # past rich, which takes carriage returns out
+        self._console.file.flush()
 
     def _status(self, step: int, training_error: float, validation_errors: Sequence[np.floating], rate: float) -> str:
         of_round, of_run = self._pace.left(step)

@@ -1,0 +1,68 @@
+"""Long work takes no more memory, threads or files with every round; what one more run of a process takes is known.
+
+In a process of its own, whose memory no other test has touched.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROUNDS, RUNS = 40, 3
+SCRIPT = f"""
+import json, os, sys
+from pathlib import Path
+from sifting.training.observers import Observer
+from tiny_runs import run, Watched
+
+def taken():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    threads, files = (len(os.listdir(f"/proc/self/{{kind}}")) for kind in ("task", "fd"))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, threads, files
+
+class Weighed(Watched):
+    def end(self, result, seconds):
+        self.begins.clear(), self.idle.clear(), self.trained.clear()
+        found["rounds"].append(taken())
+
+found = {{"rounds": [], "runs": []}}
+folder = Path(sys.argv[1])
+changes = "IMP.prune_ratio=0.02", "IMP.max_iterations={ROUNDS}", "Network.steps=4", "Network.validate_step=2"
+run(folder / "long", *changes, kind=Weighed)
+for seed in range({RUNS}):
+    run(folder / f"run_{{seed}}", f"Network.seed={{seed}}", kind=Watched)
+    found["runs"].append(taken())
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory):
+    """Megabytes, threads and open files after each round of a run, and after each of several runs of one process."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("memory is read from /proc")
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path_factory.mktemp("resources"))]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.heavy
+def test_a_round_leaves_nothing_behind(taken):
+    """The first rounds fill caches; later ones take less than 0.1 MB each (an array of all weights would be seen)."""
+    memory, threads, files = map(list, zip(*taken["rounds"], strict=True))
+    assert len(memory) == ROUNDS
+    assert (memory[-1] - memory[ROUNDS // 3]) / (ROUNDS - ROUNDS // 3) < 0.1
+    assert threads[-1] == threads[ROUNDS // 3] and files[-1] == files[ROUNDS // 3]
+
+
+@pytest.mark.heavy
+def test_a_run_leaves_what_tensorflow_keeps_of_a_traced_function(taken):
+    """No thread and no file; about 7 MB, since TensorFlow never forgets a gradient of our own (docs/cluster.md)."""
+    memory, threads, files = map(list, zip(*taken["runs"], strict=True))
+    assert threads[-1] == threads[1] and files[-1] == files[1]
+    assert (memory[-1] - memory[0]) / (RUNS - 1) < 12
