@@ -25,7 +25,7 @@ import numpy as np
 
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.crosscheck.imp import ImpRecording, read_recorded_experiment
-from postprocess.crosscheck.recording import Recording, load_recording, verdict
+from postprocess.crosscheck.recording import Recording, load_recording, not_compared, verdict
 from postprocess.evaluation import evaluate, probabilities, removal_curve, removal_order
 from postprocess.locality import displacement_maps
 from postprocess.masks import effective_mask, pixel_map
@@ -67,8 +67,7 @@ def check(recording: Recording, loops: Sequence[str]) -> list[bool]:
         print(f"{name:44} {found or 'equal'}")
         if found and not found.startswith("within"):
             failures.append(f"{name}: {found}")
-    if others:
-        print(f"not compared: {', '.join(others)}")
+    not_compared(others)
     if len(others) == len(recording.arrays):
         raise recording.refusal("has none of the arrays that this kind has, such as NAME_r3_l1_sc")
     return [verdict(failures)]

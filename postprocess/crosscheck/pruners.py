@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postprocess.crosscheck.recording import Recording, relative_difference, verdict
+from postprocess.crosscheck.recording import Recording, not_compared, relative_difference, verdict
 from sifting.architecture import DENSE, OUTPUT, LayerSpec
 from sifting.base.quiet import native_messages_hidden
 from sifting.network.rounds import Mask, Parameters
@@ -38,8 +38,7 @@ def check(recording: Recording, loops: Sequence[str]) -> list[bool]:
     print(f"{recording.name}  {'-'.join(map(str, _dims(recording)))}; tolerance: scores {TOLERANCE:g}, masks equal")
     known = (_INPUT, _SCORE, _MASK)
     others = [name for name in recording.arrays if not any(pattern.fullmatch(name) for pattern in known)]
-    if others:
-        print(f"not compared: {', '.join(others)}")
+    not_compared(others)
     return [verdict(_compare_scores(ours, theirs) + _compare_masks(ours, theirs))]
 
 

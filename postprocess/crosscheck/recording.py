@@ -108,6 +108,12 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(difference / size) if size > 0 else float("inf")
 
 
+def not_compared(names: Sequence[str]) -> None:
+    """Say which arrays a recording has besides."""
+    if names:
+        print(f"not compared: {', '.join(names)}")
+
+
 def verdict(failures: Sequence[str]) -> bool:
     """Print whether a replay agrees, and if not, why; whether it does."""
     print("DISAGREES: " + "; ".join(failures) if failures else "agrees", end="\n\n")
