@@ -10,17 +10,17 @@ from scipy.stats import spearmanr
 from postprocess.analyse import stored_part
 from postprocess.connectivity import binomial_excess, input_connections, most_connected
 from postprocess.evaluation import removal_curve, removal_order
-from postprocess.figures import base, redman
+from postprocess.figures import base
 from postprocess.kurtosis import inverse_participation_ratio
 from postprocess.locality import anisotropy, displacement_maps, locality_index, relative_near_share
 from postprocess.masks import dense_masks, effective_mask
 from postprocess.nulls import rewired, shuffled, shuffled_in_cells
 from postprocess.receptive_field import layer_width
-from postprocess.seeds import good_rounds, pruned_layer, read_seeds
+from postprocess.seeds import AFTER_TEN, good_rounds, pruned_layer, read_seeds
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 
-TEN = redman.AFTER_TEN
+TEN = AFTER_TEN
 
 
 class Test(NamedTuple):

@@ -6,7 +6,6 @@ with the round of B whose u is nearest, if the two are within 10 % of each other
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from postprocess.command_line import Parser, aligned, decimal, output_file, run_command
+from postprocess.command_line import Parser, aligned, decimal, run_command, write_json
 from postprocess.connectivity import connection_histogram
 from postprocess.locality import radial_profile
 from postprocess.observables import observables
@@ -137,9 +136,7 @@ def _compare_command(options: argparse.Namespace) -> None:
         print(format_comparison(entries, options.spread))
         contents.append({"runs": {name: [str(run) for run in runs] for name, runs in pair.items()}, "rounds": entries})
     if options.json is not None:
-        content = contents if len(contents) > 1 else contents[0]
-        with output_file(options.json) as file:
-            file.write((json.dumps(content, indent=2) + "\n").encode())
+        write_json(options.json, contents if len(contents) > 1 else contents[0])
         print(options.json)
 
 

@@ -13,6 +13,7 @@ import pytest
 from synthetic import REFERENCE, input_text
 
 from postprocess.activations import most_activating
+from postprocess.command_line import plain
 from postprocess.connectivity import connection_histogram, input_connections, select_nodes
 from postprocess.evaluation import removal_curve, removal_order
 from postprocess.figures import FIGURES, base, comparison, drawing, figure_module
@@ -61,7 +62,7 @@ def draw(name: str, run: RunDirectory, **options):
     with drawing.figure_style():
         figure, numbers = module.draw({role: [run] for role in module.ROLES}, base.Options(**options))
         figure.draw_without_rendering()  # no layout problem: warnings are errors
-    return figure, json.loads(json.dumps(base.plain(numbers), allow_nan=False))
+    return figure, json.loads(json.dumps(plain(numbers), allow_nan=False))
 
 
 def shown_maps(figure) -> list[np.ndarray]:
@@ -392,7 +393,7 @@ def test_several_densities_share_a_round(reference):
 
 def test_json_has_no_nan():
     content = {"a": np.array([1.5, np.nan]), "b": (np.int64(2), range(2)), 3: np.bool_(True)}
-    assert base.plain(content) == {"a": [1.5, None], "b": [2, [0, 1]], "3": True}
+    assert plain(content) == {"a": [1.5, None], "b": [2, [0, 1]], "3": True}
 
 
 # --- the command

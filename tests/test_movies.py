@@ -10,6 +10,7 @@ import pytest
 from matplotlib.animation import writers
 from PIL import Image
 
+from postprocess.command_line import plain
 from postprocess.connectivity import input_connections, select_nodes
 from postprocess.figures import base, drawing, movies
 from postprocess.figures.__main__ import main
@@ -31,7 +32,7 @@ def draw(run: RunDirectory, **options) -> tuple[Movie, dict]:
     """The movie, and its numbers as JSON has them."""
     with drawing.figure_style():
         movie, numbers = movies.draw({"imp": [run]}, base.Options(**options))
-        return movie, json.loads(json.dumps(base.plain(numbers), allow_nan=False))
+        return movie, json.loads(json.dumps(plain(numbers), allow_nan=False))
 
 
 def plate_pixels(movie: Movie, picture: np.ndarray, place: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from postprocess.command_line import Parser, run_command
+from postprocess.command_line import Parser, run_command, write_json
 from postprocess.figures import FIGURES, all_figures, animation, base, drawing, figure_module, title
 from sifting.base.extensions import described
 from sifting.errors import InputError
@@ -89,7 +89,7 @@ def draw_figure(
             more = f" and {len(departures) - 4} more keys" if len(departures) > 4 else ""
             listed = ", ".join(departures[:4])
             options.report(f"note: {runs[role][0]} departs from {module.ROLES[role]}: {listed}{more}")
-    base.write_json(beside, {"figure": name, "title": title(module), "runs": described_runs, "numbers": numbers})
+    write_json(beside, {"figure": name, "title": title(module), "runs": described_runs, "numbers": numbers})
     return output, beside
 
 

@@ -1,14 +1,10 @@
 """What a figure needs besides its panels: runs that fit its roles, their images, and the numbers beside it as JSON."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from postprocess.command_line import output_file
 from postprocess.differences import Settings, recorded_settings
 from sifting.base import input_files
 from sifting.base.quiet import native_messages_hidden
@@ -127,32 +123,3 @@ def load_images(run: RunDirectory, options: Options) -> ImageSet:
     with native_messages_hidden():
         import sifting.network.forward  # noqa: F401  TensorFlow, without its start-up messages
     return api.load_images(run, experiment, options.report)
-
-
-# --- the numbers beside the picture
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` atomically: arrays as lists, nan as null.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
-    """
-    text = json.dumps(plain(content), indent=1, allow_nan=False)
-    with output_file(path) as file:
-        file.write(text.encode() + b"\n")
-
-
-def plain(value: Any) -> Any:
-    """`value` in types that JSON has."""
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | range):
-        return [plain(one) for one in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -16,9 +16,8 @@ from postprocess.figures import base, drawing, panels
 from postprocess.figures.shown import Shown, show_roles
 from postprocess.locality import locality_index
 from postprocess.receptive_field import LayerWidth, width_of_layer
-from postprocess.seeds import mean_and_range
+from postprocess.seeds import AFTER_TEN, mean_and_range
 
-AFTER_TEN = 0.7**10  # u after ten prunings of 30 %: s = 97.2 %
 MASKS, MASK_COLUMNS = 30, 6
 
 # The paper's black, blue and red; markers and dashes also tell them apart.
