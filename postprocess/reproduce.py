@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from postprocess.command_line import Parser, aligned, run_command
 from postprocess.figures import FIGURES, all_figures, base, figure_module, title
@@ -196,31 +197,31 @@ class Cost:
 
 def costs(
     assignments: Sequence[str] = (), folder: str | None = None, rates: Sequence[Rate] = ()
-) -> tuple[dict[str, tuple[str, dict[str, Cost]]], list[str]]:
-    """Of all figures their titles and what they still cost at each scale, last of all together; and lines about figures
-    of extensions that are refused, and those of input files that are not here."""
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Of all figures what they show, and their Cost at each scale, last of all together; and lines about figures of
+    extensions that are refused, and those of input files that are not here."""
     modules, others = all_figures()
     for name, module in list(modules.items()):
         if len(base.known_roles(module.ROLES)) < len(module.ROLES):
             del modules[name]
             others.append(f"{name}: of input files that are not here; accepted: postprocess.figures {name} RUN_DIR")
-    listed: dict[str, tuple[str, dict[str, Cost]]] = {name: (title(module), {}) for name, module in modules.items()}
-    listed["all figures"] = "(runs that figures share are counted once)", {}
+    listed: dict[str, dict[str, Any]] = {name: {"shows": title(module)} for name, module in modules.items()}
+    listed["all figures"] = {"shows": "(runs that figures share are counted once)"}
     for scale in base.SCALES:
         needed = _shared({name: runs_of(name, scale, None, assignments, folder) for name in modules})
         every = _distinct(needed.values())
         seconds = estimate(every, lambda line: print(line, file=sys.stderr), rates)
-        for name, (_, cost) in listed.items():
+        for name, entry in listed.items():
             runs = _distinct([needed[name]]) if name in needed else every
             missing = [run for run in runs if not run.finished]
-            cost[scale] = Cost(len(runs), len(missing), sum(seconds[run] for run in missing))
+            entry[scale] = Cost(len(runs), len(missing), sum(seconds[run] for run in missing))
     return listed, others
 
 
 def list_lines(assignments: Sequence[str] = (), folder: str | None = None, rates: Sequence[Rate] = ()) -> list[str]:
     """A table of `costs`, and its lines."""
     listed, others = costs(assignments, folder, rates)
-    rows = [(name, *map(str, cost.values()), shows) for name, (shows, cost) in listed.items()]
+    rows = [(name, *(str(entry[scale]) for scale in base.SCALES), entry["shows"]) for name, entry in listed.items()]
     return [*aligned([("figure", *base.SCALES, "shows"), *rows], left=True).splitlines(), *others]
 
 
@@ -320,8 +321,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     if options.list:
         if options.json:
             listed, _ = costs(options.set, how.runs, rates)
-            content = {name: {"shows": shows, **cost} for name, (shows, cost) in listed.items()}
-            print(json.dumps(content, indent=1, default=vars))
+            print(json.dumps(listed, indent=1, default=vars))
         else:
             print("\n".join(list_lines(options.set, how.runs, rates)))
         return

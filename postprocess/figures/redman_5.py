@@ -11,7 +11,6 @@ N_W(n) is counted, not N (1 - s)^n; weights that are never pruned are left out, 
 JSON. All over at most 100 training images of each class.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -30,7 +29,6 @@ from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
 from postprocess.masks import input_images
 from sifting.errors import RunDirectoryError
 from sifting.network.plates import image_shape
-from sifting.network.rounds import Round
 from sifting.network.statistics import ImageBlocks, cavity_scores
 from sifting.runs.directory import RunDirectory
 
@@ -116,28 +114,20 @@ def scores(tables: list[dict[Any, Any]], rounds: np.ndarray, name: str) -> np.nd
 
 def schematic(run: RunDirectory, number: int, options: base.Options) -> Schematic:
     """The weight with the largest cavity score of either sign, where a round starts."""
-    first, result = run.read_round(0), run.read_round(number)
+    rewind, mask = run.read_round(0).checkpoints[0], run.read_round(number).masks[0].W != 0
     images = base.load_images(run, options)
     rows = first_of_each_class(images.labels, IMAGES_PER_CLASS)
-    inputs = layer_inputs(first.checkpoints[0], ImageBlocks(images.images, images.mean, rows))
-    return choose_weight(inputs, first, result)
-
-
-def choose_weight(inputs: Iterable[np.ndarray], first: Round, result: Round) -> Schematic:
-    """The same from blocks of x~ [block, n_in]."""
-    mask = result.masks[0].W != 0
+    inputs = layer_inputs(rewind, ImageBlocks(images.images, images.mean, rows))
     nodes = most_connected(input_connections(mask))[:NODES]
-    W = first.checkpoints[0].parameters[0].W[:, nodes].astype(np.float64)
+    W = rewind.parameters[0].W[:, nodes].astype(np.float64)
     found = cavity_scores(inputs, W, mask[:, nodes])
     if not np.isfinite(found).any():
-        raise RunDirectoryError(f"round {result.number}: no weight of its {NODES} most connected nodes has a score")
+        raise RunDirectoryError(f"round {number}: no weight of its {NODES} most connected nodes has a score")
     weight, place = np.unravel_index(np.nanargmax(np.abs(found)), found.shape)
     kept = mask[:, nodes[place]]
-    preactivation, removed = (
-        np.concatenate([block @ column for block in inputs])
-        for column in (W[:, place] * kept, W[:, place] * (np.arange(len(W)) == weight))
-    )
-    whole, rest = (values - values.mean() for values in (preactivation, preactivation - removed))
+    without = kept & (np.arange(len(W)) != weight)
+    values = np.concatenate([block @ (W[:, [place]] * np.stack([kept, without], axis=1)) for block in inputs])
+    whole, rest = (values - values.mean(axis=0)).T
     kurtosis = (float(kurtosis_of(whole, fisher=False)), float(kurtosis_of(rest, fisher=False)))
     return Schematic(int(nodes[place]), int(weight), whole, rest, kurtosis, float(found[weight, place]), kept)
 
