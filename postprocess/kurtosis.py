@@ -5,7 +5,6 @@ round. What z is, and why stored moments go with other masks in the first layer 
 postprocess.activations.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.activations import layer_inputs_of_images
+from postprocess.seeds import nanmean
 from sifting.datasets.image_set import ImageSet
 from sifting.network.rounds import Mask, Round
 from sifting.network.statistics import CentralMoments, ImageBlocks, class_moments, kurtosis
@@ -43,12 +43,12 @@ class Kurtosis:
     @property
     def mean(self) -> float:
         """Over all inputs, then the mean over the nodes; nan if no node has a variance."""
-        return float(_mean(self.over_all))
+        return float(nanmean(self.over_all))
 
     @property
     def mean_within_class(self) -> float:
         """Within the class for each node, then the mean over nodes, then over classes: the curves of Fig. 4B."""
-        return float(_mean(_mean(self.within_class)))
+        return float(nanmean(nanmean(self.within_class)))
 
     @property
     def left_out(self) -> int:
@@ -117,11 +117,3 @@ def inverse_participation_ratio(W: np.ndarray) -> NDArray[np.float64]:
     relative = np.divide(squares, largest, out=np.full(squares.shape, np.nan), where=largest > 0)
     ratio: NDArray[np.float64] = np.sum(relative**2, axis=0) / np.sum(relative, axis=0) ** 2
     return ratio
-
-
-def _mean(values: np.ndarray) -> NDArray[np.float64]:
-    """Mean over the last axis of what is not nan; nan, without a warning, if all is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean: NDArray[np.float64] = np.nanmean(values, axis=-1)
-    return mean

@@ -29,6 +29,11 @@ class Range(NamedTuple):
     high: np.ndarray
 
 
+def nanmean(values: np.ndarray) -> NDArray[np.float64]:
+    """Over the last axis, leaving nan out; nan, without a warning, if all is."""
+    return mean_and_sd(values)[0]
+
+
 def mean_and_sd(values: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Over the last axis, leaving nan out; the sample standard deviation is nan for fewer than two values."""
     with warnings.catch_warnings():

@@ -316,11 +316,16 @@ def test_samples_of_classes(images):
         figure_module("pb-17").sample_rows(images, dataclasses.replace(random, images=images.images[::-1]))
 
 
+def words_of(figure) -> list[str]:
+    (table,) = figure.axes[0].tables
+    return [cell.get_text().get_text() for cell in table.get_celld().values()]
+
+
 def test_table_1(tmp_path, images, monkeypatch):
     run = make_run(tmp_path / "run", "Data.dataset=ImageNet32", "Data.reclass=semantic")
     monkeypatch.setattr(base, "load_images", lambda *_: dataclasses.replace(images, class_names=IMAGENET_NAMES))
     figure, numbers = draw("table-1", run)
-    words = [text.get_text() for text in figure.axes[0].texts]
+    words = words_of(figure)
     head, *lines, total = (words[k : k + 6] for k in range(0, len(words), 6))
     assert head[2:] == ["classes\nP&B", "classes\nImageNet32", "images\nP&B", "images\nImageNet32"]
     counts = np.bincount(images.labels, minlength=10)
@@ -337,7 +342,7 @@ def test_table_1_of_other_classes(tmp_path, images, monkeypatch):
     run = make_run(tmp_path / "run", "Data.reclass=semantic")
     figure, numbers = draw("table-1", run)
     assert "paper" not in numbers and numbers["classes"] == [10] * 10
-    assert [text.get_text() for text in figure.axes[0].texts][4:8] == ["0", "a", "10", str(numbers["images"][0])]
+    assert words_of(figure)[4:8] == ["0", "a", "10", str(numbers["images"][0])]
     with pytest.raises(RunDirectoryError, match="does not learn semantic classes; .*run inputs/pb/classes_semantic.in"):
         draw("table-1", make_run(tmp_path / "plain"))
 

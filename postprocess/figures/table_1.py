@@ -24,7 +24,7 @@ ROLES = {"semantic": "inputs/pb/classes_semantic.in"}
 CLASSES = (118, 100, 95, 85, 104, 111, 99, 95, 96, 97)
 IMAGES = (147873, 129728, 122895, 110034, 131965, 142423, 126603, 122661, 122701, 124282)
 TOTAL_IMAGES = 1281167
-_ROW, _NUMBER, _LETTER, _COLUMN, _MARGIN = 0.2, 0.3, 0.07, 1.05, 0.15  # inches: of a line, the number of a class, ...
+_ROW, _LETTER, _COLUMN = 0.27, 0.07, 1.05  # inches: the height of a line, the widths of a letter and a column
 
 
 def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, dict[str, Any]]:
@@ -68,19 +68,16 @@ def table(numbers: Mapping[str, Any], data_set: str) -> Figure:
     totals = [source["total"][kind] for kind in ("classes", "images") for source in sources.values()]
     rows.append(["", "TOTAL", *map(str, totals)])
 
-    names = _NUMBER + _LETTER * max(map(len, numbers["names"]))
-    width, height = names + _COLUMN * len(columns) + 2 * _MARGIN, _ROW * (len(rows) + 1) + 2 * _MARGIN
-    figure = drawing.new_figure(height, width)
-    figure.set_layout_engine("none")
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # in inches, downwards
+    width = _LETTER * max(map(len, numbers["names"])) + _COLUMN * (len(columns) + 1)
+    figure = drawing.new_figure(_ROW * len(rows), width)
+    ax = figure.subplots()
     ax.set_axis_off()
-    bottom = _MARGIN + _ROW  # of the titles' first line
-    for place, row in enumerate(rows):
-        bottom += _ROW
-        if place in (1, len(rows) - 1):
-            ax.plot([_MARGIN, width - _MARGIN], [bottom - _ROW] * 2, color="black", linewidth=0.8)
-        for column, text in enumerate(row):
-            left = column < 2
-            x = _MARGIN + (_NUMBER * column if left else names + _COLUMN * (column - 1))
-            ax.text(x, bottom - 0.05, text, ha="left" if left else "right", va="baseline", fontsize=drawing.SMALL)
+    shown = ax.table(rows, cellLoc="right", bbox=(0, 0, 1, 1), edges="")  # type: ignore[arg-type]  # rows of text
+    shown.auto_set_font_size(False)
+    shown.set_fontsize(drawing.SMALL)
+    shown.auto_set_column_width(list(range(len(rows[0]))))
+    for (row, column), cell in shown.get_celld().items():
+        cell.visible_edges = "B" if row in (0, len(rows) - 2) else "open"
+        if column < 2:
+            cell.set_text_props(ha="left")
     return figure
