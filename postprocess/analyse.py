@@ -47,6 +47,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
+from sifting.network.observables import own_observables
 from sifting.network.rounds import Round, connected_fraction, density
 from sifting.network.statistics import ImageBlocks
 from sifting.runs.directory import RunDirectory
@@ -297,6 +298,7 @@ def _mask_table(run: Analysis, found: Found) -> str:
     names = ("L3", "axis_ratio", "preferred_angle", "fourfold", "sigma_x", "converged")
     rows = [["round", "u [%]", "best [%]", "top-1 [%]", "top-5 [%]", "L3", "axis/diag.", "angle"]]
     rows[0] += ["RF median [px]", "mean, converged", "missing"]
+    rows[0] += [observable.title for observable in own_observables().values()]
     for number, arrays in found.get("masks", {}).items():
         accuracy = found.get("accuracy", {}).get(number, {})
         of_layer = {name: arrays.get(f"l{run.layer}_{name}", np.nan) for name in names}
@@ -307,6 +309,7 @@ def _mask_table(run: Analysis, found: Found) -> str:
         rows[-1] += [decimal(of_layer["L3"]), decimal(of_layer["axis_ratio"]), decimal(angle, 0)]
         rows[-1] += [decimal(widths.median), decimal(widths.mean_converged)]
         rows[-1] += [str(widths.missing) if np.ndim(of_layer["sigma_x"]) else "-"]
+        rows[-1] += [entry.cell(entry.measured(run[number], run.directory)) for entry in own_observables().values()]
     title = f"L3, direction and RF widths: of layer {run.layer}, all its nodes; top-1 and top-5 at the end of the round"
     return f"{title}\n{aligned(rows)}" if len(rows) > 1 else ""
 

@@ -5,16 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sifting.base.command_line import Parser as Parser
 from sifting.base.command_line import output_file as output_file
 from sifting.base.command_line import run_command as run_command
-
-
-def decimal(value: float | None, digits: int = 2) -> str:
-    """A number of a table; '-' for what is not defined, and no sign before a zero."""
-    return "-" if value is None or not np.isfinite(value) else f"{round(float(value), digits) + 0.0:.{digits}f}"
+from sifting.network.observables import decimal as decimal
 
 
 def aligned(rows: Iterable[Sequence[str]], left: bool = False) -> str:

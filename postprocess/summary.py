@@ -91,7 +91,7 @@ def summarise(
 
     def measure(row: int, column: int, result: Round) -> None:
         for name, observable in observables().items():
-            numbers[name][row, column] = observable.measured(result)
+            numbers[name][row, column] = observable.measured(result, runs[column])
         if result.specs[0].is_dense:
             mask = result.masks[0].W
             connections.setdefault(row, []).append(input_connections(mask))

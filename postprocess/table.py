@@ -78,7 +78,10 @@ def rows_of(runs: Iterable[RunDirectory], at_density: float | None = None) -> li
             settings = {RUN: str(group)} | settings
         number = common_rounds(group.runs)[-1] if at_density is None else read_seeds(group.runs).nearest(at_density)
         rounds = [run.read_round(number) for run in group.runs]
-        values = {name: np.array([column.measured(one) for one in rounds]) for name, column in columns().items()}
+        values = {
+            name: np.array([column.measured(one, run) for run, one in zip(group.runs, rounds, strict=True)])
+            for name, column in columns().items()
+        }
         rows.append(Row(group, settings, number, values))
     return sorted(rows, key=lambda row: [_in_order(text) for text in row.settings.values()])
 

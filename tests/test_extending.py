@@ -2,6 +2,7 @@
 that are not as the page says, each refused in one line."""
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -18,7 +19,9 @@ from synthetic import SPECS, made_round, masked_run, write_input
 from postprocess import reproduce
 from postprocess.figures import FIGURES
 from postprocess.figures.__main__ import main as figures
+from postprocess.observables import OBSERVABLES
 from postprocess.rates import Rate
+from postprocess.summary import main as summary
 from sifting import datasets
 from sifting.base import extensions
 from sifting.datasets import DATASETS
@@ -29,9 +32,11 @@ from sifting.experiment.keys import integer, key
 from sifting.inputs import SECTIONS as INPUT_SECTIONS
 from sifting.inputs import read_experiment
 from sifting.methods import METHODS, Scored
-from sifting.methods.initialisation import _checked as checked_scores
+from sifting.methods.initialisation import checked_scores
 from sifting.network.rounds import Mask, MaskedNetwork
+from sifting.runs import history
 from sifting.runs.directory import RunDirectory
+from sifting.training import api
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -74,6 +79,22 @@ def test_a_pruning_score(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_criterion(tmp_path):
+    """Half of what is left goes in each round, what moved least, and a second look trains nothing."""
+    for _ in range(2):
+        follow("A criterion, round by round", tmp_path)
+    run = RunDirectory(tmp_path / "runs" / "movement", "IMP")
+    assert run.rounds() == [0, 1, 2]
+    rounds = [run.read_round(number) for number in run.rounds()]
+    assert [result.masks[0].W.mean() for result in rounds] == [1, 0.5, 0.25]
+    for result, following in itertools.pairwise(rounds):
+        start, end = (found.parameters[0].W for found in (rounds[0].checkpoints[0], result.checkpoints[-1]))
+        moved, left, kept = np.abs(end - start), result.masks[0].W > 0, following.masks[0].W > 0
+        assert not np.any(kept & ~left) and moved[kept].min() >= moved[left & ~kept].max()
+        assert following.masks[0].b.all() and following.masks[1].W.all()
+
+
+@pytest.mark.slow
 def test_a_data_set(tmp_path):
     follow("A data set", tmp_path)
     for prefix in ("IMP", "clone"):
@@ -85,9 +106,37 @@ def test_a_data_set(tmp_path):
 
 def test_an_observable(tmp_path):
     masked_run(tmp_path / "runs" / "quickstart", True, 0.4)
-    for output in follow("An observable", tmp_path):
+    *tables, analysed = follow("An observable", tmp_path)
+    for output in (*tables, analysed.partition("angle")[2].partition("\n\n")[0]):
         titles, *_, last = (re.split("  +", line.strip()) for line in output.splitlines() if "  " in line)
-        assert titles[-1] == "unused [%]" and float(last[-1]) > 0
+        assert titles[-2:] == ["overlap", "unused [%]"] and float(last[-1]) > 0
+
+
+def test_an_observable_that_raises_leaves_the_rest(tmp_path, monkeypatch, capsys):
+    """In tables and records, one line names it, the run and the round; what is no number is said in the same way."""
+    wrong = [lambda result: 1 / 0, lambda result: "x", lambda result: result.number]
+    for name, value in zip(("a", "b", "c"), wrong, strict=True):
+        monkeypatch.setitem(OBSERVABLES, name, value)
+    run = masked_run(tmp_path, True, 0.4, rounds=2)
+    assert summary([str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert [line.split()[-3:] for line in shown.out.splitlines()[1:3]] == [["-", "-", "0.00"], ["-", "-", "1.00"]]
+    where = f"sifting: {run}, round"
+    assert shown.err.splitlines() == [
+        line
+        for number in (0, 1)
+        for line in (
+            f"{where} {number}: OBSERVABLES['a'] raises ZeroDivisionError: division by zero",
+            f"{where} {number}: OBSERVABLES['b'] gives an object of class str; accepted: a number, nan included",
+        )
+    ]
+    found = api.Run(run).history()
+    assert found["c"].tolist() == found["round"].tolist() and np.isnan(found["a"]).all()
+    text = history.header(run.read_round(0).specs, OBSERVABLES)
+    assert text.endswith(",a,b,c\n") and list(found) == text.strip().split(",")
+    monkeypatch.setitem(OBSERVABLES, "d", 3)
+    with pytest.raises(InputError, match=r"OBSERVABLES\['d'\] is 3; accepted: a function of a round, or an Observable"):
+        api.Run(run).history()
 
 
 @pytest.mark.slow
@@ -103,7 +152,13 @@ def test_a_figure(tmp_path):
 
 
 def test_every_section_is_tested():
-    assert list(SECTIONS) == ["A pruning score", "A data set", "An observable", "A figure"]
+    assert list(SECTIONS) == [
+        "A pruning score",
+        "A criterion, round by round",
+        "A data set",
+        "An observable",
+        "A figure",
+    ]
 
 
 def test_where_the_extension_is_missing_the_line_says_so(refuse, in_tmp_path):
@@ -140,7 +195,7 @@ class Plain(Base):
     seed: int = 0
 
 
-CLASS = "a class that derives from sifting.methods.Scored"
+CLASS = "a class that derives from sifting.methods.Scored or ScoredRounds"
 DECORATOR = "has the key seed, but is no dataclass; accepted: @dataclass(frozen=True) above class"
 
 
@@ -242,11 +297,11 @@ def gratings(tmp_path, monkeypatch):
 
 
 SOURCE = "accepted: an object, not a class, with the methods facts, identity and load"
-OF_FACTS = "accepted: Facts of sifting.datasets.source, shape (3, S, S)"
+OF_FACTS = "accepted: Facts of sifting.datasets.source, shape (channels, height, width)"
 
 
 def test_a_data_set_that_is_none_is_refused_before_it_is_loaded(gratings):
-    wrong = dataclasses.replace(FACTS, shape=(4, 4, 3))
+    wrong = dataclasses.replace(FACTS, shape=(4, 4))
     for registered, problem in [
         (Gratings, f" is an object of class type; {SOURCE}"),
         (WithoutFacts(), f" is an object of class WithoutFacts; {SOURCE}"),

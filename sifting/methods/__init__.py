@@ -18,6 +18,7 @@ from sifting.methods.initialisation import SNIP, GraSP, Random, SynFlow
 from sifting.methods.initialisation import Scored as Scored
 from sifting.methods.layer_by_layer import LayerByLayer
 from sifting.methods.oneshot import OneShot
+from sifting.methods.scored_rounds import ScoredRounds as ScoredRounds
 from sifting.network.rounds import Mask as Mask
 
 METHODS: dict[str, type[Method]] = {
@@ -35,7 +36,7 @@ def check_sections() -> None:
 def _why_no_section(name: str, section: type[Method]) -> str:
     """Empty if it is one."""
     if not (isinstance(section, type) and issubclass(section, Method)):
-        return f"is {section!r}; accepted: a class that derives from sifting.methods.Scored"
+        return f"is {section!r}; accepted: a class that derives from sifting.methods.Scored or ScoredRounds"
     if section.__name__ != name:
         return f"is the class {section.__name__}; accepted: METHODS[{section.__name__!r}], the name of the class"
     if missing := ", ".join(sorted(section.__abstractmethods__)):

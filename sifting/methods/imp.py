@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sifting.experiment.experiment import Session
 from sifting.experiment.keys import choice, key
-from sifting.methods.base import IterativeMagnitude, begin, further
+from sifting.methods.base import IterativeMagnitude, Start, begin, further
 from sifting.network.rounds import Checkpoint, Mask, Round, connected_fraction, counted_sparsities, density
 from sifting.pruning.scopes import by_magnitude
 
@@ -35,14 +35,14 @@ class IMP(IterativeMagnitude):
         start = begin(session)
         result, trained = start.dense, start.trained
         for number in range(start.number, self.max_iterations):
-            masks, sparsities = self.pruned(session, result, trained)
+            masks, sparsities = self.pruned(session, start, result, trained)
             if self.ends(result.masks, masks, session.specs):
                 break
             result = session.train(number, masks, sparsities, start.rewind_point.parameters)
             trained = result.checkpoint_at(self.prune_step)
 
     def pruned(
-        self, session: Session, result: Round, trained: Checkpoint
+        self, session: Session, start: Start, result: Round, trained: Checkpoint
     ) -> tuple[dict[int, Mask], NDArray[np.float64]]:
         """Masks and sparsities of the next round: prune_ratio of what is left goes, by the magnitudes of `trained`."""
         network = session.network(trained.parameters, result.masks)

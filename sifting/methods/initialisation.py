@@ -63,10 +63,10 @@ class Scored(ByScores):
 
     def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
         session.report(f"{self.name} scores")
-        return _checked(self.name, self.score(network, *session.sample(self.images)), network)
+        return checked_scores(self.name, self.score(network, *session.sample(self.images)), network)
 
 
-def _checked(name: str, scores: object, network: MaskedNetwork) -> Scores:
+def checked_scores(name: str, scores: object, network: MaskedNetwork) -> Scores:
     """What `score` of the class `name` gave. Raises InputError: it is not what Scored asks for."""
 
     def refusal(given: str, accepted: str) -> InputError:

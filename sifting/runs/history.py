@@ -8,24 +8,27 @@
     density              u of all prunable layers together, biases not counted
     density_L            u of layer L, L = 1, 2, ...; max-pools have none
     connected_L          number of nodes of layer L that keep at least one input weight
+    NAME                 each of the user's observables, see docs/extending.md
 
 Losses are not among the files of a run, and so not here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sifting.architecture import LayerSpec
+from sifting.network.observables import own_values
 from sifting.network.rounds import Round, density, layer_counts
 
 Columns = dict[str, npt.NDArray[Any]]
 
 
-def columns(result: Round) -> Columns:
-    """The columns of one round, [validations] each: whole numbers int64, errors float32, densities float64."""
+def columns(result: Round, own: Mapping[str, float] | None = None) -> Columns:
+    """The columns of one round, [validations] each: whole numbers int64, errors float32, densities and the user's own
+    observables, network.observables.own_values, float64."""
     steps = np.array(result.validation_steps, np.int64)
     means = [mean_training_error(result.training_errors, result.validation_steps, n) for n in range(len(steps))]
     counts = layer_counts(result.masks, result.specs)
@@ -33,6 +36,7 @@ def columns(result: Round) -> Columns:
         "density": density(result.masks, result.specs),
         **{f"density_{count.layer + 1}": count.density for count in counts},
         **{f"connected_{count.layer + 1}": count.connected for count in counts},
+        **(own or {}),
     }
     return {
         "round": np.full(len(steps), result.number),
@@ -55,19 +59,20 @@ def mean_training_error(errors: npt.NDArray[np.float32], steps: Sequence[int], p
     return mean
 
 
-def history(rounds: Iterable[Round]) -> Columns:
-    """The columns of several rounds of one architecture, joined; {} without rounds."""
-    parts = [columns(result) for result in rounds]
+def history(rounds: Iterable[Round], run: object) -> Columns:
+    """The columns of the rounds of a run, joined; {} without rounds."""
+    parts = [columns(result, own_values(result, run)) for result in rounds]
     return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
-def header(specs: Sequence[LayerSpec]) -> str:
-    """The first line of the file."""
+def header(specs: Sequence[LayerSpec], own: Iterable[str] = ()) -> str:
+    """The first line of the file; own: names of the user's observables."""
     layers = [number for number, spec in enumerate(specs, 1) if spec.has_weights]
     fixed = ["round", "step", "validation_error", "training_error", "mean_training_error", "density"]
-    return ",".join([*fixed, *(f"{name}_{layer}" for name in ("density", "connected") for layer in layers)]) + "\n"
+    of_layers = (f"{name}_{layer}" for name in ("density", "connected") for layer in layers)
+    return ",".join([*fixed, *of_layers, *own]) + "\n"
 
 
-def lines(result: Round) -> str:
+def lines(result: Round, own: Mapping[str, float] | None = None) -> str:
     """The lines of one round; numbers in as many digits as tell them apart in their own type."""
-    return "".join(",".join(map(str, row)) + "\n" for row in zip(*columns(result).values(), strict=True))
+    return "".join(",".join(map(str, row)) + "\n" for row in zip(*columns(result, own).values(), strict=True))

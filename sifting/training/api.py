@@ -142,7 +142,7 @@ class Run:
 
     def history(self) -> history.Columns:
         """The columns of PREFIX_history.csv by name, [validations of all rounds] each."""
-        return history.history(self)
+        return history.history(self, self.directory)
 
     def images(self, report: Callable[[str], None] = print) -> ImageSet:
         """The images that it was trained on. Raises DataError if they are not there any more."""

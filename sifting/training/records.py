@@ -6,6 +6,7 @@ import numpy as np
 
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment
+from sifting.network.observables import own_observables, own_values
 from sifting.network.plates import Shape
 from sifting.network.rounds import LayerCount, Round, RoundInProgress, layer_counts
 from sifting.runs import history
@@ -74,11 +75,12 @@ class Records:
     def _add(self, result: Round, new: bool = False) -> None:
         """Keep what the records say of a stored round, and write its events for TensorBoard; those of an old one
         only if they are missing."""
+        own = own_values(result, self._directory)
         self._rounds[result.number] = _Entry(
             result.sparsities,
             result.best_validation_error,
             log_lines(result.validation_steps, result.training_errors, result.validation_errors) + log_summary(result),
-            history.lines(result),
+            history.lines(result, own),
             layer_counts(result.masks, result.specs),
         )
         if not self._experiment.io.tensorboard:
@@ -86,7 +88,7 @@ class Records:
         if new or not all(path.exists() for path in tensorboard.event_paths(self._directory, result.number)):
             first = max(self._experiment.network.first_round, min(self._rounds))
             experiment = self._experiment if result.number == first else None
-            tensorboard.write_round(self._directory, result, self._shape, experiment)
+            tensorboard.write_round(self._directory, result, self._shape, own, experiment)
         tensorboard.remove_growing(self._directory, result.number)
 
     def _write_log(self, lines: str = "") -> None:
@@ -102,7 +104,7 @@ class Records:
             [entry.best_validation_error for entry in entries.values()],
         )
         self._directory.write_history(
-            history.header(self._specs) + "".join(entry.history for entry in entries.values())
+            history.header(self._specs, own_observables()) + "".join(entry.history for entry in entries.values())
         )
         record = {**self._directory.read_record(), "finished": finished}
         rounds = record.get("rounds", {})

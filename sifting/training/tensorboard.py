@@ -16,7 +16,7 @@ knows, and in new ones, but not in one that was replaced.
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -45,11 +45,18 @@ def event_paths(directory: RunDirectory, number: int) -> tuple[Path, Path]:
     return folder / "rounds" / name, folder / f"round_{number:03d}" / name
 
 
-def write_round(directory: RunDirectory, result: Round, shape: Shape, experiment: Experiment | None = None) -> None:
+def write_round(
+    directory: RunDirectory,
+    result: Round,
+    shape: Shape,
+    own: Mapping[str, float] | None = None,
+    experiment: Experiment | None = None,
+) -> None:
     """Write both files of a stored round, in place of what is there.
 
     Args:
         shape: of the images.
+        own: the user's observables, see network.observables.
         experiment: with the first round of a run; its settings are shown.
 
     Raises:
@@ -57,6 +64,7 @@ def write_round(directory: RunDirectory, result: Round, shape: Shape, experiment
     """
     stored = directory.round_path(result.number).stat().st_mtime
     of_round = _values_of_round(result, shape)
+    of_round += [_scalar(f"observables/{name}", value) for name, value in (own or {}).items()]
     if experiment is not None:
         of_round += [_settings_as_text(experiment), _settings_as_hyper_parameters(experiment, stored)]
     over_rounds, over_steps = event_paths(directory, result.number)
