@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sifting.base.command_line import Parser as Parser
 from sifting.base.command_line import output_file as output_file
 from sifting.base.command_line import run_command as run_command
