@@ -16,7 +16,6 @@ from postprocess.figures.__main__ import draw_figure
 from postprocess.kurtosis import image_kurtosis
 from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
-from postprocess.seeds import mean_and_range
 from sifting.datasets.image_set import ImageSet
 from sifting.runs.directory import RunDirectory
 
@@ -93,13 +92,6 @@ def masks_of(run: RunDirectory) -> list[np.ndarray]:
 
 
 # --- what they share -----------------------------------------------------------------------------------------------
-
-
-def test_over_seeds():
-    mean, low, high = mean_and_range(np.array([[1, 2, 6], [4, np.nan, 2], [np.nan] * 3]))
-    np.testing.assert_array_equal(mean, [3, 3, np.nan])
-    np.testing.assert_array_equal(low, [1, 2, np.nan])
-    np.testing.assert_array_equal(high, [6, 4, np.nan])
 
 
 def test_sparsity_axis():

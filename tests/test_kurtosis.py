@@ -7,7 +7,6 @@ from random_networks import (
     direct_preactivations,
     network_inputs,
     random_images,
-    random_round,
     shrinking_rounds,
 )
 
@@ -124,13 +123,3 @@ def test_stored_moments_are_refused_behind_other_masks(rounds, images):
     image_kurtosis(result, images, 0, masks=with_mask(0, W=rounds[2].masks[0].W))
     copies = {layer: Mask(mask.W.copy(), mask.b.copy()) for layer, mask in result.masks.items()}
     np.testing.assert_array_equal(own.over_all, image_kurtosis(result, images, 2, masks=copies).over_all)
-
-
-def test_refusals(rounds, images):
-    for layer in (0, 1):
-        with pytest.raises(ValueError, match="normalise = 'moments': accepted: stored, batch, none"):
-            image_kurtosis(rounds[0], images, layer, normalise="moments")
-    convolution = random_round("c1,5:x", SHAPE, CLASSES)
-    for normalise in ("stored", "batch", "none"):
-        with pytest.raises(DataError, match="layer = 0: accepted: 1, which have normalised inputs"):
-            image_kurtosis(convolution, images, normalise=normalise)

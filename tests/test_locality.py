@@ -8,6 +8,7 @@ from postprocess.locality import (
     anisotropy,
     displacement_maps,
     full_map,
+    local_nodes,
     locality_index,
     near_share,
     node_maps,
@@ -132,6 +133,16 @@ def test_locality_index_of_dense_random_and_local_masks():
     patch[:, 10:14, 20:24] = 1  # all pairs within 3 pixels
     dense = full_map((3, 32, 32))
     assert locality_index(patch.reshape(3072, 1)) == pytest.approx(dense.sum() / dense[29:36, 29:36].sum())
+
+
+def test_the_most_local_nodes_of_the_more_connected_half():
+    """Of two random nodes, a patch of 16 pixels, and three nodes that keep fewer, though they are local."""
+    rng, masks = np.random.default_rng(5), np.zeros((6, 3, 16, 16))
+    masks[0, 0, 2:6, 2:6] = masks[3, 1, 8:11, 8:11] = masks[2, 0, 5, 5:7] = masks[5, 0, 0, 0] = 1
+    masks[[1, 4]] = rng.random((2, 3, 16, 16)) < 0.1
+    mask = masks.reshape(6, -1).T
+    assert local_nodes(mask, 1).tolist() == [0]
+    assert local_nodes(mask, 5).tolist() == np.argsort(-mask.sum(axis=0))[:3].tolist()
 
 
 def test_radial_profile_by_hand():

@@ -143,15 +143,6 @@ def test_median_and_mean_of_a_layer_count_what_is_missing():
     assert layer_width(mask, nodes=3) == layer_width(mask[:, :3])
 
 
-def test_dense_local_and_empty_layers():
-    masks = [np.ones((3072, 5)), gaussian_masks(3, 5), np.zeros((3072, 5))]
-    dense, local, empty = map(layer_width, masks)
-    np.testing.assert_allclose([dense.median, local.median], [14.43, np.sqrt(2) * 3], rtol=0.05)
-    assert np.isnan([empty.median, empty.mean, empty.mean_converged]).all()
-    assert [(width.fitted, width.missing) for width in (dense, local, empty)] == [(5, 0), (5, 0), (0, 5)]
-    assert layer_width(masks[0], least_connections=3073).missing == 5
-
-
 def test_blocks_do_not_matter():
     mask = gaussian_masks(2, 300, wander=8)
     fit, alone = receptive_fields(mask), receptive_fields(mask[:, 290:])

@@ -130,6 +130,16 @@ def test_a_figure_whose_run_fails_does_not_keep_others_from_being_drawn(capsys, 
     assert capsys.readouterr().err == "sifting: round 0, step 7: the loss is nan\n"
 
 
+def test_figures_that_share_a_run_both_miss_it(capsys, stored, no_measurement):
+    assert main(["pb-2", "pb-3", "--scale", "small", "--seeds", "1,2"]) == 1
+    assert [folder[-1] for folder in stored] == ["1", "2"]
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "sifting: pb-2: some of its runs failed",
+        "sifting: pb-3: some of its runs failed",
+        "sifting: 2 of 2 figures are not drawn",
+    ]
+
+
 def test_a_command_for_each_run(capsys, stored):
     """They make just the runs that the figure needs."""
     assert main(["pb-2", "--scale", "small", "--seeds", "3,1", "--commands", "--runs", "a b", *SETS]) == 0
@@ -180,11 +190,6 @@ def test_images_that_are_missing_lead_to_the_small_scale(capsys, monkeypatch):
     assert main(["pb-2"]) == 2
     out, error = capsys.readouterr()
     assert out == "" and "ImageNet: no such folder" in error and error.endswith("or use --scale small here\n")
-
-
-def test_a_figure_without_runs(capsys, no_measurement):
-    assert main(["pb-9", "--output", "pb-9.png"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "no run is needed"
 
 
 def test_a_dry_run_trains_nothing(capsys, no_measurement, monkeypatch):
