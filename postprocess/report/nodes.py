@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from postprocess.activations import layer_inputs_of_images, top_rows
+from postprocess.activations import layer_inputs_of_images
 from postprocess.analyse import PARTS, Analysis
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.kurtosis import IMAGES_PER_CLASS, Kurtosis, first_of_each_class
@@ -138,14 +138,14 @@ def _trained(
     source = ImageBlocks(image_set.val_images[:images], image_set.mean)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer)
     values = _preactivations(inputs, result.masks[layer], nodes)
-    top = top_rows([values], min(TOP, len(values)))
+    top = np.argsort(-values, axis=0, kind="stable")[:TOP].T
     return {
         "trained": _histograms(values),
         "kurtosis_trained": Kurtosis.of(
             class_moments([values], np.eye(len(nodes)), np.zeros(len(values), int))
         ).over_all,
-        "top": top.rows.astype(np.int16),
-        "top_values": top.values,
+        "top": top.astype(np.int16),
+        "top_values": np.take_along_axis(values.T, top, axis=1),
     }
 
 
