@@ -16,14 +16,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from synthetic import assert_same, npz_fields, official_batch, write_input
 
+import sifting
 from sifting import datasets, inputs
 from sifting.datasets import describe, tfds
 from sifting.datasets import folder as folder_module
 from sifting.datasets.source import Facts
-from sifting.errors import InputError
+from sifting.errors import DataError, InputError
 
 ROOT = Path(__file__).parent.parent
 ROW = 3 * 32 * 32
@@ -818,3 +820,44 @@ def test_many_classes_stand_side_by_side():
     assert " ".join(lines[1].split()) == "0 1,000 0 name_0 34 1,034 34 name_34 68 1,068 68 name_68"
     words = " ".join(lines[1:]).split()
     assert sorted(words[3::4]) == sorted(f"name_{number}" for number in range(100))
+
+
+# --- arrays in memory ----------------------------------------------------------------------------------------------
+
+
+def test_images_in_memory_are_those_of_a_file(tmp_path):
+    """As arrays or as data sets of TensorFlow, in batches or one by one; the same content is one file."""
+    rng = np.random.default_rng(0)
+    x, x_val = rng.integers(0, 256, (40, 6, 5), np.uint8), rng.integers(0, 256, (9, 6, 5), np.uint8)
+    y, y_val = np.arange(40) % 3, np.arange(9) % 3
+    own = {"Network.arch": "f4:x", "IO.cache_dir": tmp_path, "IMP.prune_ratio": 0.5}
+    tensors = tf.data.Dataset.from_tensor_slices
+    given = [((x, y), (x_val, y_val)), (tensors((x, y)).batch(7), tensors((x_val, y_val)))]
+    given.append(([x, y], tensors((x_val, y_val)).batch(4)))
+    for images in given:
+        experiment = sifting.load_experiment(changes=own, images=images)
+        found = datasets.load(experiment, quiet)
+        assert found.shape == (1, 6, 5) and found.labels.tolist() == y.tolist()
+        np.testing.assert_array_equal(found.images, x.reshape(40, 30))
+        np.testing.assert_array_equal(found.val_images, x_val.reshape(9, 30))
+    assert len(list(tmp_path.glob("images-*.npz"))) == 1
+    alone = datasets.load(sifting.load_experiment(changes=own, images=(x, np.array(["a", "b"])[y % 2])), quiet)
+    assert alone.class_names == ("a", "b") and len(alone.images) == 40 - 3 and len(alone.val_images) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "line"),
+    [
+        (3, "images = an object of class int; accepted: (x, y) or"),
+        ((np.zeros((4, 2, 2)),), "images = an object of class tuple; accepted: (x, y) or"),
+        ((np.zeros((4, 2, 2), complex), np.zeros(4, int)), "images = arrays of complex128, int64; accepted: numbers"),
+        (tf.data.Dataset.range(3), "images = a tf.data.Dataset of TensorSpec"),
+        (tf.data.Dataset.from_tensors((np.zeros((2, 2)), 1)).repeat(), "a tf.data.Dataset without end; accepted: one"),
+    ],
+)
+def test_what_are_no_images_in_memory(images, line, tmp_path):
+    with pytest.raises(DataError) as error:
+        sifting.load_experiment(
+            changes={"Network.arch": "x", "IO.cache_dir": tmp_path, "IMP.prune": "T"}, images=images
+        )
+    assert line in str(error.value) and "\n" not in str(error.value) and not list(tmp_path.iterdir())

@@ -28,7 +28,10 @@ def same_colour(ax: Axes, shown: Shown, title: str = "", **look: Any) -> Numbers
 
 
 def different_colours(ax: Axes, shown: Shown, title: str = "", **look: Any) -> Numbers:
-    """S_dc."""
+    """S_dc; grey images have none."""
+    if shown.seeds.image_shape and shown.seeds.image_shape[0] == 1:
+        drawing.empty_panel(ax, "not defined:\nthe images\nare grey")
+        return {}
     return drawing.map_panel(ax, shown.maps.different, title, same=False, **look)
 
 
@@ -66,7 +69,7 @@ def most_connected_plate(ax: Axes, mask: np.ndarray, count: int, columns: int) -
 def pixels(ax: Axes, shown: Shown) -> Numbers:
     """C_out,0 as an image."""
     image = pixel_map(shown.mask)
-    ax.imshow(image, interpolation="nearest")
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     return {"image": image}
 

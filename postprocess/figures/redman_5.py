@@ -144,7 +144,9 @@ def schematic_panels(figure: SubFigure, found: Schematic) -> None:
     ):
         mask = found.mask.copy()
         mask[found.weight] = row is axes[0]
-        row[0].imshow(input_images(mask[:, None].astype(float))[0], interpolation="nearest")
+        row[0].imshow(
+            input_images(mask[:, None].astype(float))[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+        )
         row[0].plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.2)
         row[0].set(xticks=[], yticks=[], xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
         preactivation_panel(row[1], values, bound)
