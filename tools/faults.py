@@ -315,8 +315,8 @@ P16 postprocess/seeds.py | the nearest density on a linear scale | figures
 -abs(np.log(self.u_of(number) / u))
 +abs(self.u_of(number) - u)
 P17 postprocess/claims.py | a claim that just reaches its threshold does not hold | claims
--np.mean(effects) >= self.threshold
-+np.mean(effects) > self.threshold
+-np.mean(self.effects) >= self.claim.threshold
++np.mean(self.effects) > self.claim.threshold
 P18 postprocess/analyse.py | stored arrays do not depend on the options | analyse
 -"options": part.options(run)
 +"options": []
