@@ -18,6 +18,7 @@ from sifting.architecture import build_specs, parse_arch
 from sifting.errors import InputError, ScoresNotFinite
 from sifting.keras_models import KeepMasks, PruneAtEpochs, hold_masks
 from sifting.keras_models.masks import masked_network
+from sifting.layers import MaskedDense
 from sifting.methods import METHODS, Mask, Scored
 from sifting.network.model import NetworkState, build_model
 from sifting.network.rounds import MaskedNetwork
@@ -107,7 +108,9 @@ def assert_zero(model, masks):
 # --- masks
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "nested" else pytest.mark.heavy) for name in MODELS]
+)
 def test_masks_hold_through_every_update_and_are_saved_and_loaded(name, tmp_path):
     make, optimizer, shape = MODELS[name]
     x, y = examples(shape)
@@ -145,12 +148,29 @@ def test_masks_hold_however_keras_runs_a_step_and_in_mixed_precision(options):
     assert_zero(model, result.masks[-1])
 
 
+@pytest.mark.heavy
+def test_the_papers_block_in_a_model_of_ones_own():
+    """Its mask stays, compiled and beside layers of mixed precision; what it computes is float32. Pruned, its own W has
+    zeros."""
+    block = MaskedDense(9)
+    model = keras.Sequential([keras.Input((10,)), layers.Dense(8, dtype="mixed_float16"), block, layers.Dense(4)])
+    mask = RNG.random((8, 9)) < 0.5
+    block.mask_W.assign(mask)
+    data = examples()
+    compiled(model, "adam", jit_compile=True).fit(*data, verbose=0)
+    np.testing.assert_array_equal(block.mask_W, mask)
+    assert block.W.dtype == block(np.ones((2, 8))).dtype == "float32" and not np.any(block.W.numpy() == 0)
+    sifting.prune(model, data, rounds=1, verbose=0, scope="global")
+    assert 0 < np.sum(block.W.numpy() == 0) < 72
+    np.testing.assert_array_equal(block.mask_W, mask)
+
+
 def test_a_gradient_that_is_masked_does_not_count_in_its_norm():
     """One step of clipped SGD on a network with a mask is that of the network whose weights are masked by a product."""
     x, y = examples()
     one = compiled(plain(), keras.optimizers.SGD(0.1, global_clipnorm=0.01))
     mask = RNG.random((10, 4)) < 0.3
-    hold_masks(one, {"dense/kernel": mask} if one.layers[-1].name == "dense" else {one.layers[-1].kernel.path: mask})
+    hold_masks(one, {"of the only layer": mask})
     W, b = (tf.Variable(variable) for variable in one.trainable_variables)
     with tf.GradientTape() as tape:
         loss = LOSS(y, x @ (W * mask.astype(np.float32)) + b)

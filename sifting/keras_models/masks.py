@@ -115,16 +115,6 @@ def _masking(optimizer: keras.optimizers.Optimizer, held: Sequence[int] = ()) ->
     return optimizer
 
 
-def variables_of(model: keras.Model, layers: Sequence[str] | None = None) -> list[keras.Variable]:
-    """Kernels and biases that masks can hold, in the order of the layers."""
-    return [
-        variable
-        for layer in find_layers(model, layers)
-        for variable in (layer.kernel, layer.bias)
-        if variable is not None
-    ]
-
-
 def hold_masks(model: keras.Model, masks: Mapping[str, np.ndarray] | None = None) -> None:
     """Set weights to zero and keep them there, in every update from now on, also of the model when it is loaded.
 
@@ -137,10 +127,8 @@ def hold_masks(model: keras.Model, masks: Mapping[str, np.ndarray] | None = None
     Raises:
         InputError: the model is not compiled; masks do not fit it.
     """
-    if not getattr(model, "compiled", False) or model.optimizer is None:
-        raise InputError(
-            f"hold_masks: model = {model.name!r}, not compiled: accepted: a model after model.compile(...)"
-        )
+    if not model.compiled or model.optimizer is None:
+        raise InputError(f"hold_masks: model = {model!r}: accepted: a keras.Model after model.compile(...)")
     values = fitted_masks(model, masks)
     optimizer = model.optimizer
     if not optimizer.built:
@@ -156,7 +144,7 @@ def hold_masks(model: keras.Model, masks: Mapping[str, np.ndarray] | None = None
 
 def fitted_masks(model: keras.Model, masks: Mapping[str, np.ndarray] | None) -> list[tuple[keras.Variable, np.ndarray]]:
     """(variable, bool mask) for each of the masks. Raises InputError: they do not fit."""
-    variables = variables_of(model)
+    variables = [one for _, *pair in find_layers(model) for one in pair if one is not None]
     if masks is None:
         return [(variable, variable.numpy() != 0) for variable in variables if variable.ndim > 1]
     named = {path_of(model, variable): variable for variable in variables}

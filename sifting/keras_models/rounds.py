@@ -3,7 +3,7 @@
 A method asks a session for rounds; here they are trained by Keras.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -50,10 +50,16 @@ class Pruned:
     rewind_weights: list[np.ndarray] = field(default_factory=list)
 
 
-class _Values(dict[int, Parameters]):
+class Values(dict[int, Parameters]):
     """Weights and biases by layer, which is what methods look at; `weights` are all values of the model."""
 
     weights: list[np.ndarray]
+
+
+def current_values(model: keras.Model) -> Values:
+    values = Values(values_of(find_layers(model)))
+    values.weights = model.get_weights()
+    return values
 
 
 def prune(
@@ -117,13 +123,15 @@ def prune(
         "epochs": epochs,
         "batch_size": batch_size,
         "verbose": verbose,
-        "shuffle": _is_arrays(data)
-        or isinstance(data, keras.utils.PyDataset),  # of others Keras only says that it does not
+        "callbacks": callbacks,
+        "shuffle": _is_arrays(data) or isinstance(data, keras.utils.PyDataset),  # others only make Keras warn
         **(fit or {}),
     }
-    session = _Session(experiment, model, specs, data, arguments, list(callbacks), bool(weights_epoch))
+    rewind = _Rewind(experiment.method.weights_step, by_epoch=weights_epoch > 0)
+    session: Any = _Session(experiment, model, specs, data, arguments, rewind)
     experiment.method.run(session)
-    return session.result
+    result: Pruned = session.result
+    return result
 
 
 def _experiment(
@@ -155,7 +163,7 @@ def _experiment(
 
 
 class _Session:
-    """What methods may ask for, see experiment.experiment.Session."""
+    """What methods may ask for, see experiment.experiment.Session; no round is stored."""
 
     def __init__(
         self,
@@ -164,28 +172,23 @@ class _Session:
         specs: tuple[KerasLayer, ...],
         data: Any,
         fit: dict[str, Any],
-        callbacks: list[keras.callbacks.Callback],
-        by_epoch: bool,
+        rewind: "_Rewind",
     ) -> None:
         self.experiment, self.specs, self.result = experiment, specs, Pruned()
-        self._model, self._data, self._fit, self._callbacks = model, data, fit, callbacks
-        self._by_epoch = by_epoch
-        self._layers = find_layers(model)
-        self._masks = masks_of(self._layers)
-        self._initial = self._values()
+        self._model, self._data, self._fit, self._rewind = model, data, fit, rewind
+        self._start, self._masks = current_values(model), masks_of(find_layers(model))
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._optimizer = [(variable, variable.numpy()) for variable in model.optimizer.variables]
 
     def initial_parameters(self) -> dict[int, Parameters]:
-        return self._initial
+        return self._start
 
     def initial_masks(self) -> dict[int, Mask]:
         return self._masks
 
     def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> KerasNetwork:
         """`moments` of [SNIP] and [GraSP] say whether the model normalises as in training."""
-        training = getattr(self.experiment.method, "moments", None) == "batch"
         return replace(
             masked_network(self._model),
             specs=self.specs,
@@ -193,14 +196,15 @@ class _Session:
             masks=masks,
             example=lambda: sample(self._data, 1)[0],
             batch_size=self.experiment.network.batch_size,
-            training=training,
+            training=getattr(self.experiment.method, "moments", None) == "batch",
         )
 
     def sample(self, count: int) -> tuple[Any, Any]:
         """At most `count` rows: drawn from arrays, the first ones of a pipeline."""
-        draw = generator(self.experiment.network.seed, Stream.SCORING)
-        x, labels = (Rows(values) for values in sample(self._data, count, draw))
-        return x.plain, labels.plain
+        x, labels = sample(self._data, count, generator(self.experiment.network.seed, Stream.SCORING))
+        return (x if isinstance(x, np.ndarray) else Rows(x)), (
+            labels if isinstance(labels, np.ndarray) else Rows(labels)
+        )
 
     def report(self, line: str) -> None:
         if self._fit["verbose"] != 0:
@@ -209,80 +213,61 @@ class _Session:
     def finished(self, number: int) -> bool:
         return False
 
-    def stored(self, number: int) -> Round:
-        raise NotImplementedError
-
-    def adopt(self, result: Round) -> None:
-        raise NotImplementedError
-
-    def train(
-        self,
-        number: int,
-        masks: dict[int, Mask],
-        sparsities: np.ndarray,
-        start: dict[int, Parameters],
-        frozen: Collection[int] = (),
-    ) -> Round:
-        counts = layer_counts(masks, self.specs)
+    def train(self, number: int, masks: dict[int, Mask], sparsities: np.ndarray, start: dict[int, Parameters]) -> Round:
+        result, named = self.result, named_masks(self._model, self.specs, masks)
+        counts = {self.specs[count.layer].name: count for count in layer_counts(masks, self.specs)}
         u = density(masks, self.specs)
         self.report(f"round {number}: {100 * u:.4g} % of the weights are kept")
-        assert isinstance(start, _Values)
+        assert isinstance(start, Values)
         self._model.set_weights(start.weights)
         for variable, value in self._optimizer:
             variable.assign(value)
-        names = {self.specs[count.layer].name: count.density for count in counts if count.prunable}
-        named = named_masks(self._model, self.specs, masks)
         hold_masks(self._model, named)
-        rewind = _Rewind(self, self.experiment.method.weights_step, self._by_epoch)
-        arguments = {**self._fit, "callbacks": [rewind, *self._callbacks]}
-        epochs = self._model.fit(*(self._data if _is_arrays(self._data) else (self._data,)), **arguments).history
-        result, begin = self.result, start if number else rewind.found()
+        callbacks = [*self._fit["callbacks"], *([] if number else [self._rewind])]
+        arrays = self._data if _is_arrays(self._data) else (self._data,)
+        epochs = self._model.fit(*arrays, **{**self._fit, "callbacks": callbacks}).history
+        begin = start if number else self._rewind.found()
         result.rewind_weights = begin.weights
         result.rounds.append(number)
         result.masks.append(named)
-        result.densities.append(names)
+        result.densities.append({name: count.density for name, count in counts.items() if count.prunable})
         result.epochs.append(epochs)
-        for name, value in {"density": u, **{name: values[-1] for name, values in epochs.items()}}.items():
-            result.history.setdefault(name, []).append(value)
-        point = Checkpoint(self.experiment.method.weights_step, begin, {})
-        trained = Checkpoint(END, self._values(), {})
-        return Round(number, self.specs, sparsities, masks, (point, trained), NO_ERRORS, (END,), NO_ERRORS)
-
-    def _values(self) -> _Values:
-        values = _Values(values_of(self._layers))
-        values.weights = self._model.get_weights()
-        return values
+        for name, values in {"density": [u], **epochs}.items():
+            result.history.setdefault(name, []).append(values[-1])
+        checkpoints = Checkpoint(self._rewind.point, begin, {}), Checkpoint(END, current_values(self._model), {})
+        return Round(number, self.specs, sparsities, masks, checkpoints, NO_ERRORS, (END,), NO_ERRORS)
 
 
 class _Rewind(keras.callbacks.Callback):
-    """Takes the values at the rewind point of a round."""
+    """Takes the values of the model at the rewind point: before an epoch, or after so many batches."""
 
-    def __init__(self, session: _Session, point: int, by_epoch: bool) -> None:
+    def __init__(self, point: int, by_epoch: bool) -> None:
         super().__init__()
-        self._session, self._point, self._by_epoch = session, point, by_epoch
-        self._batches = 0
-        self.values: _Values | None = None
+        self.point, self._by_epoch = point, by_epoch
+        self._batches: list[int] = []
+        self._values: Values | None = None
 
     def _take(self, here: int) -> None:
-        if here == self._point and self.values is None:
-            self.values = self._session._values()
+        if here == self.point and self._values is None:
+            self._values = current_values(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches.append(0)
         if self._by_epoch:
             self._take(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if not self._by_epoch:
-            self._take(self._batches)
+            self._take(sum(self._batches))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._batches += 1
+        self._batches[-1] = batch + 1  # with steps_per_execution, several at once
 
-    def found(self) -> _Values:
-        if self.values is None:
-            accepted = f"less than the {self._batches} updates of a round"
-            raise InputError(f"{SOURCE}: weights_step = {self._point}: accepted: {accepted}")
-        return self.values
+    def found(self) -> Values:
+        if self._values is None:
+            accepted = f"less than the {sum(self._batches)} updates of a round, and one at which Keras calls back"
+            raise InputError(f"{SOURCE}: weights_step = {self.point}: accepted: {accepted}")
+        return self._values
 
 
 class Rows:
@@ -290,10 +275,6 @@ class Rows:
 
     def __init__(self, values: Any) -> None:
         self.values = values
-
-    @property
-    def plain(self) -> Any:
-        return self.values if isinstance(self.values, np.ndarray) else self
 
     def __len__(self) -> int:
         return len(keras.tree.flatten(self.values)[0])
@@ -306,19 +287,20 @@ def _is_arrays(data: Any) -> bool:
     return isinstance(data, tuple | list)
 
 
-def sample(data: Any, count: int, draw: np.random.Generator | None = None) -> tuple[Any, Any]:
+def sample(data: Any, count: int, draw: np.random.Generator | None = None) -> Any:
     """(inputs, labels) of at most `count` rows: drawn without replacement from arrays, else the first ones."""
+
+    def pair(values: Any) -> Any:
+        return keras.tree.map_structure(np.asarray, keras.utils.unpack_x_y_sample_weight(values)[:2])
+
     if _is_arrays(data):
-        pair = keras.tree.map_structure(np.asarray, keras.utils.unpack_x_y_sample_weight(tuple(data))[:2])
-        total = len(Rows(pair[0]))
-        drawn = slice(count) if draw is None else np.sort(draw.choice(total, min(count, total), replace=False))
-        x, labels = Rows(pair)[drawn]
-        return x, labels
-    pairs, rows = [], 0
-    for batch in data if hasattr(data, "__iter__") else (data[number] for number in range(len(data))):
-        pairs.append(keras.tree.map_structure(np.asarray, keras.utils.unpack_x_y_sample_weight(batch)[:2]))
-        rows += len(Rows(pairs[-1][0]))
-        if rows >= count:
+        found = Rows(pair(tuple(data)))
+        if draw is None:
+            return found[:count]
+        return found[np.sort(draw.choice(len(found), min(count, len(found)), replace=False))]
+    batches: list[Any] = []
+    for batch in data if hasattr(data, "__iter__") else map(data.__getitem__, range(len(data))):
+        batches.append(pair(batch))
+        if sum(len(Rows(batch)) for batch in batches) >= count:
             break
-    x, labels = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *pairs)
-    return x, labels
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *batches)
