@@ -35,6 +35,9 @@ def test_every_claim_is_recorded_with_its_statistic_threshold_and_null():
 
 def test_recorded_answers_follow_from_effects_and_nulls():
     for name, row in recorded().items():
+        if row[8] == "not measured":
+            assert row[4] == row[6] == row[7] == "-"
+            continue
         (mean, low, _), (_, _, null) = ([float(n) for n in re.findall(r"-?[\d.]+(?:e-?\d+)?", row[k])] for k in (4, 6))
         agree, seeds = map(int, row[7].split(" of "))
         assert row[8] in ("yes", "**no**") and seeds >= 3
@@ -189,7 +192,7 @@ def test_all_claims_are_asked_for_by_name(refusal, monkeypatch):
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(("redman-cavity-sign", "redman-cavity-order"), marks=pytest.mark.heavy),
+        pytest.param(("redman-cavity-sign", "redman-kurtosis-random"), marks=pytest.mark.heavy),
         pytest.param(("redman-clone", "redman-random", "redman-oneshot"), marks=pytest.mark.slow),
     ],
     ids=["cavity scores", "other runs"],
