@@ -46,9 +46,8 @@ def test_objects_show_themselves(finished):
     """An experiment what differs from the defaults, a run its rounds and the best one, a round its masks."""
     experiment = finished.experiment._repr_html_()
     shown, _, folded = experiment.partition("<details>")
-    assert (
-        "<td>[IMP] prune_ratio</td><td>0.3</td>" in shown and "minimizer" not in shown and "minimizer = SGD" in folded
-    )
+    assert "<td>[IMP] max_iterations</td><td>3</td>" in shown and "prune_ratio" not in shown
+    assert "minimizer" not in shown and "minimizer = SGD" in folded
     run = finished._repr_html_()
     best = min(finished, key=lambda result: result.best_validation_error)
     assert run.count("<tr>") == 1 + len(finished) + 1 + len(best.masks) and run.endswith(best._repr_html_())
@@ -66,6 +65,8 @@ def test_a_run_without_rounds_shows_its_name(tmp_path):
 def test_plot_is_the_figure_of_the_summary(finished):
     figure = finished.plot()
     assert figure.get_suptitle().startswith(str(finished.directory)) and len(figure.axes) >= 7
+    with Image.open(io.BytesIO(figure._repr_png_())) as shown:  # by a notebook
+        assert 500 < shown.width < 1500
 
 
 # --- loading -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ printed. Every map S(d) has its own colours, from 0 to its maximum.
 """
 
 import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ MOST_BINS = 60
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 MAP_COLOURS = "magma"
 RESOLUTION = 150  # dots per inch
+SCREEN_RESOLUTION = 80  # in a notebook
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -88,9 +90,18 @@ def figure_style(changes: dict[Any, Any] | None = None) -> Iterator[None]:
         yield
 
 
+class Shown(Figure):
+    """A figure that a notebook shows at the end of a cell, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=SCREEN_RESOLUTION)
+        return file.getvalue()
+
+
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure of so many inches on the Agg canvas; at the text width its margins are narrow."""
-    figure = Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
+    figure = Shown(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
     FigureCanvasAgg(figure)
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
