@@ -56,6 +56,15 @@ def test_scalars_over_the_rounds(finished):
         np.testing.assert_allclose([value for _, value in found[tag]], values, rtol=1e-6, err_msg=tag)
 
 
+def test_observables_of_ones_own_are_scalars_over_the_rounds(finished, tmp_path):
+    """And so metrics under HPARAMS."""
+    directory, result = RunDirectory(tmp_path, "IMP"), finished.read_round(1)
+    directory.write_round(result)
+    write_round(directory, result, result.image_shape, {"overlap": 2.5, "undefined": np.nan})
+    found = scalars(directory, "rounds")
+    assert found["observables/overlap"] == [(1, 2.5)] and np.isnan(found["observables/undefined"][0][1])
+
+
 def test_scalars_over_the_steps_of_a_round(finished):
     for result in rounds_of(finished):
         found, table = scalars(finished, f"round_{result.number:03d}"), columns(result)

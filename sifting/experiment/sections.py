@@ -184,7 +184,12 @@ class Network:
     arch: tuple[architecture.LayerToken, ...] = key((), ARCH, "layers, such as f1024:f1024:f1024:x; required")
     steps: int = key(100000, integer(1), "training steps of each round", scaled="steps")
     batch_size: int = key(1000, integer(2), "images a step, drawn with replacement", scaled="batch", least=2)
-    val_size: int = key(1000, integer(1), "number of validation images, the first ones", scaled="images")
+    val_size: int = key(
+        1000,
+        integer(1),
+        "number of validation images, the first ones; by default all, if they are fewer",
+        scaled="images",
+    )
     validate_step: int = key(100, integer(1), "steps between two validations", scaled="steps")
     validation_moments: str = key(
         "stored",
