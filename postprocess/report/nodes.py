@@ -206,24 +206,13 @@ def _packed(column: Mapping[str, np.ndarray], arrays: Arrays) -> dict[str, Any]:
     column = dict(column)
     found: dict[str, Any] = {}
     if "scores" in column:
-        scores, kept = column.pop("scores"), column["weights"] != 0
-        found |= _of_pruning(scores, kept)
-        pairs = [_quantised(one.T, mask.T, 99.5) for one, mask in zip(scores, kept, strict=True)]
+        pairs = [
+            _quantised(one.T, mask.T, 99.5) for one, mask in zip(column.pop("scores"), column["weights"], strict=True)
+        ]
         column["cavity"], column["cavity_scale"] = (np.stack(values) for values in zip(*pairs, strict=True))
     for name, values in column.items():
         small = values.dtype.itemsize > 2
         found[name] = rounded(values) if small else arrays.add(values)
-    return found
-
-
-def _of_pruning(scores: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
-    """Mean score of the weights that the next pruning takes, and of those that it leaves, [rounds, nodes] each."""
-    later = np.concatenate([kept[1:], kept[-1:]])
-    found = {}
-    for name, which in (("cavity_pruned", kept & ~later), ("cavity_kept", kept & later)):
-        which = which & np.isfinite(scores)
-        total, count = np.where(which, scores, 0).sum(axis=-1), which.sum(axis=-1)
-        found[name] = rounded(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
     return found
 
 

@@ -191,6 +191,7 @@ function walk(event) {
 function showPlates() {
   explored.forEach((experiment, which) => {
     const [layer, place, section] = [layerOf(experiment), placeIn(experiment), $("plates").children[which]];
+    $("explained").textContent = WORDS[usable(layer)];
     section.querySelector("h3").textContent = [...(explored.length > 1 ? [experiment.name] : []), where(experiment)].join(": ");
     for (const tile of section.querySelectorAll(".plate button")) {
       const values = measured(layer, place, Number(tile.dataset.index));
@@ -251,9 +252,6 @@ async function showNode(anew) {
       `RF ${number(at("sigma_x"))} × ${number(at("sigma_y"))} px, R² ${number(at("r_squared"), 2)}` + (at("sigma_x") === null || at("converged") ? "" : ", at its bound"),
       ...(layer.kurtosis ? [`kurtosis ${number(at("kurtosis"))} where the round starts`] : []),
       ...(layer.kurtosis_trained ? [`${number(at("kurtosis_trained"))} where it ends`] : []),
-      ...Object.entries({ pruned: "is pruned next", kept: "is kept" })
-        .filter(([name]) => layer.cavity && at(`cavity_${name}`) !== null)
-        .map(([name, words]) => `cavity score of what ${words} ${number(at(`cavity_${name}`))}`),
     ].join(" · ");
     const captions = { mask: state.layer ? "effective mask" : "mask", weights: `weights, ± ${number(at("scale"))}`, cavity: `cavity scores, ± ${number(at("cavity_scale"))}`, field: "pairs by displacement, and σ of the fit" };
     for (const [name, caption] of Object.entries(captions)) {
@@ -468,11 +466,10 @@ async function start() {
     buildNodes();
   }
   $("explore").hidden = !explored.length;
-  $("explained").textContent = WORDS[state.view];
   $("round").addEventListener("input", () => { state.place = Number($("round").value); update(); });
   $("play").addEventListener("click", () => play($("play").getAttribute("aria-pressed") !== "true"));
-  $("layer").addEventListener("change", () => { state.layer = Number($("layer").value); update({ plates: true }); });
-  $("view").addEventListener("change", () => { state.view = $("view").value; $("explained").textContent = WORDS[state.view]; update({ node: true }); });
+  $("layer").addEventListener("change", () => { state.layer = Number($("layer").value); state.node = null; update({ plates: true }); });
+  $("view").addEventListener("change", () => { state.view = $("view").value; update({ node: true }); });
   for (const id of ["sort", "order", "least", "most"]) {
     $(id).addEventListener("input", () => { state.sort = $("sort").value; state.order = Number($("order").value); update({ plates: true }); });
   }

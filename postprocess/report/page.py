@@ -32,9 +32,6 @@ from sifting.errors import InputError
 from sifting.runs.directory import RunDirectory
 from sifting.training.api import load_experiment, recorded_experiment
 
-NO_SETTINGS = "No resolved input file is stored beside the run, as for runs of the TF1 code."
-NO_VERSIONS = "Neither versions nor device are recorded, as for runs of the TF1 code."
-
 
 class Settings(NamedTuple):
     """Of an input file: (key, value) by section of what is not default; ("Section.key", value) of the rest."""
@@ -53,8 +50,8 @@ class Shown:
         summary: of all of them.
         nodes: of the first, see nodes.explore.
         settings: of its input file; None if there is none.
-        record: its run.json; empty if there is none.
-        files: (path, bytes) of what its directory holds, in the order of the page.
+        record: run.json of the first; empty if there is none.
+        files: what its directory holds.
     """
 
     name: str
@@ -63,7 +60,7 @@ class Shown:
     nodes: Mapping[str, Any]
     settings: Settings | None
     record: Mapping[str, Any]
-    files: Sequence[tuple[Path, int]]
+    files: Sequence[Path]
 
     @property
     def rounds(self) -> tuple[int, ...]:
@@ -101,8 +98,8 @@ def collect(groups: Sequence[Group], images: int) -> tuple[list[Shown], str]:
         first = group.runs[0]
         summary = summarise(group.runs)
         nodes = explore(first, arrays, images, VALUES // len(groups))
-        files = [(path, path.stat().st_size) for path in _data_files(first)]
-        shown.append(Shown(name, group.runs, summary, nodes, settings_of(first), first.read_record(), files))
+        record, files = first.read_record(), _data_files(first)
+        shown.append(Shown(name, group.runs, summary, nodes, settings_of(first), record, files))
     return shown, arrays.encoded()
 
 
@@ -235,33 +232,16 @@ def _seconds(timing: Any) -> float:
 
 
 def highlights(shown: Shown) -> list[tuple[str, str, str]]:
-    """The numbers on top of the page: (name, value, what it is of)."""
-    accuracies, u, locality, width = map(shown.mean, ("accuracy", "density", "locality", "rf_width"))
-    last = f"round {shown.rounds[-1]}"
-    found = [("rounds", str(len(shown.rounds)), f"{shown.rounds[0]} to {shown.rounds[-1]}")]
+    """The numbers on top of the page: (name, value, what it is of), of the last round or that of the best accuracy."""
+    rounds, found = shown.rounds, []
     if len(shown.runs) > 1:
-        found.append(("seeds", str(len(shown.runs)), "means and s.d.; nodes of the first"))
-    if np.isfinite(accuracies).any():
-        best = int(np.nanargmax(accuracies))
-        where = f"round {shown.rounds[best]}, u = {100 * u[best]:.3g} %"
-        found.append(("best validation accuracy", f"{100 * accuracies[best]:.2f} %", where))
-    found.append(("weights left", f"{100 * u[-1]:.3g} %", last))
-    if math.isfinite(locality[-1]):
-        found.append(("L3", f"{locality[-1]:.2f}", f"{last}; 1: no locality"))
-    if math.isfinite(width[-1]):
-        without = f"{unlocalised_width(shown.summary.image_shape):.1f}: no locality"
-        found.append(("RF width", f"{width[-1]:.2f} px", f"{last}; {without}"))
+        found.append(("seeds", str(len(shown.runs)), "means; nodes of the first"))
+    for name, observable in observables().items():
+        values = shown.mean(name)
+        if np.isfinite(values).any():
+            place = int(np.nanargmax(values)) if name == "accuracy" else -1
+            found.append((observable.title, observable.cell(values[place]), f"round {rounds[place]}"))
     return found
-
-
-def facts_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """run.json without the rounds, as (name, value); what is nested is spread."""
-    facts = []
-    for name, value in record.items():
-        if name != "rounds":
-            nested = value.items() if isinstance(value, dict) else [(name.replace("_", " "), value)]
-            facts += [(str(key), str(entry)) for key, entry in nested]
-    return facts
 
 
 def render(experiments: Sequence[Shown], arrays: str, folder: Path) -> str:
@@ -283,13 +263,10 @@ def render(experiments: Sequence[Shown], arrays: str, folder: Path) -> str:
         # as JSON, "<" is the same as its escape, which cannot end the element
         data=json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         bands=any(len(shown.runs) > 1 for shown in experiments),
-        links={shown.name: _links(shown.files, folder) for shown in experiments},
+        href=lambda path: _href(path, folder),
         architecture=lambda shown: " → ".join(map(_layer_words, shown.summary.seeds.specs)),
         highlights=highlights,
-        facts_of=facts_of,
         round_table=round_table,
-        no_settings=NO_SETTINGS,
-        no_versions=NO_VERSIONS,
     )
 
 
@@ -327,25 +304,9 @@ def _source(name: str) -> str:
     return (importlib.resources.files("postprocess.report") / name).read_text("utf-8")
 
 
-def _links(files: Sequence[tuple[Path, int]], folder: Path) -> list[tuple[str, list[tuple[str, str]], str]]:
-    """(file name, [(text, address)], size), those of which there is one a round together."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    sizes: dict[str, int] = {}
-    for path, size in files:
-        numbered = re.fullmatch(r"(.+)_(\d+)\.(\w+)", path.name)
-        group = f"{numbered[1]}_N.{numbered[3]}" if numbered else path.name
-        groups.setdefault(group, []).append((numbered[2] if numbered else path.name, _href(path, folder)))
-        sizes[group] = sizes.get(group, 0) + size
-    return [(group, links, _bytes(sizes[group])) for group, links in groups.items()]
-
-
 def _href(path: Path, folder: Path) -> str:
     return quote(os.path.relpath(path, folder).replace(os.sep, "/"))
 
 
 def _layer_words(spec: LayerSpec) -> str:
     return f"{spec.kind} {'×'.join(map(str, spec.shape))}"
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
