@@ -114,6 +114,15 @@ def step_seconds(rates: Sequence[Rate], work: float) -> float:
     return float(overhead + slope * work / works.max())
 
 
+def spread(rates: Sequence[Rate]) -> tuple[float, float] | None:
+    """How far measured rates are from what step_seconds makes of them: the smallest and largest ratio of seconds. None
+    for fewer than four, of which the fit leaves too little."""
+    if len(rates) < 4:
+        return None
+    ratios = [rate.seconds / step_seconds(rates, rate.work) for rate in rates]
+    return min(ratios), max(ratios)
+
+
 def training_seconds(plan: Plan, rates: Sequence[Rate], rounds: int) -> float:
     """Seconds that `rounds` rounds of an experiment take, without those of loading and validation."""
     return rounds * plan.experiment.network.steps * step_seconds(rates, step_work(plan))

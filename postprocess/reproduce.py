@@ -26,12 +26,14 @@ from postprocess.rates import (
     must_be_measured,
     rates_of_device,
     recorded_rate,
+    spread,
     training_seconds,
 )
 from sifting.errors import DataError, InputError, RunsFailed
 from sifting.experiment.seeds import seeds_in
 from sifting.inputs import read_experiment
 from sifting.training import many
+from sifting.training.dry_run import needs_of, size_text
 from sifting.training.plan import Plan, is_finished
 from sifting.training.screen import duration
 
@@ -135,10 +137,14 @@ def needed_runs(
     }
 
 
-def estimate(
-    runs: Sequence[NeededRun], report: Callable[[str], None] = print, rates: Sequence[Rate] = ()
-) -> dict[NeededRun, float]:
-    """Seconds of training that every run still needs, 0 for finished ones.
+class Estimate(dict[NeededRun, float]):
+    """Seconds of training that every run still needs, 0 for finished ones; `spread`: of the rates they follow from."""
+
+    spread: tuple[float, float] | None
+
+
+def estimate(runs: Sequence[NeededRun], report: Callable[[str], None] = print, rates: Sequence[Rate] = ()) -> Estimate:
+    """How long runs will take.
 
     Args:
         report: called with one line if a rate has to be measured first.
@@ -151,20 +157,41 @@ def estimate(
         arch = ":".join(map(str, network.arch))
         report(f"measuring the rate of {arch} at batches of {network.batch_size} ...")
         rates.append(measured_rate(unknown))
-    return {run: 0.0 if run.finished else training_seconds(run.plan, rates, run.rounds - run.done) for run in runs}
+    found = Estimate(
+        {run: 0.0 if run.finished else training_seconds(run.plan, rates, run.rounds - run.done) for run in runs}
+    )
+    found.spread = spread(rates)
+    return found
 
 
-def plan_lines(seconds: Mapping[NeededRun, float]) -> list[str]:
-    """A table of runs, their states and the time they still need, and a line of totals."""
+def plan_lines(seconds: Estimate, jobs: int = 1) -> list[str]:
+    """A table of runs, their states and the time they still need, and of all together time, disk and memory.
+
+    Args:
+        jobs: how many go at once.
+    """
     rows = [
         (" ".join(run.files), str(run.seed), run.state, "" if run.finished else rough_duration(left))
         for run, left in seconds.items()
     ]
-    missing = sum(not run.finished for run in seconds)
-    total = f"{len(seconds) - missing} of {len(seconds)} finished, {missing} to run: about "
-    total += f"{rough_duration(sum(seconds.values()))} of training"
-    table = aligned([("input files", "seed", "state", "training"), *rows], left=True)
-    return [*table.splitlines(), total if missing else f"all of {len(seconds)} finished"]
+    table = aligned([("input files", "seed", "state", "training"), *rows], left=True).splitlines()
+    missing = [run for run in seconds if not run.finished]
+    if not missing:
+        return [*table, f"all of {len(seconds)} finished"]
+    left = sum(seconds.values())
+    total = f"{len(seconds) - len(missing)} of {len(seconds)} finished, {len(missing)} to run: about "
+    total += f"{rough_duration(left)} of training"
+    if seconds.spread is not None:  # as other work on the machine let them be
+        total += f" ({' to '.join(rough_duration(ratio * left) for ratio in seconds.spread)}, as rates have varied)"
+    if jobs > 1:
+        total += f"; {jobs} at once, {rough_duration(max(left / jobs, *seconds.values()))} at best"
+    needs = [needs_of(run.plan) for run in missing]
+    disk = sum(
+        need.round * (run.rounds - run.done) + need.first * (run.done == 0)
+        for run, need in zip(missing, needs, strict=True)
+    )
+    memory = sum(sorted((need.images + need.network for need in needs), reverse=True)[:jobs])
+    return [*table, total, f"disk about {size_text(disk)}; memory about {size_text(memory)} for images and networks"]
 
 
 def rough_duration(seconds: float) -> str:
@@ -282,7 +309,7 @@ def complete(
         print("no run is needed")
         return lacks
     seconds = estimate(runs, rates=rates)
-    print("\n".join(plan_lines(seconds)), flush=True)
+    print("\n".join(plan_lines(seconds, how.jobs or 1)), flush=True)
     if dry_run or not missing:
         return lacks
     began = time.monotonic()

@@ -69,7 +69,7 @@ class Needs(NamedTuple):
     first: int
 
 
-def _needs(plan: Plan) -> Needs:
+def needs_of(plan: Plan) -> Needs:
     network, specs, data = plan.experiment.network, plan.specs, plan.images.facts
     pixels = math.prod(data.shape)
     parameters = sum(spec.parameters for spec in specs)
@@ -88,13 +88,13 @@ def check_resources(plan: Plan) -> None:
     Images do not count: those that do not fit are streamed. Nor does the memory of a GPU, which is not known yet; but
     the rounds that it trains have to fit into main memory before they are stored.
     """
-    experiment, needs = plan.experiment, _needs(plan)
+    experiment, needs = plan.experiment, needs_of(plan)
     if not experiment.io.check_resources:
         return
     anyway = "or [IO] check_resources = false, to try it anyway"
     memory, free = needs.round if MODULE.exists() else needs.network, available_memory()
     if memory > free:
-        accepted = f"what fits into memory: about {_size(memory)} are needed, {_size(free)} are free; {anyway}"
+        accepted = f"what fits into memory: about {size_text(memory)} are needed, {size_text(free)} are free; {anyway}"
         raise experiment.error("Network", "arch", accepted)
     stored, first = plan.directory.rounds(), experiment.network.first_round
     kept = [number for number in stored if number < first or not plan.begins]
@@ -104,16 +104,16 @@ def check_resources(plan: Plan) -> None:
     disk = rounds * needs.round + (needs.first if following == 0 else 0)
     free = available_disk(plan.directory.folder) + sum(path.stat().st_size for path in deleted)
     if disk > free:
-        accepted = f"a folder with room: about {_size(disk)} are needed, {_size(free)} are free; {anyway}"
+        accepted = f"a folder with room: about {size_text(disk)} are needed, {size_text(free)} are free; {anyway}"
         raise experiment.error("IO", "save_dir", accepted)
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _resources(plan: Plan) -> str:
-    experiment, data, needs = plan.experiment, plan.images.facts, _needs(plan)
+    experiment, data, needs = plan.experiment, plan.images.facts, needs_of(plan)
     stored = len(plan.directory.rounds())
     there = f"; {stored} {'rounds are' if stored > 1 else 'round is'} there" if stored else ""
     return (
