@@ -48,6 +48,15 @@ def test_a_log_has_plain_lines():
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
 
 
+def test_layers_that_train_by_their_kept_weights_are_named():
+    stream = StringIO()
+    progress = in_progress(made_round(3))
+    progress.sparse = (1,)
+    Screen(stream=stream).begin_round(progress, 11)
+    lines = [line for line in stream.getvalue().splitlines() if "  layer " in line]
+    assert [line.endswith(" connected, sparse") for line in lines] == [number == 1 for number in range(len(lines))]
+
+
 def test_a_notebook_has_one_line_that_is_written_over():
     """Between carriage returns; blank when the round ends; no escape codes."""
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -28,8 +28,9 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def layer_table(counts: Sequence[LayerCount]) -> list[str]:
-    """One line a layer, counted from 1, in aligned columns: weights that are left, their density, connected nodes."""
+def layer_table(counts: Sequence[LayerCount], sparse: Collection[int] = ()) -> list[str]:
+    """One line a layer, counted from 1, in aligned columns: weights that are left, their density, connected nodes;
+    `sparse`: layers that train by these weights alone, which is said behind them."""
     rows = [
         (
             f"  layer {count.layer + 1}",
@@ -40,7 +41,8 @@ def layer_table(counts: Sequence[LayerCount]) -> list[str]:
         for count in counts
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [line + ", sparse" * (count.layer in sparse) for line, count in zip(lines, counts, strict=True)]
 
 
 def round_label(number: int, masks: Mapping[int, Mask], specs: tuple[LayerSpec, ...]) -> str:
@@ -121,7 +123,7 @@ class Screen:
         self._last_line = time.monotonic()
         counts = layer_counts(progress.masks, progress.specs)
         self.detail(self._label + (f": continuing at step {progress.step}" if progress.step else ""))
-        self.detail("\n".join(layer_table(counts)))
+        self.detail("\n".join(layer_table(counts, progress.sparse)))
         for count in counts:
             if count.kept == 0:
                 self.line(f"Warning: layer {count.layer + 1} has no weights left")
