@@ -3,7 +3,7 @@
     python benchmarks/winning_tickets.py [--seeds N] [--data digits collage] [--model lenet conv]
 
 LeNet-300-100 and a small convolutional network, pruned by `sifting.prune` on scikit-learn's digits (8 x 8, 1400 to
-train on, 397 to validate) and on the embedded images (32 x 32 x 3, 3000 and 1000). IMP rewinds to the initial
+train on, 397 to validate) and on the embedded images (32 x 32 x 3, 6000 or 3000, and 1000). IMP rewinds to the initial
 weights. Prints the tables of docs/your_model.md: validation accuracy after the last epoch, mean and standard deviation
 over seeds.
 """
@@ -19,21 +19,23 @@ from sifting.keras_models import hold_masks
 
 ROUNDS, RATIO, BATCH, STEPS = 5, 0.5, 50, 10  # STEPS: how many Keras does at once
 EPOCHS = {"digits": 8, "collage": 4}
+COLLAGE = {"lenet": ("motif", 6000), "conv": ("sharpness", 3000)}  # classes that the network learns from so few images
 
 
-def images(data, seed):
+def images(data, model, seed):
     if data == "digits":
         x, y = load_digits(return_X_y=True)
         x, n = (x / 16).reshape(-1, 8, 8, 1), 1400
     else:
-        changes = {"Data.dataset": "EdgeCollage32", "Data.collage_images": 3000, "Network.val_size": 1000}
+        kind, n = COLLAGE[model]
+        changes = {"Data.dataset": "EdgeCollage32", "Data.collage_class": kind, "Data.collage_images": n}
         experiment = sifting.load_experiment(changes={**changes, "Network.arch": "x", "IMP.prune": [True]})
         from sifting import datasets
 
         found = datasets.load(experiment, lambda line: None)
         pixels = np.concatenate([found.images, found.val_images]) - found.mean
         x = (pixels / 255).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        y, n = np.concatenate([found.labels, found.val_labels]), 3000
+        y = np.concatenate([found.labels, found.val_labels])
     order = np.random.default_rng(seed).permutation(len(x)) if data == "digits" else np.arange(len(x))
     x, y = x[order].astype(np.float32), y[order]
     return (x[:n], y[:n]), (x[n:], y[n:])
@@ -59,7 +61,7 @@ def build(model, shape, seed):
 
 def curves(data, model, seed):
     """{way: accuracies}, and the densities, of rounds 0, 1, ..."""
-    training, validation = images(data, seed)
+    training, validation = images(data, model, seed)
     shape = training[0].shape[1:]
     options = {"epochs": EPOCHS[data], "batch_size": BATCH, "verbose": 0, "validation_data": validation}
 

@@ -46,6 +46,7 @@ def find_layers(model: keras.Model, names: Sequence[str] | None = None) -> list[
     Raises:
         InputError: there are none, or no layer has the name.
     """
+    names = [names] if isinstance(names, str) else names
     place = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
     found = {}
     for layer in model._flatten_layers():

@@ -3,12 +3,13 @@
 A method asks a session for rounds; here they are trained by Keras.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from sifting.base import extensions
 from sifting.base.random_streams import Stream, generator
@@ -102,10 +103,12 @@ def prune(
     """
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise InputError(f"{SOURCE}: model = {model!r}: accepted: a keras.Model after model.compile(...)")
-    if isinstance(data, Iterator) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
-        accepted = "(x, y), a tf.data.Dataset or a keras.utils.PyDataset, which every round can read anew"
+    if not isinstance(data, tuple | list | tf.data.Dataset | keras.utils.PyDataset):
+        accepted = "(x, y), a tf.data.Dataset or a keras.utils.PyDataset, which every round reads anew"
         raise InputError(f"{SOURCE}: data = {extensions.described(data)}: accepted: {accepted}")
-    for name, value, least in (("rounds", rounds, 1), ("epochs", epochs, 1), ("weights_epoch", weights_epoch, 0)):
+    counts = {"rounds": (rounds, 1), "epochs": (epochs, 1), "weights_epoch": (weights_epoch, 0)}
+    counts["batch_size"] = (32 if batch_size is None else batch_size, 1)
+    for name, (value, least) in counts.items():
         if not (isinstance(value, int) and value >= least):
             raise InputError(f"{SOURCE}: {name} = {value!r}: accepted: a whole number >= {least}")
     if weights_epoch >= epochs:
@@ -123,7 +126,7 @@ def prune(
         "epochs": epochs,
         "batch_size": batch_size,
         "verbose": verbose,
-        "callbacks": callbacks,
+        "callbacks": callbacks or (),
         "shuffle": _is_arrays(data) or isinstance(data, keras.utils.PyDataset),  # others only make Keras warn
         **(fit or {}),
     }
