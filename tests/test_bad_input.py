@@ -145,7 +145,7 @@ SNIP.sparsity | default: [SNIP] sparsity = '' | LEVELS; given: none
 SNIP.prune_ratio=0.3 & SNIP.sparsity | LEVELS; given: prune_ratio
 SNIP.rounds=3 & SNIP.sparsity | LEVELS; given: rounds
 SNIP.prune_ratio=0.3 & SNIP.rounds=3 | LEVELS; given: prune_ratio, rounds, sparsity
-SNIP.images | default: [SNIP] images = '10000' | at most 300, the number of training images
+SNIP.images=301 | at most 300, the number of training images
 SNIP.images=151 & Data.data_ratio=0.5 | at most 150, the number of training images
 SNIP.prune=T:T & Network.init_sparsity=0.5 | [SNIP] sparsity = '0.5, 0.9' | levels above [Network] init_sparsity = 0.5
 SNIP.prune=F:T & Network.arch=c3,4:p2,2:x | at least one T, at a layer with weights

@@ -411,12 +411,15 @@ def test_npz_without_validation_images(load, monkeypatch):
     assert found.source.endswith("every 10th one of a class for validation")
 
 
-def test_val_size_is_what_is_there_unless_it_is_given(npz, experiment):
+def test_counts_are_what_is_there_unless_they_are_given(npz, experiment, tmp_path):
     asked = experiment("npz", npz(), "Network.val_size=1000")
     with pytest.raises(InputError, match="val_size = '1000': accepted: at most 3, the number of validation images"):
         datasets.planned(asked)
     planned = datasets.planned(dataclasses.replace(asked, sources={}))
     assert planned.experiment.network.val_size == planned.facts.val_images == 3
+    scored = write_input(tmp_path, "Data.dataset=npz", f"Data.dataloc={npz()}", "Network.val_size=2", method="SNIP")
+    scored = dataclasses.replace(inputs.read_experiment([str(scored)]), sources={})
+    assert datasets.planned(scored.replace("SNIP", images=10000)).experiment.method.images == 10
 
 
 def test_facts_of_an_npz_larger_than_the_memory(tmp_path, experiment, refuse):
