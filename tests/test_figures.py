@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import REFERENCE, input_text
+from synthetic import REFERENCE, input_text, made_round, stored_run
 
 from postprocess.activations import most_activating
 from postprocess.command_line import plain
@@ -22,6 +22,7 @@ from postprocess.figures.shown import Shown, at_densities, show
 from postprocess.locality import displacement_maps
 from postprocess.masks import image_plate, layer_masks, pixel_map
 from postprocess.seeds import Seeds, good_rounds, pruned_layer, read_seeds
+from sifting.architecture import LayerSpec
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import DataError, InputError, RunDirectoryError
@@ -499,3 +500,21 @@ def test_departures_from_the_input_file_are_said(tmp_path, reference):
 )
 def test_problems_are_one_line(arguments, message, reference, in_tmp_path, refusal):
     assert message in refusal(main, *arguments.split())
+
+
+# --- images that are not in colour ---------------------------------------------------------------------------------
+
+
+def test_grey_images_have_no_pairs_of_different_colours(tmp_path):
+    """Their masks are drawn in grey; images whose shape a panel could mistake are refused in one line."""
+    specs = LayerSpec("f", (64, 6), True), LayerSpec("x", (6, 2), False)
+    mask = np.random.default_rng(0).random((64, 6)) < 0.3
+    run = stored_run(tmp_path / "grey", made_round(0, specs, (mask,)))
+    figure, numbers = draw("pb-2", run)
+    (found,) = numbers["b"]
+    expected = displacement_maps(mask, (1, 8, 8)).same[1:-1, 1:-1]
+    np.testing.assert_array_equal(np.nan_to_num(np.array(found["S_sc"]["map"], float)), expected)
+    assert found["S_dc"] == {} and any("grey" in text.get_text() for ax in figure.axes for text in ax.texts)
+    run.write_record({"image_shape": [4, 4, 4], "rounds": {}})
+    with pytest.raises(RunDirectoryError, match="grey/IMP: its first layer does not look at square images, in"):
+        draw("pb-2", run)
