@@ -7,6 +7,7 @@ under its masks, are kurtosis and cavity scores (postprocess.analyse), of the sa
 
 import base64
 import io
+import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
+from rich.progress import track
 
 from postprocess.activations import layer_inputs_of_images
 from postprocess.analyse import PARTS, Analysis
@@ -74,8 +77,9 @@ def explore(directory: RunDirectory, arrays: Arrays, images: int, values: int = 
     layers = range(max(1, len(last.specs) - 1))
     count = max(FEWEST_NODES, values // (last.specs[0].shape[0] * len(run) * (len(layers) + 1)))
     nodes = [most_connected(input_connections(last.masks[layer].W))[:count] for layer in layers]
+    quiet = not sys.stderr.isatty()
     columns: list[dict[str, list[Any]]] = [defaultdict(list) for _ in layers]
-    for number in run.numbers:
+    for number in track(run.numbers, f"{directory}", console=Console(stderr=True), transient=True, disable=quiet):
         result = run[number]
         for layer, found in enumerate(_of_masks(result, nodes)):
             if image_set is not None:
