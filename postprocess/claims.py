@@ -421,7 +421,7 @@ def _claims_command(options: argparse.Namespace) -> None:
     if options.dry_run or how.commands:
         return
     verdicts = []
-    for name in (name for name in names if name not in lacks):
+    for name in (name for name in needed if name not in lacks):
         verdicts.append(judge(name, needed[name]))
         print(verdicts[-1].line(), flush=True)
     print(f"{sum(verdict.holds for verdict in verdicts)} of {len(verdicts)} claims hold")

@@ -220,6 +220,16 @@ def test_what_images_say_is_what_analyse_says(run_with_images):
             assert found.data["experiments"][0]["labels"][place] == images.val_labels[top.rows[0, 0]]
 
 
+def test_sizes_are_those_of_the_weights_that_are_kept():
+    """Few of many inputs: the percentile is of the kept ones; a node without any has no levels."""
+    values, mask = np.linspace(-1, 1, 2000).reshape(1000, 2), np.zeros((1000, 2))
+    mask[[0, 600, 999], 0] = 1
+    levels, largest = nodes._quantised(values, mask, 99.5)
+    assert largest[0] == pytest.approx(np.percentile(np.abs(values[[0, 600, 999], 0]), 99.5))
+    assert levels[0, [0, 600, 999]].tolist() == [-7, 2, 7] and not levels[1].any()
+    assert np.count_nonzero(levels) == 3
+
+
 def test_without_images(run_with_images, monkeypatch):
     """Because nobody wants them, or because they cannot be read: nodes are shown all the same, and it says why."""
 
@@ -259,6 +269,16 @@ def test_seeds_are_bands(tmp_path):
     assert accuracy["points"][0]["low"] == pytest.approx(65 - 10 / np.sqrt(2), rel=1e-3)
     assert found.tables["rounds-1"][1][2] == "65.00 ± 7.07"
     assert found.text.count("means; nodes of the first") == 1
+
+
+@pytest.mark.parametrize("first", [2, 3])
+def test_nodes_of_the_first_seed_know_their_rounds(tmp_path, first):
+    """Whether it has fewer or more of them than the other seed."""
+    runs = [masked_run(tmp_path / f"seed_{seed}", True, 0.3, rounds=n) for seed, n in enumerate((first, 5 - first))]
+    found = page_of(*runs)
+    (experiment,) = found.data["experiments"]
+    assert experiment["rounds"] == [0, 1, 2] and experiment["node_rounds"] == list(range(first))
+    assert len(found.layers()[0]["weights"]) == first
 
 
 def test_two_experiments_on_one_page(tmp_path):

@@ -88,7 +88,8 @@ def explore(directory: RunDirectory, arrays: Arrays, images: int, values: int = 
             for name, value in found.items():
                 columns[layer][name].append(value)
     stacked = [{name: np.stack(values) for name, values in column.items()} for column in columns]
-    shown: dict[str, Any] = {"shape": last.image_shape, "without": without, "start": start, "layers": []}
+    shown: dict[str, Any] = {"shape": last.image_shape, "node_rounds": run.numbers, "without": without, "start": start}
+    shown["layers"] = []
     if image_set is not None:
         shown |= _sprite(image_set, stacked)
     for layer, column in enumerate(stacked):
@@ -128,9 +129,12 @@ def _of_masks(result: Round, nodes: Sequence[NDArray[np.intp]]) -> list[dict[str
 
 
 def _quantised(values: np.ndarray, mask: np.ndarray, percentile: float = 100) -> tuple[np.ndarray, np.ndarray]:
-    """int8 [nodes, inputs], each node's sizes up to a percentile in LEVELS, 0 where pruned; and that size, [nodes]."""
+    """int8 [nodes, inputs], each node's sizes up to a percentile of what is kept in LEVELS, 0 where pruned; and that
+    size, [nodes]."""
     sizes = np.where(mask != 0, np.abs(np.nan_to_num(values)), 0)
-    largest = np.maximum(np.percentile(sizes, percentile, axis=0), np.finfo(np.float32).tiny)
+    kept = (size[own != 0] for size, own in zip(sizes.T, np.asarray(mask).T, strict=True))
+    largest = np.array([np.percentile(size, percentile) if size.size else 0.0 for size in kept])
+    largest = np.maximum(largest, np.finfo(np.float32).tiny)
     levels = np.clip(np.ceil(sizes / largest * LEVELS), 1, LEVELS) * np.where(np.nan_to_num(values) < 0, -1, 1)
     return np.where(mask != 0, levels, 0).T.astype(np.int8), largest
 
@@ -148,7 +152,7 @@ def _trained(
         "kurtosis_trained": Kurtosis.of(
             class_moments([values], np.eye(len(nodes)), np.zeros(len(values), int))
         ).over_all,
-        "top": top.astype(np.int16),
+        "top": top,
         "top_values": np.take_along_axis(values.T, top, axis=1),
     }
 
@@ -192,7 +196,7 @@ def _sprite(image_set: ImageSet, layers: Sequence[dict[str, np.ndarray]]) -> dic
     """The images that drive the nodes as one picture, tiles row by row; `top` then counts these."""
     rows = np.unique(np.concatenate([column["top"].ravel() for column in layers]))
     for column in layers:
-        column["top"] = np.searchsorted(rows, column["top"]).astype(np.int16)
+        column["top"] = np.searchsorted(rows, column["top"]).astype(np.uint16)
     columns, (channels, height, width) = 32, image_set.shape
     tiles = input_images(image_set.val_images[rows].T, image_set.shape)
     if channels != 3:

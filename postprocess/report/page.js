@@ -37,9 +37,9 @@ function row(packed, ...places) {
 
 const layerOf = (experiment) => experiment.layers[Math.min(state.layer, experiment.layers.length - 1)];
 
-// Of the round that is shown, or of the last one before it.
+// Of the round that is shown, or of the last one before it, among those whose nodes are here: other seeds may have more.
 const placeIn = (experiment, round = rounds[state.place]) =>
-  Math.max(0, experiment.rounds.findLastIndex((number) => number <= round));
+  Math.max(0, experiment.node_rounds.findLastIndex((number) => number <= round));
 
 function measured(layer, place, index) {
   const at = (name) => (layer[name] ? layer[name][place][index] : null);
@@ -50,7 +50,7 @@ function measured(layer, place, index) {
 // Indices of the nodes to show, in their order.
 function chosenNodes(experiment) {
   const layer = layerOf(experiment);
-  const last = experiment.rounds.length - 1;
+  const last = experiment.node_rounds.length - 1;
   const value = (index) => measured(layer, last, index)[state.sort];
   const [least, most] = ["least", "most"].map((id) => $(id).valueAsNumber);
   const inside = (index) => (isNaN(least) || (value(index) ?? -Infinity) >= least) && (isNaN(most) || (value(index) ?? Infinity) <= most);
@@ -211,8 +211,8 @@ function showPlates() {
 
 const usable = (layer) => (state.view === "cavity" && !layer.cavity ? "mask" : state.view);
 const where = (experiment) => {
-  const place = placeIn(experiment);
-  return `round ${experiment.rounds[place]}, u = ${number(experiment.u[place])} %`;
+  const round = experiment.node_rounds[placeIn(experiment)];
+  return `round ${round}, u = ${number(experiment.u[experiment.rounds.indexOf(round)])} %`;
 };
 
 // --- one node ------------------------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ function showImages(element, experiment, layer, place, index) {
 // The node in every round; a click goes there.
 function showStrip(element, experiment, layer, place, index, anew) {
   if (anew) {
-    element.replaceChildren(...experiment.rounds.map((round, at) => {
+    element.replaceChildren(...experiment.node_rounds.map((round, at) => {
       const tile = make("button", { type: "button", title: `round ${round}` }, make("canvas"), String(round));
       paintNode(tile.firstChild, experiment, layer, at, index, usable(layer));
       tile.addEventListener("click", () => goTo(round));
@@ -319,7 +319,7 @@ function histogram(layer, place, index) {
 function course(experiment, layer, index, name) {
   const curves = { C_in: { "": "C_in" }, width: { "σ_x": "sigma_x", "σ_y": "sigma_y" }, kurtosis: { start: "kurtosis", "end of the round": "kurtosis_trained" } }[name];
   return Object.entries(curves).flatMap(([curve, key]) =>
-    experiment.rounds.map((round, at) => ({ curve, round, x: round, y: layer[key] ? layer[key][at][index] : null }))
+    experiment.node_rounds.map((round, at) => ({ curve, round, x: round, y: layer[key] ? layer[key][at][index] : null }))
   ).filter((point) => point.y !== null && (point.y > 0 || name !== "C_in"));
 }
 
