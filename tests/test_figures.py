@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_networks import shrinking_rounds
 from synthetic import REFERENCE, input_text, made_round, stored_run
 
 from postprocess.activations import most_activating
@@ -518,3 +519,12 @@ def test_grey_images_have_no_pairs_of_different_colours(tmp_path):
     run.write_record({"image_shape": [4, 4, 4], "rounds": {}})
     with pytest.raises(RunDirectoryError, match="grey/IMP: its first layer does not look at square images, in"):
         draw("pb-2", run)
+
+
+@pytest.mark.parametrize("name", ["pb-12", "pb-15", "pb-16", "redman-5"])
+def test_images_that_could_be_mistaken_for_square_ones_are_refused(name, tmp_path, monkeypatch):
+    """3 x 2 x 8 numbers are as many as 3 x 4 x 4: also in figures that begin with the masks of deeper layers."""
+    run = stored_run(tmp_path / "wide", *shrinking_rounds("f9:f7:f6:x", (3, 2, 8), 4, 3))
+    run.write_record({"image_shape": [3, 2, 8], "rounds": {}})
+    with pytest.raises(RunDirectoryError, match="wide/IMP: its first layer does not look at square images, in"):
+        draw(name, run)

@@ -5,18 +5,19 @@ from functools import partial
 
 import numpy as np
 import pytest
-from random_networks import direct_inputs, network_inputs, random_images, random_round
+from random_networks import direct_inputs, network_inputs, random_images, random_round, shrinking_rounds
 from synthetic import stored_run, write_input
 
 from postprocess.analyse import stored_part
 from postprocess.components import image_components
 from postprocess.connectivity import input_connections, most_connected
-from postprocess.figures import base, drawing, figure_module, redman, redman_5
+from postprocess.figures import base, drawing, figure_module, redman, redman_4, redman_5
 from postprocess.figures.__main__ import draw_figure
 from postprocess.kurtosis import image_kurtosis
 from postprocess.masks import image_plate, input_images, mask_plate
 from postprocess.receptive_field import receptive_fields
 from sifting.datasets.image_set import ImageSet
+from sifting.errors import RunDirectoryError
 from sifting.runs.directory import RunDirectory
 
 SIZE, NODES, ROUNDS = 8, 12, 5
@@ -51,6 +52,12 @@ def write_run(folder, seed: int, rounds: int = ROUNDS) -> RunDirectory:
     run = stored_run(folder, *(dataclasses.replace(one, specs=specs, sparsities=one.sparsities[:1]) for one in stored))
     run.write_input(write_input(folder.parent, name=f"{folder.name}.in").read_text())
     return run
+
+
+def test_a_convolution_has_no_widths(tmp_path):
+    run = stored_run(tmp_path / "conv", *shrinking_rounds("c3,4,1:f9:x", (3, SIZE, SIZE), 4, 2))
+    with pytest.raises(RunDirectoryError, match="conv/IMP: its first layer has no RF widths; accepted: a dense one"):
+        redman_4.draw({"imp": [run]}, base.Options())
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for u, counts in PLATES.items():
         (one,) = [shown] if options.round is not None else at_densities(shown, [u])
         effective = layer_masks(dense_masks(one.first), "effective")
+        one.check_images()
         plates += [(one, *layer) for layer in zip(range(1, 4), effective, counts, strict=False)]
     heights = [count // COLUMNS + 0.7 for *_, count in plates]
     figure = drawing.new_figure(1.08 * drawing.WIDTH / COLUMNS * sum(heights))

@@ -31,6 +31,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     masks = dense_masks(shown.first)[:2]
     if len(masks) < 2:
         raise RunDirectoryError(f"{run}: has one hidden layer; accepted: two or more")
+    shown.check_images()
     effective = layer_masks(masks, "effective")[1]
     nodes = select_nodes(input_connections(effective), count=NODES)
     connections = input_connections(masks[0])

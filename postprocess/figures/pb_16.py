@@ -32,6 +32,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     chosen = good_rounds(shown.seeds, layers)
     number = max(chosen.values(), default=shown.seeds.rounds[-1]) if options.round is None else options.round
     masks = dense_masks(run.read_round(number))[:3]
+    shown.check_images()
     effective = layer_masks(masks, "effective")
     node, levels = tree(masks)
     levels = [

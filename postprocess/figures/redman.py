@@ -11,12 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from postprocess.analyse import Arrays, stored_part
+from postprocess.analyse import stored_part
 from postprocess.figures import base, drawing, panels
 from postprocess.figures.shown import Shown, show_roles
 from postprocess.locality import locality_index
 from postprocess.receptive_field import LayerWidth, width_of_layer
 from postprocess.seeds import AFTER_TEN, mean_and_range
+from sifting.errors import RunDirectoryError
 
 MASKS, MASK_COLUMNS = 30, 6
 
@@ -40,9 +41,22 @@ def by_round(found: Sequence[Mapping[int, Any]], value: Callable[[Any], float], 
     return np.array([[float(value(run[n])) if n in run else np.nan for run in found] for n in rounds])
 
 
-def width(arrays: Arrays) -> LayerWidth:
-    """RF widths over all nodes of layer 1, of the part "masks" of one round."""
-    return width_of_layer(arrays["l1_sigma_x"], arrays["l1_converged"])
+def widths(shown: Shown, options: base.Options) -> list[dict[int, LayerWidth]]:
+    """RF widths over all nodes of layer 1, by round, of each run.
+
+    Raises:
+        RunDirectoryError: the first layer has none.
+    """
+    found = analysed(shown, "masks", options)
+    for run, rounds in zip(shown.seeds.runs, found, strict=True):
+        if any("l1_sigma_x" not in arrays for arrays in rounds.values()):
+            raise RunDirectoryError(
+                f"{run}: its first layer has no RF widths; accepted: a dense one, of images of 7 x 7 pixels or more"
+            )
+    return [
+        {n: width_of_layer(arrays["l1_sigma_x"], arrays["l1_converged"]) for n, arrays in rounds.items()}
+        for rounds in found
+    ]
 
 
 def range_curve(ax: Axes, x: np.ndarray, values: np.ndarray, line: drawing.Line, label: str) -> base.Numbers:

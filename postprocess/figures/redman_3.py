@@ -9,6 +9,7 @@ text does not settle; dashed: a fully connected node.
 """
 
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -40,8 +41,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     numbers["B"] = redman.masks_panel(middle.subplots(), replace(shown["imp_clone"], name=NAMES[1]), "B")
     ax = right.subplots()
     for (role, one), name in zip(shown.items(), NAMES, strict=True):
-        rounds, found = np.array(one.seeds.rounds), redman.analysed(one, "masks", options)
-        medians = redman.by_round(found, lambda arrays: redman.width(arrays).median, rounds)
+        rounds = np.array(one.seeds.rounds)
+        medians = redman.by_round(redman.widths(one, options), attrgetter("median"), rounds)
         over = mean_and_range(medians)
         errors = np.maximum((over.mean - over.low, over.high - over.mean), 0)  # rounding
         ax.errorbar(rounds, over.mean, errors, **one.line.look, markersize=3.5, linewidth=1.2, capsize=2, label=name)

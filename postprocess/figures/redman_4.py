@@ -31,8 +31,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     numbers: base.Numbers = {"A": {}, "B": {}}
     for role, one in redman.show(runs, options).items():
         rounds, u = one.seeds.rounds, one.seeds.u
-        masks, kurtosis = (redman.analysed(one, part, options) for part in ("masks", "kurtosis"))
-        widths = [{n: redman.width(arrays) for n, arrays in run.items()} for run in masks]
+        widths, kurtosis = redman.widths(one, options), redman.analysed(one, "kurtosis", options)
         for letter, ax, found, value in (
             ("A", width_axes, widths, attrgetter("mean_converged")),
             ("B", kurtosis_axes, kurtosis, itemgetter("mean_within_class")),

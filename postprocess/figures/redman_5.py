@@ -63,6 +63,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     rounds = np.array(role.seeds.common)
     if len(rounds) < 2:
         raise RunDirectoryError(f"{runs['imp'][0]}: has a single round; accepted: runs that prune")
+    role.check_images()
     tables = redman.analysed(role, "cavity", options)
     mean, scaled = (scores(tables, rounds, name) for name in ("mean", "scaled"))
 

@@ -61,13 +61,13 @@ class Shown:
     @property
     def first_mask(self) -> np.ndarray:
         """W mask of layer 1 of the first run, [n_0, nodes]."""
-        self._check_images()
+        self.check_images()
         return self.first.masks[0].W
 
     @cached_property
     def mask(self) -> np.ndarray:
         """Masks of layer 1 of all runs side by side, uint8 [n_0, runs * nodes]."""
-        self._check_images()
+        self.check_images()
         return pooled_mask(self.rounds)
 
     @cached_property
@@ -105,7 +105,7 @@ class Shown:
         """For the JSON."""
         return {"round": self.number, "u": self.u, "paper_u": self.wanted}
 
-    def _check_images(self) -> None:
+    def check_images(self) -> None:
         """Refuse images whose shape does not follow from the number of inputs, which is all that the panels know."""
         shape = self.seeds.image_shape
         if shape is None or shape[0] not in (1, 3) or shape[1] != shape[2]:
