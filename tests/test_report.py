@@ -415,6 +415,16 @@ def test_seeds_two_experiments_and_a_sweep(tmp_path, capsys, refusal):
         assert "holds 2 experiments; accepted" in refusal(main, tmp_path, *more)
 
 
+def test_experiments_whose_seeds_share_a_folder_have_a_page_each(tmp_path, capsys):
+    for seed, rate in ((1, 0.1), (2, 0.1), (3, 0.2), (4, 0.2)):
+        run = masked_run(tmp_path / "runs" / f"seed_{seed}", True, 0.3, rounds=2)
+        changes = f"Network.seed={seed}", f"Network.learning_rate={rate}"
+        run.write_input(input_text(tmp_path, *changes, "Network.arch=f12:x", "IMP.prune=T:F"))
+    assert main([str(tmp_path / "runs"), "--images", "0"]) == 0
+    pages = [tmp_path / "runs" / name for name in ("seed_1/IMP_report.html", "seed_3/IMP_report.html", "report.html")]
+    assert capsys.readouterr().out.split() == list(map(str, pages))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -69,6 +69,8 @@ def _write_sweep(path: Path, rows: Sequence[Row], images: int) -> None:
     from postprocess.report.page import render_sweep
 
     pages = [_place([row.group]) for row in rows]
+    if len(set(pages)) < len(pages):  # their seeds share a folder
+        pages = [row.group.runs[0].folder / page.name for row, page in zip(rows, pages, strict=True)]
     for row, page in zip(rows, pages, strict=True):
         _write_page([row.group], page, images)
     folder = path if path.is_dir() else path.parent
