@@ -37,6 +37,7 @@ from sifting.network.rounds import Mask, MaskedNetwork
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.training import api
+from sifting.training.plan import plan
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -137,6 +138,15 @@ def test_an_observable_that_raises_leaves_the_rest(tmp_path, monkeypatch, capsys
     monkeypatch.setitem(OBSERVABLES, "d", 3)
     with pytest.raises(InputError, match=r"OBSERVABLES\['d'\] is 3; accepted: a function of a round, or an Observable"):
         api.Run(run).history()
+    experiment = api.load_experiment(changes={"Network.arch": "f4:x", "IMP.prune_ratio": 0.5})
+    with pytest.raises(InputError, match=r"OBSERVABLES\['d'\] is 3"):  # before anything is trained
+        plan(experiment)
+    monkeypatch.delitem(OBSERVABLES, "d")
+    for name in ("density", "connected_1", "a,b"):
+        monkeypatch.setitem(OBSERVABLES, name, len)
+        with pytest.raises(InputError, match=f"'{name}'.: accepted: a name that no column of PREFIX_history.csv has"):
+            api.Run(run).history()
+        monkeypatch.delitem(OBSERVABLES, name)
 
 
 @pytest.mark.slow

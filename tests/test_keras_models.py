@@ -371,6 +371,14 @@ def test_callbacks_for_loops_of_ones_own():
     assert sum(mask.sum() for mask in kernels) == 126 - int(0.75 * 126)
     assert_zero(model, pruning.masks)
 
+    zero = layers.Dense(4, kernel_initializer="zeros")
+    model = compiled(keras.Sequential([keras.Input((10,)), zero]), keras.optimizers.Adam(0.1))
+    model.fit(x, y, callbacks=[PruneAtEpochs({2: 0.5})], verbose=0)
+    assert zero.kernel.numpy().any()  # not pruned yet
+    for epoch in (0, "1"):
+        with pytest.raises(InputError, match="schedule.*accepted: epochs, counted from 1"):
+            PruneAtEpochs({epoch: 0.5})
+
     other, keep = compiled(dense()), KeepMasks(pruning.masks)  # the same architecture by other names
     keep.set_model(other)
     keep.on_train_begin()
@@ -413,6 +421,9 @@ UNCOMPILED = keras.Sequential([keras.Input((10,)), layers.Dense(4)], name="mine"
             {"layers": ["head", "dense_9"]},
             "layers = ['dense_9']: no such layers that can be pruned; accepted: first, head",
         ),
+        ({"data": (np.zeros((3, 10)),)}, "sifting.prune: data = an object of class tuple: accepted: (x, y), a tf.data"),
+        ({"prune_step": 1}, "sifting.prune: prune_step = 1: accepted: only in input files"),
+        ({"weights_epoch": 1, "weights_step": 1, "epochs": 2}, "sifting.prune: weights_epoch and weights_step: acc"),
         ({"weights_epoch": 1}, "sifting.prune: weights_epoch = 1: accepted: less than epochs = 1"),
         ({"weights_step": 2}, "sifting.prune: weights_step = 2: accepted: less than the 2 updates of a round"),
         ({"method": "random", "like": "runs"}, "sifting.prune: like = 'runs': accepted: only in input files"),
@@ -425,6 +436,19 @@ def test_refusals(changes, line):
     with pytest.raises(InputError) as error:
         sifting.prune(**arguments)
     assert str(error.value).startswith(line)
+
+
+def test_weights_of_examples_count():
+    """Examples of weight 0 are not learnt from."""
+    x, y = examples()
+    trained = []
+    for labels in (y, np.where(np.arange(len(y)) < 10, y, 0)):
+        keras.utils.set_random_seed(1)
+        model = compiled(dense())
+        sifting.prune(model, (x, labels, np.arange(len(y)) < 10), rounds=np.int64(1), verbose=0)
+        trained.append(model.get_weights())
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_cannot_be_pruned():

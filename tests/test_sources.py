@@ -447,6 +447,11 @@ NPZ = [
     ({"images": np.full((10, 5, 5, 3), 256)}, "images has values from 256 to 256; accepted: 0 ... 1 or 0 ... 255"),
     ({name: np.full((n, 5, 5, 3), np.nan) for name, n in COUNTS}, "images has values from nan to nan; accepted: "),
     ({name: np.full((n, 5, 5, 3), -0.5) for name, n in COUNTS}, "images has values from -0.5 to -0.5; accepted: "),
+    ({name: np.full((n, 5, 5, 3), 1.0001) for name, n in COUNTS}, "images has values from 1.0001 to 1.0001; accepted"),
+    (
+        {name: np.full((n, 5, 5, 3), value) for (name, n), value in zip(COUNTS, (1.0, 9.0), strict=True)},
+        "images and val_images have values of 0 ... 1 and of more; accepted: one range",
+    ),
     ({"val_images": np.zeros((3, 75), np.uint8)}, "val_images is an array of uint8 (3, 75); accepted: numbers [n"),
     ({"images": np.zeros((10, 3, 5, 5), np.uint8)}, "(10, 3, 5, 5); accepted: numbers [n, height, width] or [n, he"),
     ({"images": np.zeros((10, 5, 5, 1), np.uint8)}, "images are 1 x 5 x 5 and val_images are 3 x 5 x 5; accepted: one"),
@@ -844,6 +849,9 @@ def test_images_in_memory_are_those_of_a_file(tmp_path):
         np.testing.assert_array_equal(found.images, x.reshape(40, 30))
         np.testing.assert_array_equal(found.val_images, x_val.reshape(9, 30))
     assert len(list(tmp_path.glob("images-*.npz"))) == 1
+    one_hot = tensors((x[..., None], np.eye(6, dtype=np.float32)[np.arange(40) % 6]))  # as many classes as rows
+    found = datasets.load(sifting.load_experiment(changes=own, images=(one_hot, one_hot)), quiet)
+    assert found.shape == (1, 6, 5) and found.classes == 6
     alone = datasets.load(sifting.load_experiment(changes=own, images=(x, np.array(["a", "b"])[y % 2])), quiet)
     assert alone.class_names == ("a", "b") and len(alone.images) == 40 - 3 and len(alone.val_images) == 3
 
@@ -855,6 +863,14 @@ def test_images_in_memory_are_those_of_a_file(tmp_path):
         ((np.zeros((4, 2, 2)),), "images = an object of class tuple; accepted: (x, y) or"),
         ((np.zeros((4, 2, 2), complex), np.zeros(4, int)), "images = arrays of complex128, int64; accepted: numbers"),
         (tf.data.Dataset.range(3), "images = a tf.data.Dataset of TensorSpec"),
+        (
+            tf.data.Dataset.from_tensors((np.zeros((2, 2)), 1)).take(0),
+            "a tf.data.Dataset without images; accepted: one",
+        ),
+        (
+            tf.data.Dataset.range(1, 3).map(lambda n: (tf.zeros((n, 2)), n)),
+            "a tf.data.Dataset of several shapes (all input arrays must have the same shape); accepted: of one",
+        ),
         (tf.data.Dataset.from_tensors((np.zeros((2, 2)), 1)).repeat(), "a tf.data.Dataset without end; accepted: one"),
     ],
 )

@@ -64,8 +64,14 @@ def _arrays(split: Any) -> tuple[np.ndarray, np.ndarray]:
     if int(split.cardinality()) == -1:
         raise DataError("images = a tf.data.Dataset without end; accepted: one without repeat")
     x, y = (one.shape for one in spec)
-    batched = x.rank == 4 or (x.rank == 3 and bool(y.rank) and x[0] == y[0])
-    parts = list(zip(*split.as_numpy_iterator(), strict=True))
+    one_hot = y.rank == 1 and spec[1].dtype.is_floating  # of one image, which may be as high as there are classes
+    batched = x.rank == 4 or (x.rank == 3 and bool(y.rank) and x[0] == y[0] and not one_hot)
     join = np.concatenate if batched else np.stack
-    images, labels = (join([np.asarray(part) for part in of_kind]) for of_kind in parts)
+    parts = list(zip(*split.as_numpy_iterator(), strict=True))
+    if not parts:
+        raise DataError("images = a tf.data.Dataset without images; accepted: one with some")
+    try:
+        images, labels = (join([np.asarray(part) for part in of_kind]) for of_kind in parts)
+    except ValueError as error:
+        raise DataError(f"images = a tf.data.Dataset of several shapes ({one_line(error)}); accepted: of one") from None
     return images, labels

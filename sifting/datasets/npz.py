@@ -249,8 +249,6 @@ def _pieces(path: Path, name: str) -> Iterator[np.ndarray]:
                 yield np.frombuffer(content, dtype).reshape(min(BLOCK, count - start), *shape)
             if file.read(1):  # at its end, the archive also compares checksums
                 raise ValueError(f"{name} is longer than its header says")
-    except DataError:
-        raise
     except Exception as error:
         raise _damaged(path, error) from None
 
@@ -281,8 +279,9 @@ def brightness(name: str, pieces: Iterator[np.ndarray]) -> float:
     """What makes pixels 0 ... 255 of them: 255 for floats, or booleans, of 0 ... 1, else 1.
 
     Raises:
-        DataError: values that are not finite, or beyond 0 ... 255.
+        DataError: values that are not finite, or beyond 0 ... 255, or a little beyond 0 ... 1.
     """
+    accepted = "accepted: 0 ... 1 or 0 ... 255, no nan"
     low, high, kind = np.inf, -np.inf, "u"
     for piece in pieces:
         kind = piece.dtype.kind
@@ -290,7 +289,9 @@ def brightness(name: str, pieces: Iterator[np.ndarray]) -> float:
             return 1
         low, high = float(np.minimum(low, piece.min())), float(np.maximum(high, piece.max()))
         if not (low >= 0 and high <= 255):  # nan is neither
-            raise DataError(f"{name} has values from {low:g} to {high:g}; accepted: 0 ... 1 or 0 ... 255, no nan")
+            raise DataError(f"{name} has values from {low:g} to {high:g}; {accepted}")
+    if kind == "f" and 1 < high < 2:  # such as of an interpolation
+        raise DataError(f"{name} has values from {low:g} to {high:.9g}; {accepted}")
     return 255 if kind in "bf" and high <= 1 else 1
 
 
@@ -315,7 +316,10 @@ class Npz(cache.Prepared):
         report(f"Preparing the images of {path}, once; later runs take seconds")
         splits = contents.training, contents.validation
         factors = {name: brightness(f"{path}: {name}", _pieces(path, name)) for name in {one.field for one in splits}}
-        factor = min(factors.values())  # of both, where one is as dark as 0 ... 1
+        factor = min(factors.values())  # of both, where the validation images alone are as dark as 0 ... 1
+        if factor < factors[contents.training.field]:
+            names = " and ".join(one.field for one in splits)
+            raise DataError(f"{path}: {names} have values of 0 ... 1 and of more; accepted: one range")
         columns = math.prod(contents.shape)
         training, validation = (blocks(path, split, factor) for split in splits)
         cache.write_splits(folder, columns, training, validation)

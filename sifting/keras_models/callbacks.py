@@ -1,6 +1,7 @@
 """Masks in training loops of your own: callbacks that do nothing but set weights to zero."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -45,7 +46,7 @@ class PruneAtEpochs(KeepMasks):
     """Prunes the smallest weights when some epochs end, and keeps what is pruned at zero after each batch.
 
     Args:
-        schedule: epoch, counted from 1, to the sparsity that its end prunes to, in [0, 1).
+        schedule: epoch, 1, 2, ..., to the sparsity that its end prunes to, in [0, 1).
         scope: "global", one pool of the weights of all layers, or "layerwise", one for each.
         layers: names of layers, as of prune.
 
@@ -59,6 +60,8 @@ class PruneAtEpochs(KeepMasks):
     def __init__(self, schedule: Mapping[int, float], scope: str = "global", layers: Sequence[str] | None = None):
         super().__init__()
         for epoch, sparsity in schedule.items():
+            if not (isinstance(epoch, Integral) and epoch >= 1):
+                raise InputError(f"schedule[{epoch!r}]: accepted: epochs, counted from 1")
             try:
                 FRACTION.parse(str(sparsity))
             except ValueError:
@@ -66,6 +69,12 @@ class PruneAtEpochs(KeepMasks):
         if scope not in SCOPES:
             raise InputError(f"scope = {scope!r}: accepted: {' or '.join(SCOPES)}")
         self.schedule, self.scope, self.layers = dict(schedule), scope, layers
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self.masks is None:  # a kernel that begins with zeros is not pruned
+            self._kept = []
+        else:
+            super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch + 1 in self.schedule:

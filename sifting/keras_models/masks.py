@@ -6,6 +6,7 @@ restores with any model, subclassed ones included. It masks the gradients, too, 
 moving averages are those of a network without the masked weights.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -97,6 +98,7 @@ class _Masking(keras.optimizers.Optimizer):
         return _masking(keras.optimizers.deserialize(config["optimizer"], custom_objects), config["held"])
 
 
+@functools.cache  # Keras keeps each of them for good
 def _masking_class(own: Any) -> Any:
     """The optimizer's class with masks. All have one name, by which Keras finds `from_config`: it makes the right one.
     An error of Keras that knows no such class names the module to import."""
@@ -110,8 +112,9 @@ _masking_class(keras.optimizers.Optimizer)  # for whoever loads a model
 def _masking(optimizer: keras.optimizers.Optimizer, held: Sequence[int] = ()) -> keras.optimizers.Optimizer:
     """The same object, with masks."""
     if not isinstance(optimizer, _Masking):
+        own: Any = type(optimizer)
         optimizer._held = tuple(held)
-        optimizer.__class__ = _masking_class(type(optimizer))
+        optimizer.__class__ = _masking_class(own)
     return optimizer
 
 

@@ -5,6 +5,7 @@ A method asks a session for rounds; here they are trained by Keras.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -103,13 +104,14 @@ def prune(
     """
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise InputError(f"{SOURCE}: model = {model!r}: accepted: a keras.Model after model.compile(...)")
-    if not isinstance(data, tuple | list | tf.data.Dataset | keras.utils.PyDataset):
+    arrays = isinstance(data, tuple | list) and len(data) in (2, 3)
+    if not arrays and not isinstance(data, tf.data.Dataset | keras.utils.PyDataset):
         accepted = "(x, y), a tf.data.Dataset or a keras.utils.PyDataset, which every round reads anew"
         raise InputError(f"{SOURCE}: data = {extensions.described(data)}: accepted: {accepted}")
     counts = {"rounds": (rounds, 1), "epochs": (epochs, 1), "weights_epoch": (weights_epoch, 0)}
     counts["batch_size"] = (32 if batch_size is None else batch_size, 1)
     for name, (value, least) in counts.items():
-        if not (isinstance(value, int) and value >= least):
+        if not (isinstance(value, Integral) and value >= least):
             raise InputError(f"{SOURCE}: {name} = {value!r}: accepted: a whole number >= {least}")
     if weights_epoch >= epochs:
         raise InputError(f"{SOURCE}: weights_epoch = {weights_epoch}: accepted: less than epochs = {epochs}")
@@ -117,6 +119,8 @@ def prune(
         model(sample(data, 1)[0])
     specs = layer_specs(model, find_layers(model, layers))
     if weights_epoch:
+        if settings.get("weights_step"):
+            raise InputError(f"{SOURCE}: weights_epoch and weights_step: accepted: one of them")
         settings["weights_step"] = weights_epoch
     if "sparsity" not in settings:
         settings = {"prune_ratio": prune_ratio, "rounds": rounds, **settings}
@@ -151,7 +155,8 @@ def _experiment(
         del settings["rounds"]
     entries = {entry.name: entry for entry in fields(METHODS[section])}
     for name, value in settings.items():
-        if name in entries and entries[name].metadata["run"] and value is not None:
+        only_there = name in entries and (entries[name].metadata["run"] or name == "prune_step")
+        if only_there and value is not None:
             raise InputError(f"{SOURCE}: {name} = {value!r}: accepted: only in input files")
     keys = {
         "Network.arch": ":".join(["f1"] * (len(specs) - 1) + ["x"]),
@@ -228,7 +233,8 @@ class _Session:
         hold_masks(self._model, named)
         callbacks = [*self._fit["callbacks"], *([] if number else [self._rewind])]
         arrays = self._data if _is_arrays(self._data) else (self._data,)
-        epochs = self._model.fit(*arrays, **{**self._fit, "callbacks": callbacks}).history
+        given = dict(zip(("x", "y", "sample_weight"), arrays, strict=False))
+        epochs = self._model.fit(**{**given, **self._fit, "callbacks": callbacks}).history
         begin = start if number else self._rewind.found()
         result.rewind_weights = begin.weights
         result.rounds.append(number)

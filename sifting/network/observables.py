@@ -1,6 +1,7 @@
 """The user's observables: numbers of a round, columns of all tables and records, see docs/extending.md."""
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -14,6 +15,11 @@ from sifting.network.rounds import Round
 
 # By name: an Observable, or a function of a round, which gives a number.
 OBSERVABLES: dict[str, Any] = {}
+
+# Columns of the history, see runs.history, and what would be several ones.
+_NO_NAME = re.compile(
+    r'round|step|((mean_)?training|validation)_error|density(_\d+)?|connected_\d+|.*[,"\r\n].*', re.DOTALL
+)
 
 
 def decimal(value: float | None, digits: int = 2) -> str:
@@ -60,13 +66,16 @@ def _say(line: str) -> None:
 
 
 def own_observables() -> dict[str, Observable]:
-    """Those of the user's. Raises InputError: one of them is none."""
+    """Those of the user's. Raises InputError: one of them is none, or its name is taken."""
     extensions.load()
     found = {}
     for name, entry in OBSERVABLES.items():
         if not isinstance(entry, Observable) and not callable(entry):
             accepted = "a function of a round, or an Observable of postprocess.observables"
             raise InputError(f"{extensions.NAME}.py: OBSERVABLES[{name!r}] is {entry!r}; accepted: {accepted}")
+        if not isinstance(name, str) or _NO_NAME.fullmatch(name):
+            accepted = "a name that no column of PREFIX_history.csv has, without commas, quotes and ends of lines"
+            raise InputError(f"{extensions.NAME}.py: OBSERVABLES[{name!r}]: accepted: {accepted}")
         found[name] = entry if isinstance(entry, Observable) else Observable(name, entry)
     return found
 

@@ -15,6 +15,7 @@ from sifting.datasets import cache
 from sifting.errors import DataError, RunDirectoryError, SiftingError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
+from sifting.network.observables import own_observables
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.runs.reference import read_round_file
@@ -57,10 +58,12 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
     """Check all that can be checked before images are loaded. Changes nothing.
 
     Raises:
-        InputError: values that do not fit images, architecture or other runs; a recorded input file is damaged.
+        InputError: values that do not fit images, architecture or other runs; a recorded input file is damaged; an
+            observable of the user's is none.
         DataError: the user's own images are missing or damaged.
         RunDirectoryError: the directory holds another experiment, or a file of it is damaged.
     """
+    own_observables()  # rather than after a round
     images = datasets.planned(experiment)
     experiment, shape = images.experiment, images.facts.shape
     try:
