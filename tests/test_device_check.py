@@ -68,7 +68,7 @@ def test_estimates_for_the_device_need_no_measurement(in_tmp_path, capsys, monke
     for rate in (1, 10):
         (in_tmp_path / "device.json").write_text(json.dumps({"rates": [[1e11, 1e3 / rate]]}))
         assert reproduce.main(["pb-2", "--dry_run", "--device", "device.json"]) == 0
-        totals.append(float(capsys.readouterr().out.split("about ")[-1].split()[0]))
+        totals.append(float(capsys.readouterr().out.split("to run: about ")[-1].split()[0]))
     assert totals[0] == pytest.approx(10 * totals[1], rel=0.1)
 
 

@@ -13,12 +13,13 @@ import pytest
 
 ROUNDS, RUNS = 40, 3
 SCRIPT = f"""
-import json, os, sys
+import gc, json, os, sys
 from pathlib import Path
 from sifting.training.observers import Observer
 from tiny_runs import run, Watched
 
 def taken():
+    gc.collect()  # what is in circles
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     threads, files = (len(os.listdir(f"/proc/self/{{kind}}")) for kind in ("task", "fd"))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, threads, files
