@@ -75,7 +75,7 @@ def mean_by_round(scores: np.ndarray, rounds: np.ndarray, groups: int) -> tuple[
     return np.divide(total, count, out=np.full(groups, np.nan), where=count > 0), count
 
 
-def by_magnitude(W: np.ndarray, mask: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+def dealt_by_magnitude(W: np.ndarray, mask: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     """Rounds as `rounds` has them, dealt anew among the weights of the mask: the smallest |W| get the first ones."""
     kept, dealt = np.asarray(mask) != 0, rounds.copy()
     order = np.argsort(np.abs(W[kept]), kind="stable")
@@ -99,7 +99,7 @@ def cavity_row(
     """
     scores = cavity_scores(inputs, W, mask)
     mean, scored = mean_by_round(scores, rounds, count + 1)
-    magnitude_mean, _ = mean_by_round(scores, by_magnitude(W, mask, rounds), count + 1)
+    magnitude_mean, _ = mean_by_round(scores, dealt_by_magnitude(W, mask, rounds), count + 1)
     left = np.bincount(rounds[np.asarray(mask) != 0], minlength=count + 1)
     return CavityRow(mean, magnitude_mean, scored, left - scored, int(left.sum()))
 

@@ -231,7 +231,8 @@ def rewired_L3(run: RunDirectory, u: float) -> float:
 
 
 def between_seeds(difference: Callable[[RunDirectory, RunDirectory], float], role: str = "IMP") -> Test:
-    """A difference or ratio of the first role to the second; null: of the first role to that of the next seed."""
+    """A difference or ratio of the first role to the second; null: of the first role to that of the next seed
+    (with a single seed that is the same run: 1, or 0)."""
     return Test(difference, lambda own, other: difference(own[0], other[0]), f"two seeds of {role}")
 
 
@@ -252,18 +253,13 @@ def beside(statistic: Callable[[RunDirectory], float], says: str) -> Test:
     return Test(lambda *runs: statistic(runs[0]), lambda own, _: statistic(own[-1]), says)
 
 
-def by_magnitude(sign: str) -> Test:
+def beside_magnitude(sign: str) -> Test:
     """A share of CavitySigns; null: weights grouped in the order of |W| at the rewind point."""
     return Test(
         lambda imp: getattr(cavity_signs(imp), sign),
         lambda own, _: getattr(cavity_signs(own[0], "magnitude_mean"), sign),
         "weights grouped by |W| at the rewind point",
     )
-
-
-def smallest(statistic: Callable[[RunDirectory], float], null: Callable[[RunDirectory], float], says: str) -> Test:
-    """The smallest of a statistic over the roles; null: the largest of another one."""
-    return Test(lambda *runs: min(map(statistic, runs)), lambda own, _: max(map(null, own)), says)
 
 
 def effective_L3(run: RunDirectory, draw: int | None = None) -> float:

@@ -69,7 +69,7 @@ def layer_masks(masks: Sequence[np.ndarray], kind: str = "own") -> list[np.ndarr
     """
     if kind not in KINDS:
         raise ValueError(f"kind = {kind!r}: accepted: {', '.join(KINDS)}")
-    return [_binary(mask) for mask in masks] if kind == "own" else list(_effective_masks(masks))
+    return [binary(mask) for mask in masks] if kind == "own" else list(_effective_masks(masks))
 
 
 def effective_weights(weights: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -82,7 +82,7 @@ def effective_weights(weights: Sequence[np.ndarray], masks: Sequence[np.ndarray]
     Returns:
         float64 [n_0, n_L].
     """
-    layers = [np.multiply(W, _binary(mask), dtype=np.float64) for W, mask in zip(weights, masks, strict=True)]
+    layers = [np.multiply(W, binary(mask), dtype=np.float64) for W, mask in zip(weights, masks, strict=True)]
     return reduce(np.matmul, layers)
 
 
@@ -153,7 +153,7 @@ def mask_plate(mask: np.ndarray, count: int = 30, columns: int | None = None, sh
         DataError: the inputs are not those of such images.
     """
     nodes = select_nodes(input_connections(mask), count)
-    return image_plate(input_images(_binary(mask[:, nodes]), shape), columns)
+    return image_plate(input_images(binary(mask[:, nodes]), shape), columns)
 
 
 def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:
@@ -178,14 +178,15 @@ def hierarchy(masks: Sequence[np.ndarray], node: int) -> list[np.ndarray]:
     return levels
 
 
-def _binary(mask: np.ndarray) -> np.ndarray:
-    binary: NDArray[np.uint8] = (np.asarray(mask) != 0).astype(np.uint8)
-    return binary
+def binary(mask: np.ndarray) -> NDArray[np.uint8]:
+    """1 where it is not zero, uint8 of the same shape."""
+    ones: NDArray[np.uint8] = (np.asarray(mask) != 0).astype(np.uint8)
+    return ones
 
 
 def _effective_masks(masks: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """Of layers 1 to L."""
     # float32 for a fast product; it counts at most n_l paths, far below 2^24, so that none is lost.
     return accumulate(
-        map(_binary, masks), lambda reached, mask: _binary(reached.astype(np.float32) @ mask.astype(np.float32))
+        map(binary, masks), lambda reached, mask: binary(reached.astype(np.float32) @ mask.astype(np.float32))
     )

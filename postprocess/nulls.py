@@ -6,6 +6,7 @@ All take a mask [inputs, nodes], non-zero means connected, and give uint8 of the
 import numpy as np
 from numpy.typing import NDArray
 
+from postprocess.masks import binary
 from sifting.network.plates import image_shape
 
 CELL = 8  # pixels along a side: the cells of the embedded images, a quarter of a 32 x 32 image
@@ -14,7 +15,7 @@ _TRADES = 5  # a node: after so many, masks are as good as independent of those 
 
 def shuffled(mask: np.ndarray, rng: np.random.Generator) -> NDArray[np.uint8]:
     """All connections anywhere in the layer: random pruning to the same density."""
-    return rng.permutation(_binary(mask).ravel()).reshape(np.shape(mask))
+    return rng.permutation(binary(mask).ravel()).reshape(np.shape(mask))
 
 
 def rewired(mask: np.ndarray, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -23,7 +24,7 @@ def rewired(mask: np.ndarray, rng: np.random.Generator) -> NDArray[np.uint8]:
     Two nodes at a time trade the inputs that only one of them has: the curveball algorithm of Strona et al. 2014, "A
     fast and unbiased procedure to randomize ecological binary matrices with fixed row and column totals".
     """
-    nodes = _binary(mask).T.copy()
+    nodes = binary(mask).T.copy()
     for _ in range(_TRADES * len(nodes) if len(nodes) > 1 else 0):
         one, other = rng.choice(len(nodes), 2, replace=False)
         traded = rng.permutation(np.flatnonzero(nodes[one] != nodes[other]))
@@ -41,11 +42,6 @@ def shuffled_in_cells(mask: np.ndarray, rng: np.random.Generator, cell: int = CE
         cell: pixels along a side of a cell; divides S.
     """
     cells = image_shape(len(mask))[-1] // cell
-    grid = _binary(mask).reshape(-1, cells, cell, cells, cell, np.shape(mask)[1]).swapaxes(2, 3)
+    grid = binary(mask).reshape(-1, cells, cell, cells, cell, np.shape(mask)[1]).swapaxes(2, 3)
     dealt: NDArray[np.uint8] = rng.permuted(grid.reshape(-1, cell * cell, grid.shape[-1]), axis=1)
-    return _binary(dealt.reshape(grid.shape).swapaxes(2, 3).reshape(np.shape(mask)))
-
-
-def _binary(mask: np.ndarray) -> NDArray[np.uint8]:
-    binary: NDArray[np.uint8] = (np.asarray(mask) != 0).astype(np.uint8)
-    return binary
+    return binary(dealt.reshape(grid.shape).swapaxes(2, 3).reshape(np.shape(mask)))

@@ -5,7 +5,7 @@ import pytest
 from random_networks import direct_cavity, direct_inputs, network_inputs, random_images, shrinking_rounds
 
 from postprocess.activations import layer_inputs
-from postprocess.cavity import CavityRow, by_magnitude, cavity_row, mean_by_round, pruning_round
+from postprocess.cavity import CavityRow, cavity_row, dealt_by_magnitude, mean_by_round, pruning_round
 from sifting.errors import DataError
 from sifting.network.rounds import Round
 from sifting.network.statistics import ImageBlocks
@@ -89,7 +89,7 @@ def test_magnitude_deals_the_same_rounds_in_the_order_of_the_weights():
     """Rounds 1, 1, 2, 3 of the weights that are left go to |W| = 0.1, 0.2, 0.5 and 4; what is gone stays."""
     W, mask = np.array([[4.0, -0.1, 9.0], [0.5, 0.2, -7.0]]), np.array([[1, 1, 0], [1, 1, 0]])
     rounds = np.array([[1, 3, 0], [1, 2, 0]])
-    np.testing.assert_array_equal(by_magnitude(W, mask, rounds), [[3, 1, 0], [2, 1, 0]])
+    np.testing.assert_array_equal(dealt_by_magnitude(W, mask, rounds), [[3, 1, 0], [2, 1, 0]])
 
 
 def test_groups_by_magnitude_hold_as_many_weights(rounds):

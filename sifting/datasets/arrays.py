@@ -42,7 +42,7 @@ def stored(images: Any, folder: Path) -> Path:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as file:
-                np.savez(file, **fields)  # type: ignore[arg-type]
+                np.savez(file, **fields)  # type: ignore[arg-type]  # arrays by name
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({one_line(error)}); accepted: a folder with room") from None
     return path
