@@ -59,7 +59,9 @@ class LayerBlocks:
     def __iter__(self) -> Iterator[np.ndarray]:
         import tensorflow as tf
 
-        network = self.network.as_tensors(self.dtype)
+        from sifting.network.forward import as_tensors
+
+        network = as_tensors(self.network, self.dtype)
         for block in self.source:
             for rows in network.blocks(len(block)):
                 yield self._through_layers(network, tf.cast(block[rows], self.dtype)).numpy()

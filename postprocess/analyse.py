@@ -52,7 +52,8 @@ from sifting.network.rounds import Round, connected_fraction, density
 from sifting.network.statistics import ImageBlocks
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
-from sifting.training.api import Run, recorded_experiment
+from sifting.training.api import Run
+from sifting.training.plan import recorded_experiment
 
 VERSION = 3  # of the arrays; a new one makes stored arrays stale
 TOP_NODES, TOP_IMAGES = 30, 3  # shown in P&B Fig. 15

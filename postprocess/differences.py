@@ -11,8 +11,7 @@ from sifting.experiment.experiment import Experiment
 from sifting.experiment.keys import anything
 from sifting.inputs import SECTIONS
 from sifting.runs.directory import RunDirectory
-from sifting.training.api import recorded_experiment
-from sifting.training.plan import RESTART_FILES
+from sifting.training.plan import RESTART_FILES, recorded_experiment
 
 _NOT_COMPARED = {
     "dataloc",

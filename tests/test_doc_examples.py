@@ -50,7 +50,9 @@ def run_page(page: str, found: list[Example]) -> None:
 # Keras copies variables in a way of which numpy 2 warns.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 @pytest.mark.heavy
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=() if page == "docs/your_model.md" else pytest.mark.slow) for page in PAGES]
+)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_page(page, PAGES[page])

@@ -9,7 +9,7 @@ from random_networks import random_round
 
 from sifting.architecture import build_specs, layer_outputs, parse_arch
 from sifting.network import rounds
-from sifting.network.forward import apply_layer, forward, moments_over, single_batch_moments
+from sifting.network.forward import apply_layer, as_tensors, forward, moments_over, single_batch_moments
 from sifting.network.model import NetworkState, build_model
 from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
 
@@ -77,7 +77,7 @@ def test_every_layer_can_be_observed(arch):
 
 def test_tapes_see_the_masks_and_moments_of_as_tensors():
     network, moments = network_of("c3,4:p2,1:c2,3,2:f5:x")
-    tensors = network.as_tensors(tf.float64)
+    tensors = as_tensors(network, tf.float64)
     moments = {layer: Moments(*(tf.cast(v, tf.float64) for v in values)) for layer, values in moments.items()}
     x = tf.cast(images_of(network, 4), tf.float64)
     watched = [tensors.masks[0].W, tensors.masks[3].W, *moments[3]]

@@ -20,8 +20,8 @@ from sifting.keras_models import KeepMasks, PruneAtEpochs, hold_masks
 from sifting.keras_models.masks import masked_network
 from sifting.layers import MaskedDense
 from sifting.methods import METHODS, Mask, Scored, ScoredRounds
+from sifting.network.forward import ScoredNetwork
 from sifting.network.model import NetworkState, build_model
-from sifting.network.rounds import MaskedNetwork
 from sifting.network.statistics import network_inputs
 from sifting.pruning import gradients, scores
 from sifting.training.session import Session
@@ -336,7 +336,7 @@ def test_scores_of_the_papers_network_as_a_keras_model():
     """The same code on both; but Keras computes in float32."""
     stored = random_round("f7:f6:x", (3, 4, 4), 4)
     specs = build_specs(parse_arch("f7:f6:x"), (True, True, False), (3, 4, 4), 4)
-    theirs = MaskedNetwork(specs, (3, 4, 4), stored.checkpoints[-1].parameters, stored.masks)
+    theirs = ScoredNetwork(specs, (3, 4, 4), stored.checkpoints[-1].parameters, stored.masks)
     model = build_model(specs, (3, 4, 4))
     NetworkState(model, specs).set_parameters(theirs.parameters)
     x, y = examples((48,))

@@ -15,8 +15,9 @@ from sifting.architecture import LayerSpec
 from sifting.base.signals import Signals
 from sifting.errors import Interrupted
 from sifting.methods.initialisation import levels_of_run
+from sifting.network.forward import ScoredNetwork
 from sifting.network.model import initial_masks, initial_parameters
-from sifting.network.rounds import Mask, MaskedNetwork, density, layer_counts
+from sifting.network.rounds import Mask, density, layer_counts
 from sifting.network.statistics import cavity_scores
 from sifting.pruning.gradients import grasp, iterated_synflow, snip
 from sifting.pruning.scopes import globally, layerwise
@@ -304,7 +305,7 @@ def test_settings_reach_the_scores(finished, tmp_path, setting):
     changes = setting, f"{method}.sparsity=0.65", f"{method}.dense=false"
     directory, session = run(tmp_path / "run", *changes, method=CASES[method])
     masks = directory.read_round(1).masks
-    network = MaskedNetwork(
+    network = ScoredNetwork(
         session.specs, (3, 4, 4), initial_parameters(session.specs, 1), initial_masks(session.specs, 0.0, 1)
     )
     assert_same(masks, SETTINGS[setting](session, network))

@@ -12,8 +12,8 @@ from sifting.architecture import build_specs, parse_arch
 from sifting.errors import ScoresNotFinite
 from sifting.network import forward as forward_module
 from sifting.network import rounds
-from sifting.network.forward import apply_layer, single_batch_moments
-from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters, density
+from sifting.network.forward import ScoredNetwork, apply_layer, as_tensors, single_batch_moments
+from sifting.network.rounds import Mask, Moments, Parameters, density
 from sifting.pruning import gradients, scores
 from sifting.pruning.scopes import globally, layerwise
 
@@ -30,7 +30,7 @@ def dense_network(*weights, prune=None, masks=None, biases=None):
     specs = build_specs(parse_arch(f"{arch}:x" if arch else "x"), prune, (1, 1, len(weights[0])), weights[-1].shape[1])
     biases = biases or [np.zeros(W.shape[1]) for W in weights]
     kept = masks or [np.ones_like(W) for W in weights]
-    return MaskedNetwork(
+    return ScoredNetwork(
         specs,
         (1, 1, len(weights[0])),
         {
@@ -45,7 +45,7 @@ def random_network(arch, prune, shape, classes=5, seed=0):
     """All values random, a third of the weights and biases masked."""
     stored = random_round(arch, shape, classes, seed=seed)
     specs = build_specs(parse_arch(arch), tuple(flag == "T" for flag in prune), shape, classes)
-    return MaskedNetwork(specs, shape, stored.checkpoints[-1].parameters, stored.masks)
+    return ScoredNetwork(specs, shape, stored.checkpoints[-1].parameters, stored.masks)
 
 
 def images_of(network, n, classes=5, seed=1):
@@ -154,7 +154,7 @@ def test_snip_in_blocks_is_one_tape_over_all_images(arch, prune, shape, moments,
     monkeypatch.setattr(rounds, "BLOCK_IMAGES", 17)
     network = random_network(arch, prune, shape)
     x, labels = images_of(network, 60)
-    tensors = network.as_tensors(tf.float64)
+    tensors = as_tensors(network, tf.float64)
     watched = {layer: mask.W for layer, mask in tensors.masks.items()}
     with tf.GradientTape() as tape:
         tape.watch(watched)
@@ -279,7 +279,7 @@ def test_grasp_by_hand():
 
 def gradient_flow(network, x, labels, batch_size, moments, temperature=200.0):
     """Gradient of L with respect to all weights, by layer; L is the mean over batches."""
-    network = network.as_tensors(tf.float64)
+    network = as_tensors(network, tf.float64)
     weights = {layer: values.W for layer, values in network.parameters.items()}
     with tf.GradientTape() as tape:
         tape.watch(weights)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -50,3 +51,15 @@ def test_sifting_does_not_import_postprocess():
         if any(name.startswith("postprocess") for name in imports(path))
     }
     assert users == {"run.py", "sweep.py", "api.py"}  # for their closing tables, and Run.plot
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Not even within a room, or in functions that run later."""
+    paths = [path for package in ("sifting", "postprocess") for path in (ROOT / package).rglob("*.py")]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    imported = {
+        name: {module for one in imports(path) for module in (one, one.rpartition(".")[0]) if module in modules}
+        for name, path in modules.items()
+    }
+    assert imported["sifting.training.api"] > {"postprocess.summary", "sifting.training.plan"}
+    TopologicalSorter(imported).prepare()  # which raises a CycleError that names them

@@ -11,9 +11,8 @@ from random_networks import network_inputs
 from sifting.architecture import build_specs, parse_arch
 from sifting.base.random_streams import Stream, device_key
 from sifting.datasets.image_set import ImageSet
-from sifting.network.forward import forward, moments_over
+from sifting.network.forward import ScoredNetwork, forward, moments_over
 from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters
-from sifting.network.rounds import MaskedNetwork
 from sifting.training import trainer as training
 from sifting.training.trainer import (
     MOMENT_IMAGES,
@@ -468,7 +467,7 @@ def test_validation_by_exact_moments(arch, shifted, jit):
         planes = chosen.reshape(-1, *images.shape)
         chosen = np.stack([np.roll(plane, shift, axis=(1, 2)) for plane, shift in zip(planes, shifts, strict=True)])
     specs = build_specs(parse_arch(arch), (True,) * 9, images.shape, images.classes)
-    network = MaskedNetwork(specs, images.shape, state.parameters(), initial_masks(specs, 0.0, 1))
+    network = ScoredNetwork(specs, images.shape, state.parameters(), initial_masks(specs, 0.0, 1))
     moments = moments_over(network, chosen.reshape(30, -1))
     correct = np.argmax(forward(network, tf.cast(validation, tf.float64), moments), axis=1) == images.val_labels
     assert error == error_rate(np.sum(correct), 30)

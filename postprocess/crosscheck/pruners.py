@@ -98,12 +98,12 @@ def replay(recording: Recording, recorded: Results) -> Results:
         DataError: weights, images or labels that are missing or do not fit.
     """
     with native_messages_hidden():
-        from sifting.network.rounds import MaskedNetwork
+        from sifting.network.forward import ScoredNetwork
         from sifting.pruning.gradients import iterated_synflow, snip, synflow
         from sifting.pruning.scopes import globally
 
     weights = _layers(recording, "W")
-    network = MaskedNetwork(
+    network = ScoredNetwork(
         specs=tuple(LayerSpec(DENSE, W.shape, True) for W in weights[:-1])
         + (LayerSpec(OUTPUT, weights[-1].shape, True),),
         image_shape=(1, 1, len(weights[0])),

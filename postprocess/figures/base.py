@@ -13,7 +13,7 @@ from sifting.errors import InputError, RunDirectoryError
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.training import api
-from sifting.training.api import recorded_experiment
+from sifting.training.plan import recorded_experiment
 
 INPUTS = input_files.ROOT  # where the names in ROLES are found
 SCALES = ("full", "small")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from postprocess.figures import base
 from postprocess.figures.comparison import draw_comparison
 from sifting.runs.directory import RunDirectory
-from sifting.training.api import recorded_experiment
+from sifting.training.plan import recorded_experiment
 
 ROLES = {
     "standard": "inputs/imp_3l1k.in",

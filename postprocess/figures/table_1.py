@@ -17,7 +17,7 @@ from sifting import datasets
 from sifting.datasets.reclass import class_map
 from sifting.datasets.semantic import IMAGENET_NAMES
 from sifting.errors import RunDirectoryError
-from sifting.training.api import recorded_experiment
+from sifting.training.plan import recorded_experiment
 
 ROLES = {"semantic": "inputs/pb/classes_semantic.in"}
 # The paper's numbers. Its lines add up to two images less than its total.

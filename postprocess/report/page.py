@@ -30,7 +30,8 @@ from postprocess.table import Row, columns
 from sifting.architecture import LayerSpec
 from sifting.errors import InputError
 from sifting.runs.directory import RunDirectory
-from sifting.training.api import load_experiment, recorded_experiment
+from sifting.training.api import load_experiment
+from sifting.training.plan import recorded_experiment
 
 
 class Settings(NamedTuple):

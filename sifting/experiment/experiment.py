@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,10 @@ from sifting.base import html
 from sifting.errors import InputError
 from sifting.experiment.keys import PRUNE, Kind, key
 from sifting.experiment.sections import IO, Data, Network
-from sifting.network.rounds import Mask, MaskedNetwork, Parameters, Round
+from sifting.network.rounds import Mask, Parameters, Round
+
+if TYPE_CHECKING:
+    from sifting.network.forward import ScoredNetwork
 
 
 class Session(Protocol):
@@ -37,7 +40,7 @@ class Session(Protocol):
     def initial_masks(self) -> dict[int, Mask]:
         """Masks of round 0."""
 
-    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> MaskedNetwork:
+    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> "ScoredNetwork":
         """Values and masks as scores take them."""
 
     def sample(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sifting.architecture import LayerSpec
 from sifting.errors import InputError
 from sifting.layers import MaskedConv2D, MaskedDense
-from sifting.network.rounds import NOTHING, Mask, MaskedNetwork, Moments, Parameters, slices
+from sifting.network.forward import ScoredNetwork
+from sifting.network.rounds import NOTHING, Mask, Moments, Parameters, slices
 
 # The weights that are pruned, and the biases, by their names in each layer.
 _OWN = {MaskedDense: ("W", "b"), MaskedConv2D: ("W", ""), keras.layers.Embedding: ("embeddings", "")}
@@ -89,7 +90,7 @@ class KerasLayer(LayerSpec):
 
 
 @dataclass(frozen=True)
-class KerasNetwork(MaskedNetwork):
+class KerasNetwork(ScoredNetwork):
     """Values and masks of the layers with weights, beside the model that computes with them.
 
     Everything else of the model, such as batch normalisation, is as it stands in the model. It computes in its own

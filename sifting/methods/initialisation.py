@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import Scores, uniform
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
+
+if TYPE_CHECKING:
+    from sifting.network.forward import ScoredNetwork
 
 
 class ByScores(Levels):
@@ -41,7 +44,7 @@ class ByScores(Levels):
             self.train(session, number, masks, network.parameters)
 
     @abstractmethod
-    def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
+    def scores(self, session: Session, network: "ScoredNetwork", number: int) -> Scores:
         """Of the untrained network, for level `number`."""
 
 
@@ -54,14 +57,14 @@ class Scored(ByScores):
     images: int = key(10000, integer(2), "number of training images for the score", scaled="images", least=2)
 
     @abstractmethod
-    def score(self, network: MaskedNetwork, x: NDArray[np.float32], labels: NDArray[np.int32]) -> Scores:
+    def score(self, network: "ScoredNetwork", x: NDArray[np.float32], labels: NDArray[np.int32]) -> Scores:
         """One number for each weight of the network where pruning begins; the lowest are pruned, see pruning.scores.
 
         Args:
             x: [images, channels * height * width], (pixel - mean) / 255; labels: [images].
         """
 
-    def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
+    def scores(self, session: Session, network: "ScoredNetwork", number: int) -> Scores:
         session.report(f"{self.name} scores")
         return checked_scores(self.name, self.score(network, *session.sample(self.images)), network)
 
@@ -98,7 +101,7 @@ class SNIP(Scored):
         "what normalises the layers' inputs: the batch's own moments, or the initial running ones, (0, 1)",
     )
 
-    def score(self, network: MaskedNetwork, x: NDArray[np.float32], labels: NDArray[np.int32]) -> Scores:
+    def score(self, network: "ScoredNetwork", x: NDArray[np.float32], labels: NDArray[np.int32]) -> Scores:
         """The scores of one batch give the masks of all levels (P&B 5.1)."""
         from sifting.pruning.gradients import snip  # TensorFlow takes seconds, which a refusal need not wait
 
@@ -117,7 +120,7 @@ class GraSP(ByScores):
     moments: str = key("batch", choice("batch", "initial"), "as for [SNIP]; batch: of each batch of batch_size")
     temperature: float = key(200.0, POSITIVE, "divides the logits")
 
-    def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
+    def scores(self, session: Session, network: "ScoredNetwork", number: int) -> Scores:
         from sifting.pruning.gradients import grasp
 
         session.report(f"{self.name} scores")
@@ -160,7 +163,7 @@ class Random(ByScores):
     weights_step: int = key(0, integer(0), "rewind step; less than steps; 0: the initial values", scaled="steps")
     scored_for_every_level: ClassVar = True
 
-    def scores(self, session: Session, network: MaskedNetwork, number: int) -> Scores:
+    def scores(self, session: Session, network: "ScoredNetwork", number: int) -> Scores:
         return uniform(network, session.experiment.network.seed, number)
 
     def levels_of(self, session: Session) -> Mapping[int, Any]:

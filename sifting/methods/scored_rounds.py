@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,12 @@ from sifting.experiment.keys import choice, integer, key
 from sifting.methods.base import Start, further
 from sifting.methods.imp import IMP
 from sifting.methods.initialisation import checked_scores
-from sifting.network.rounds import Checkpoint, Mask, MaskedNetwork, Round, counted_sparsities
+from sifting.network.rounds import Checkpoint, Mask, Round, counted_sparsities
 from sifting.pruning.scopes import SCOPES
 from sifting.pruning.scores import Scores
+
+if TYPE_CHECKING:
+    from sifting.network.forward import ScoredNetwork
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class ScoredRounds(IMP):
 
     @abstractmethod
     def score(
-        self, network: MaskedNetwork, x: NDArray[np.float32], labels: NDArray[np.int32], trained: MaskedNetwork
+        self, network: "ScoredNetwork", x: NDArray[np.float32], labels: NDArray[np.int32], trained: "ScoredNetwork"
     ) -> Scores:
         """One number for each weight, after a round; the lowest of those that are left are pruned.
 

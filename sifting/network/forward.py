@@ -4,15 +4,29 @@ Scores and analyses use this; training uses the Keras model of network.py, whose
 Between layers values are [n, features], channel-major: channels * height * width after a convolution or max-pool.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import CONVOLUTION, OUTPUT, output_shapes
 from sifting.layers import masked_affine, normalise
-from sifting.network.rounds import MaskedNetwork, Moments
+from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
+
+Kind = TypeVar("Kind", bound=MaskedNetwork)
+
+
+def as_tensors(network: Kind, dtype: Any) -> Kind:
+    """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
+
+    def cast(values: Iterable[np.ndarray]) -> Iterator[tf.Tensor]:
+        return (tf.cast(value, dtype) for value in values)
+
+    parameters = {layer: Parameters(*cast(values)) for layer, values in network.parameters.items()}
+    masks = {layer: Mask(*cast(values)) for layer, values in network.masks.items()}
+    return replace(network, parameters=parameters, masks=masks)
 
 
 def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Moments | None = None) -> tf.Tensor:
@@ -73,32 +87,32 @@ def forward(
     return x
 
 
-def loss(
-    network: MaskedNetwork, x: Any, labels: Any, moments: Any = None, observe: Any = None, temperature: float = 1.0
-) -> tf.Tensor:
-    """-log softmax(logits / temperature)[label], summed over images, float64. Other arguments as of forward."""
-    logits = forward(network, tf.cast(x, tf.float64), moments, observe) / temperature
-    return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+@dataclass(frozen=True)
+class ScoredNetwork(MaskedNetwork):
+    """A network that TensorFlow differentiates. Scores ask no more of it than this class has; so those of other
+    networks (keras_models.network) are computed by the same code."""
 
+    def moments_by(self, x: Any, moments: str | None) -> dict[int, Moments]:
+        """What normalises the input of each layer, float64, for "batch", "initial" or None; see gradients.snip."""
+        dense = [(layer, spec.shape[0]) for layer, spec in enumerate(self.specs) if spec.is_dense]
+        if moments == "batch":
+            return moments_over(self, x)
+        if moments == "initial":
+            return {n: Moments(tf.zeros(inputs, tf.float64), tf.ones(inputs, tf.float64)) for n, inputs in dense}
+        if moments is None:
+            return {}
+        raise ValueError(f"moments = {moments!r}: accepted: 'batch', 'initial' or None")
 
-def flow(network: MaskedNetwork) -> tf.Tensor:
-    """Sum of the logits for one input of ones, without normalisation; float64."""
-    return tf.reduce_sum(forward(network, tf.ones((1, np.prod(network.image_shape)), tf.float64)))
+    def loss(
+        self, x: Any, labels: Any, moments: Any = None, observe: Any = None, temperature: float = 1.0
+    ) -> tf.Tensor:
+        """-log softmax(logits / temperature)[label], summed over images, float64. Other arguments as of forward."""
+        logits = forward(self, tf.cast(x, tf.float64), moments, observe) / temperature
+        return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
-
-def whole_set_moments(network: MaskedNetwork, x: np.ndarray | tf.Tensor, moments: str | None) -> dict[int, Moments]:
-    """What normalises the input of each layer, float64; see gradients.snip."""
-    if moments == "batch":
-        return moments_over(network, x)
-    if moments == "initial":
-        return {
-            layer: Moments(tf.zeros(spec.shape[0], tf.float64), tf.ones(spec.shape[0], tf.float64))
-            for layer, spec in enumerate(network.specs)
-            if spec.is_dense
-        }
-    if moments is None:
-        return {}
-    raise ValueError(f"moments = {moments!r}: accepted: 'batch', 'initial' or None")
+    def flow(self) -> tf.Tensor:
+        """Sum of the logits for one input of ones, without normalisation; float64."""
+        return tf.reduce_sum(forward(self, tf.ones((1, np.prod(self.image_shape)), tf.float64)))
 
 
 def moments_over(network: MaskedNetwork, x: np.ndarray | tf.Tensor) -> dict[int, Moments]:

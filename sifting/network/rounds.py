@@ -1,7 +1,7 @@
 """What one round of training leaves behind, by name instead of by position."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,8 +47,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskedNetwork:
-    """Architecture and values of a network. Scores ask no more of it than this class has; so those of other networks
-    (keras_models.network) are computed by the same code.
+    """Architecture and values of a network.
 
     Attributes:
         specs: from architecture.build_specs.
@@ -66,40 +65,11 @@ class MaskedNetwork:
         """The layers that are pruned."""
         return [layer for layer, spec in enumerate(self.specs) if spec.prunable]
 
-    def as_tensors(self, dtype: Any) -> "MaskedNetwork":
-        """The same values as tensors of one type: those that `apply_layer` uses, so that a tape can watch them."""
-        import tensorflow as tf  # takes seconds, which those who only look at masks need not wait
-
-        def cast(values: Iterable[np.ndarray]) -> Iterator[Any]:
-            return (tf.cast(value, dtype) for value in values)
-
-        parameters = {layer: Parameters(*cast(values)) for layer, values in self.parameters.items()}
-        masks = {layer: Mask(*cast(values)) for layer, values in self.masks.items()}
-        return replace(self, parameters=parameters, masks=masks)
-
     def blocks(self, count: int) -> Iterator[slice]:
         """Cut `count` images into runs of rows, few enough to hold what every layer makes of them: at most 500."""
         channels, height, width = self.image_shape
         largest = max(channels * height * width, *layer_outputs(self.specs, self.image_shape))
         return slices(count, max(1, min(BLOCK_IMAGES, BLOCK_NUMBERS // largest)))
-
-    def moments_by(self, x: Any, moments: str | None) -> dict[int, Moments]:
-        """What normalises the input of each layer, float64, for "batch", "initial" or None; see gradients.snip."""
-        from sifting.network.forward import whole_set_moments
-
-        return whole_set_moments(self, x, moments)
-
-    def loss(self, x: Any, labels: Any, moments: Any = None, observe: Any = None, temperature: float = 1.0) -> Any:
-        """Cross entropy of logits / temperature, summed over images: a float64 tensor. Arguments as of forward."""
-        from sifting.network.forward import loss
-
-        return loss(self, x, labels, moments, observe, temperature)
-
-    def flow(self) -> Any:
-        """Sum of the outputs for one input of ones, without normalisation: a float64 tensor."""
-        from sifting.network.forward import flow
-
-        return flow(self)
 
 
 def slices(count: int, rows: int) -> Iterator[slice]:

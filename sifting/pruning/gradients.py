@@ -8,8 +8,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from sifting.network.forward import single_batch_moments
-from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters, slices
+from sifting.network.forward import ScoredNetwork, as_tensors, single_batch_moments
+from sifting.network.rounds import Mask, Moments, Parameters, slices
 from sifting.pruning.scopes import globally
 from sifting.pruning.scores import Scores
 
@@ -18,7 +18,7 @@ Gradients = dict[int, tf.Tensor]  # by layer; weights, too
 _Nested = TypeVar("_Nested")
 
 
-def snip(network: MaskedNetwork, x: Images, labels: Images, moments: str | None = "batch") -> Scores:
+def snip(network: ScoredNetwork, x: Images, labels: Images, moments: str | None = "batch") -> Scores:
     """Connection sensitivity |dL/dm| / sum |dL/dm| of each weight, Lee et al. 2019; float64, weights only.
 
     L is the mean cross entropy over all images, m the mask of a weight; the sum is over all prunable layers.
@@ -31,13 +31,13 @@ def snip(network: MaskedNetwork, x: Images, labels: Images, moments: str | None 
     Raises:
         ValueError: another `moments`.
     """
-    network = network.as_tensors(tf.float64)
+    network = as_tensors(network, tf.float64)
     gradients = _mask_gradients(network, x, labels, network.moments_by(x, moments), moments == "batch")
     return _normalised(network, {layer: tf.abs(gradient) for layer, gradient in gradients.items()})
 
 
 def _mask_gradients(
-    network: MaskedNetwork, x: Images, labels: Images, moments: Mapping[int, Moments], of_images: bool
+    network: ScoredNetwork, x: Images, labels: Images, moments: Mapping[int, Moments], of_images: bool
 ) -> Gradients:
     """dL/dmask_W, float64, of every layer with weights from the first prunable one on.
 
@@ -84,14 +84,14 @@ def _mask_gradients(
     return gradients
 
 
-def synflow(network: MaskedNetwork) -> Scores:
+def synflow(network: ScoredNetwork) -> Scores:
     """Synaptic saliency |theta * dR/dtheta| of each weight, Tanaka et al. 2020; float64, weights only.
 
     R is the sum of the outputs for an input of ones, of a network with |W| for W and without biases or normalisation
     (gamma = 1, beta = 0): the sum, over all paths, of the products of |W * mask| along them.
     """
     parameters = {layer: _positive(values) for layer, values in network.parameters.items()}
-    positive = replace(network, parameters=parameters).as_tensors(tf.float64)
+    positive = as_tensors(replace(network, parameters=parameters), tf.float64)
     weights = _weights(positive)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
@@ -114,7 +114,7 @@ def exponential_schedule(sparsity: float, iterations: int) -> list[float]:
 
 
 def iterated_synflow(
-    network: MaskedNetwork, sparsity: float, iterations: int, scope: Callable[..., Scores] = globally
+    network: ScoredNetwork, sparsity: float, iterations: int, scope: Callable[..., Scores] = globally
 ) -> dict[int, Mask]:
     """SynFlow, Algorithm 1 of Tanaka et al. 2020: score, prune to the next sparsity of the schedule, score again.
 
@@ -134,7 +134,7 @@ def iterated_synflow(
 
 
 def grasp(
-    network: MaskedNetwork,
+    network: ScoredNetwork,
     x: Images,
     labels: Images,
     batch_size: int,
@@ -155,7 +155,7 @@ def grasp(
     Raises:
         ValueError: another `moments`, or batch_size < 1.
     """
-    network = network.as_tensors(tf.float64)
+    network = as_tensors(network, tf.float64)
     used = single_batch_moments if moments == "batch" else network.moments_by(x, moments)
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: accepted: 1 or more")
@@ -193,12 +193,12 @@ def _sum(structures: Iterable[_Nested]) -> _Nested:
     return functools.reduce(lambda total, new: tf.nest.map_structure(tf.add, total, new), structures)
 
 
-def _weights(network: MaskedNetwork) -> Gradients:
+def _weights(network: ScoredNetwork) -> Gradients:
     """W by layer."""
     return {layer: values.W for layer, values in network.parameters.items()}
 
 
-def _normalised(network: MaskedNetwork, values: Gradients) -> Scores:
+def _normalised(network: ScoredNetwork, values: Gradients) -> Scores:
     """Scores of the prunable layers, 0 where masked, divided by the sum of their sizes over all those layers.
 
     If that sum is 0, no order follows: the scores are NaN, which scopes refuse.

@@ -33,8 +33,7 @@ from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.training import launch, many
-from sifting.training.plan import OTHER_DRAWS, directory_of, other_draws, plan
-from sifting.training.plan import recorded_experiment as recorded_experiment
+from sifting.training.plan import OTHER_DRAWS, directory_of, other_draws, plan, recorded_experiment
 
 if TYPE_CHECKING:
     import keras

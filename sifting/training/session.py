@@ -15,8 +15,9 @@ from sifting.base.signals import Signals
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
 from sifting.experiment.experiment import Experiment
+from sifting.network.forward import ScoredNetwork
 from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters, layer_name
-from sifting.network.rounds import Mask, MaskedNetwork, Parameters, Round, RoundInProgress
+from sifting.network.rounds import Mask, Parameters, Round, RoundInProgress
 from sifting.runs.directory import RunDirectory
 from sifting.sparse.choice import sparse_layers
 from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, ShowProgress, StoreWeights, Validate
@@ -103,8 +104,8 @@ class Session:
     def initial_masks(self) -> dict[int, Mask]:
         return initial_masks(self.specs, self.experiment.network.init_sparsity, self.experiment.network.seed)
 
-    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> MaskedNetwork:
-        return MaskedNetwork(self.specs, self._image_set.shape, parameters, masks)
+    def network(self, parameters: dict[int, Parameters], masks: dict[int, Mask]) -> ScoredNetwork:
+        return ScoredNetwork(self.specs, self._image_set.shape, parameters, masks)
 
     def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         images = self._image_set
