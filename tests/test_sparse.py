@@ -25,7 +25,14 @@ from sifting.sparse import kernels
 from sifting.sparse import step as steps
 from sifting.sparse.choice import LARGEST_DENSITY, LEAST_WORK, obstacle, sparse_layers
 from sifting.training import trainer as training
-from sifting.training.trainer import ImagesOnDevice, Trainer, build_optimizer, draw_uniformly
+from sifting.training.trainer import (
+    ImagesOnDevice,
+    MomentImages,
+    Trainer,
+    build_optimizer,
+    draw_uniformly,
+    error_rate,
+)
 
 SHAPE, CLASSES = (3, 10, 10), 4  # more pixels than kernels.COLUMNS
 ARCH = "f150:f40:x"  # more nodes than step.L1_ROWS: weights are cut into blocks in both orders
@@ -81,7 +88,9 @@ def set_values(state: NetworkState, specs, densities, seed=1) -> None:
 
 
 @functools.cache
-def network(minimizer="SGD", centring="reference", batch=20, arch=ARCH, rate=None, translated=False, preload=True):
+def network(
+    minimizer="SGD", centring="reference", batch=20, arch=ARCH, rate=None, translated=False, preload=True, exact=False
+):
     """A trainer and the state of its network; cached, since TensorFlow needs a second to trace a loop."""
     images = image_set()
     specs = build_specs(parse_arch(arch), (True,) * 9, images.shape, images.classes)
@@ -95,7 +104,9 @@ def network(minimizer="SGD", centring="reference", batch=20, arch=ARCH, rate=Non
         """Nothing may be amiss; that kernels are compiled is said once on a machine."""
         assert line.startswith("compiling"), line
 
-    options = {"preload": preload, "jit_compile": False, "report": report, "shifts": shifts}
+    moved = np.arange(62, dtype=np.int32).reshape(31, 2) % 4 if translated else None
+    moments = MomentImages(np.arange(31), moved) if exact else None
+    options = {"preload": preload, "jit_compile": False, "report": report, "shifts": shifts, "moments_of": moments}
     return Trainer(model, optimizer, images, batch, **options), NetworkState(model, specs), specs
 
 
@@ -387,6 +398,22 @@ def test_bits_do_not_depend_on_calls(sparse, minimizer):
     rest = result_of(trainer, sparse, cuts=(5, 9), before=stored)
     np.testing.assert_array_equal(rest.losses, whole.losses[5:])
     assert_same_values(rest.after, whole.after)
+
+
+@pytest.mark.parametrize("translated", [False, True])
+@pytest.mark.parametrize("sparse", [LAYERS, (0, 2), (1,)])
+def test_exact_moments_are_those_of_dense_layers(sparse, translated):
+    """Found over 31 images at once, more than a batch of training; 151 are validated. The running moments stay."""
+    trainer = begun((0.2, 0.3, 0.5), translated=translated, exact=True)
+    ours = result_of(trainer, sparse)
+    before = values_of(trainer)
+    assert trainer.validate() == ours.validation
+    for name, value in values_of(trainer).items():
+        np.testing.assert_array_equal(value, before[name])
+    trainer._sparse = None
+    assert trainer.validate() == ours.validation
+    by_running_moments = trainer._count_correct(trainer._validation)
+    assert error_rate(by_running_moments.numpy(), 151) != ours.validation
 
 
 def test_values_are_the_networks_own_only_after_write_back():

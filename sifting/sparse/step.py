@@ -143,15 +143,18 @@ class _Layer:
         packed[self._place] = values.ravel()[self._kept]
         return packed
 
-    def make_room(self, batch: int, tiles: int, T: int) -> None:
-        """Arrays for activations and their gradients."""
-        record = self.record
-        record["z"] = zeros((tiles, record["rows"], T))
-        record["y"], record["dy"] = (zeros((tiles, record["output_rows"], T)) for _ in range(2))
-        if not record["sparse"]:
-            record["scaled"] = zeros((tiles, record["rows"], T))
-            record["scaled_rows"] = zeros((tiles * T, record["rows"]))
-            record["dy_rows"] = zeros((tiles * T, record["output_rows"]))
+    def room(self, tiles: int, T: int) -> dict[str, np.ndarray]:
+        """Arrays for the activations of a batch and their gradients, by name."""
+        rows, output_rows = self.record["rows"], self.record["output_rows"]
+        room = {name: zeros((tiles, size, T)) for name, size in (("z", rows), ("y", output_rows), ("dy", output_rows))}
+        if not self.record["sparse"]:
+            room["scaled"] = zeros((tiles, rows, T))
+            room["scaled_rows"], room["dy_rows"] = zeros((tiles * T, rows)), zeros((tiles * T, output_rows))
+        return room
+
+    def moments(self) -> dict[str, np.ndarray]:
+        """Running moments that are not those of the layer."""
+        return {name: zeros(self.record["inputs"]) for name in ("running_mean", "running_variance")}
 
     def write_back(self, started: bool) -> None:
         """Give the values to the layer and its optimizer."""
@@ -182,6 +185,39 @@ def _threads(workers: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(max(1, workers - 1))
 
 
+class _Batches:
+    """What kernels.run takes to work on batches of one size.
+
+    Args:
+        layers: whose values and structure they use.
+        network: what kernels.NETWORK has of any batch.
+        batch: images in one; T: in a tile.
+        workers: who work on it.
+        own: of each layer, arrays that take the place of its own.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[_Layer],
+        network: dict[str, Any],
+        batch: int,
+        T: int,
+        workers: int,
+        own: Sequence[dict[str, np.ndarray]],
+    ) -> None:
+        self.batch, tiles, items = batch, -(-batch // T), -(-batch // 16)
+        values = [layer.record | layer.room(tiles, T) | mine for layer, mine in zip(layers, own, strict=True)]
+        pixels: dict[str, Any] = {}
+        if not values[0]["sparse"]:
+            pixels["output_rows"] = _up(network["pixels"], kernels.GROUP)
+            pixels |= {name: zeros((tiles, pixels["output_rows"], T)) for name in ("y", "dy")}
+        sizes = {"x": (workers, tiles * T, kernels.COLUMNS), "block": (workers, 16, 16), "item_losses": items}
+        room = {name: zeros(size) for name, size in sizes.items()} | {"item_correct": zeros(items, np.int64)}
+        self._keep = values, pixels, network, room  # records have no more than addresses
+        self.layers = np.concatenate([_record(kernels.LAYER, each) for each in (*values, pixels)])
+        self.network = _record(kernels.NETWORK, network | room | {"batch": batch, "tiles": tiles})
+
+
 class SparseSteps:
     """Trains a network from where its model and optimizer are; `write_back` gives the values back to them.
 
@@ -192,6 +228,8 @@ class SparseSteps:
         trained: for each layer, whether it is trained.
         batch: images a step.
         shape: (channels, S, S) of the images; mean: float32 [channels*S*S], the mean image.
+        moment_images: uint8 [m, channels*S*S], those whose moments normalise validation; None: running moments do.
+        moment_shifts: int32 [m, 2], how they are translated, see trainer.translate; None: not at all.
     """
 
     def __init__(
@@ -203,10 +241,11 @@ class SparseSteps:
         batch: int,
         shape: tuple[int, int, int],
         mean: NDArray[np.float32],
+        moment_images: NDArray[np.uint8] | None = None,
+        moment_shifts: NDArray[np.int32] | None = None,
     ) -> None:
         self._optimizer = optimizer
         T = min(LARGEST_TILE, _up(batch, 16))
-        tiles = -(-batch // T)
         kept = sum(np.count_nonzero(layer.mask_W.numpy()) for layer in layers)
         # Each weight is multiplied three times; a pixel costs as much to read, to average and to normalise.
         self.workers = workers_for(3 * (int(kept) + len(mean)) * batch)
@@ -218,43 +257,33 @@ class SparseSteps:
         for n, layer in enumerate(layers):
             of_layer = list(zip(*(kind[4 * n : 4 * n + 4] for kind in slots), strict=True))
             self._layers.append(_Layer(layer, of_layer, sparse[n], trained[n], self._shares))
-            self._layers[n].make_room(batch, tiles, T)
         self._started = bool(layers[0].started.numpy())
         self._updates = int(optimizer.iterations.numpy())
         adam = isinstance(optimizer, keras.optimizers.Adam)
-        items = -(-batch // 16)
-        self._network: dict[str, Any] = {
-            "batch": batch,
-            "tiles": tiles,
+        network: dict[str, Any] = {
             "pixels": len(mean),
             "size": shape[1],
             "exact": layers[0].centring == "exact",
             "adam": adam,
             "first_trained": list(trained).index(True) if any(trained) else len(trained),
             "pixel_mean": _copy(mean),
-            "x": zeros((self.workers, tiles * T, kernels.COLUMNS)),
-            "block": zeros((self.workers, 16, 16)),
-            "item_losses": zeros(items),
-            "item_correct": zeros(items, np.int64),
             "decay": layers[0].decay,
             "rest": 1.0 - layers[0].decay,
             "rate": float(optimizer.learning_rate.numpy()),
         }
         if adam:
             beta_1, beta_2 = optimizer.beta_1, optimizer.beta_2
-            self._network |= {"beta_1": beta_1, "beta_2": beta_2, "adam_epsilon": optimizer.epsilon}
+            network |= {"beta_1": beta_1, "beta_2": beta_2, "adam_epsilon": optimizer.epsilon}
             # Rounded after the difference, as Keras has it: in float32, 1 - beta_2 would be wrong by 1e-5 of itself.
-            self._network |= {"rest_1": 1 - beta_1, "rest_2": 1 - beta_2}
-        pixels: dict[str, Any] = {} if sparse[0] else {"output_rows": _up(len(mean), kernels.GROUP)}
-        if pixels:
-            pixels.update({name: zeros((tiles, pixels["output_rows"], T)) for name in ("y", "dy")})
-        self._records = np.concatenate(
-            [*(_record(kernels.LAYER, layer.record) for layer in self._layers), _record(kernels.LAYER, pixels)]
-        )
-        self._keep = pixels
-        self._networks = _record(kernels.NETWORK, self._network)
-        last, first_trained = len(layers) - 1, self._network["first_trained"]
+            network |= {"rest_1": 1 - beta_1, "rest_2": 1 - beta_2}
+        self._batches = self._validation = _Batches(self._layers, network, batch, T, self.workers, [{}] * len(layers))
+        self._moment_images, self._moment_shifts = moment_images, moment_shifts
+        if moment_images is not None:  # one batch, which finds moments of its own, and leaves room to validate in
+            moments = [layer.moments() for layer in self._layers]
+            self._validation = _Batches(self._layers, network, len(moment_images), T, self.workers, moments)
+        last, first_trained = len(layers) - 1, network["first_trained"]
         forward = [(kind, n) for n in range(len(layers)) for kind in (kernels.PREPARE, kernels.MULTIPLY)]
+        self._moment_phases = np.array(forward[:-1])  # nobody asks for logits
         forward.append((kernels.LOSS, last))
         backward = [(kind, n) for n in range(last, first_trained - 1, -1) for kind in (kernels.GRADIENT, kernels.BACK)]
         self._phases = np.array([*forward, *backward, (kernels.CHANGE, last), (kernels.FINISH, last)])
@@ -265,6 +294,7 @@ class SparseSteps:
 
     def _run(
         self,
+        batches: _Batches,
         phases: np.ndarray,
         images: NDArray[np.uint8],
         labels: NDArray[np.int32],
@@ -272,6 +302,7 @@ class SparseSteps:
         shifts: NDArray[np.int32] | None,
         total: int,
         training: bool,
+        started: bool = True,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """kernels.run in all workers. Correct answers and loss of each step."""
         steps = len(rows)
@@ -284,8 +315,8 @@ class SparseSteps:
 
         def work(worker: int) -> None:
             kernels.run(
-                self._records, self._networks, phases, worker, self._shares, boards, addresses[0], addresses[1], rows,
-                shifts, total, training, self._started, self._updates, correct, losses, self.ticks[worker], self._tile,
+                batches.layers, batches.network, phases, worker, self._shares, boards, addresses[0], addresses[1], rows,
+                shifts, total, training, started, self._updates, correct, losses, self.ticks[worker], self._tile,
             )  # fmt: skip
 
         others = [self._threads.submit(work, worker) for worker in range(1, self.workers)]
@@ -297,7 +328,8 @@ class SparseSteps:
     def load(self) -> None:
         """Load the kernels now, or compile them where that was not done before on this machine: some 10 s."""
         images, labels = np.zeros(0, np.uint8), np.zeros(0, np.int32)
-        self._run(self._phases, images, labels, np.zeros((0, self._networks["batch"][0]), np.int32), None, 0, True)
+        rows = np.zeros((0, self._batches.batch), np.int32)
+        self._run(self._batches, self._phases, images, labels, rows, None, 0, True)
 
     def train(
         self,
@@ -316,15 +348,20 @@ class SparseSteps:
         Returns:
             correct answers and loss of each batch before its update, [steps].
         """
-        results = self._run(self._phases, images, labels, rows, shifts, rows.size, True)
+        results = self._run(self._batches, self._phases, images, labels, rows, shifts, rows.size, True, self._started)
         self._started, self._updates = True, self._updates + len(rows)
         return results
 
     def count_correct(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> int:
-        """Correct answers with the running moments. Arguments as of train."""
-        total, batch = len(labels), self._networks["batch"][0]
+        """Correct answers with the running moments, or those of the images given for that. Arguments as of train."""
+        if self._moment_images is not None:
+            rows = np.arange(len(self._moment_images), dtype=np.int32)[None]
+            shifts = None if self._moment_shifts is None else self._moment_shifts[None]
+            of_images = self._moment_images, np.zeros(rows.size, np.int32)
+            self._run(self._validation, self._moment_phases, *of_images, rows, shifts, rows.size, True, started=False)
+        total, batch = len(labels), self._validation.batch
         rows = np.minimum(np.arange(_up(total, batch), dtype=np.int32), total - 1).reshape(-1, batch)
-        correct, _ = self._run(self._validation_phases, images, labels, rows, None, total, False)
+        correct, _ = self._run(self._validation, self._validation_phases, images, labels, rows, None, total, False)
         return int(correct.sum())
 
     def write_back(self) -> None:

@@ -295,9 +295,11 @@ class Trainer:
             self._mean = tf.identity(image_set.mean)
         self._validation = ImagesOnDevice.of(image_set.val_images, image_set.val_labels)
         self._moment_images: ImagesOnDevice | None = None
+        self._moments_of: dict[str, Any] = {}
         if moments_of:
-            of_rows = (values[moments_of.rows] for values in (image_set.images, image_set.labels))
-            self._moment_images, self._moment_shifts = ImagesOnDevice.of(*of_rows), moments_of.shifts
+            images, labels = (values[moments_of.rows] for values in (image_set.images, image_set.labels))
+            self._moment_images, self._moment_shifts = ImagesOnDevice.of(images, labels), moments_of.shifts
+            self._moments_of = {"moment_images": images, "moment_shifts": moments_of.shifts}
         if jit_compile is None:
             jit_compile = on_gpu() or not any(isinstance(layer, MaskedConv2D) for layer in model.layers)
         self._set_compilation(jit_compile)
@@ -341,6 +343,7 @@ class Trainer:
                 self.batch_size,
                 self._shape,
                 self._image_set.mean,
+                **self._moments_of,
             )
             note = threading.Timer(2, self._report, ["compiling the code for sparse layers: some 10 s"])
             note.start()
@@ -504,13 +507,11 @@ class Trainer:
 
     def validate(self) -> np.float32:
         """Error on the validation images, with the running moments or with those of the images given for that."""
-        if self._moment_images:
-            self.write_back()
-            correct = self._compiled("_validate", self._validation, self._moment_images).numpy()
-        elif self._sparse:
+        if self._sparse:
             correct = np.int64(self._sparse.count_correct(self._image_set.val_images, self._image_set.val_labels))
         else:
-            correct = self._compiled("_validate", self._validation).numpy()
+            images = (self._validation, self._moment_images) if self._moment_images else (self._validation,)
+            correct = self._compiled("_validate", *images).numpy()
         return np.float32(error_rate(correct, len(self._image_set.val_labels)))
 
     def reset_optimizer(self) -> None:
