@@ -1,4 +1,7 @@
-"""Errors whose message, one line, is all that a user needs to see."""
+"""Errors whose message, one line, is all that a user needs to see. They go through pickle, which calls them with the
+message alone and then restores their attributes."""
+
+from collections.abc import Sequence
 
 
 class SiftingError(Exception):
@@ -36,11 +39,11 @@ class ScoresNotFinite(SiftingError):
 
 
 class RunDied(SiftingError):
-    """The process of a run ended without a word."""
+    """The process of a run ended without a word to sifting; `said`: its last lines, such as a traceback."""
 
-    def __init__(self, message: str, exit_code: int):
+    def __init__(self, message: str, exit_code: int = 1, said: Sequence[str] = ()):
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.said = exit_code, said
 
 
 class RunsFailed(SiftingError):
@@ -56,12 +59,9 @@ class Interrupted(KeyboardInterrupt):
     cannot be read must not take it for one.
     """
 
-    def __init__(self, message: str, signal_number: int):
+    def __init__(self, message: str, signal_number: int = 0):
         super().__init__(message)
         self.signal_number, self.exit_code = signal_number, 128 + signal_number
-
-    def __reduce__(self) -> tuple[type, tuple[str, int]]:
-        return type(self), (str(self), self.signal_number)
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:

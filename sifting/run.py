@@ -33,7 +33,7 @@ _DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
 
 _JOBS = flags.DEFINE_string("jobs", None, f"Of several seeds: {many.HELP['jobs']}.")
-_CLUSTER = flags.DEFINE_string("cluster", None, f"Of several seeds: {many.HELP['cluster']}.")
+_CLUSTER = flags.DEFINE_string("cluster", None, f"{many.HELP['cluster'][0].upper()}{many.HELP['cluster'][1:]}.")
 _KEEP_GOING = flags.DEFINE_boolean("keep_going", True, "When one of several seeds fails, go on with the others.")
 _COMMANDS = flags.DEFINE_boolean("commands", False, "Print a command for each seed that is not finished.")
 _RUNS = flags.DEFINE_string("runs", None, f"DIR: {many.HELP['runs']}.")
@@ -66,9 +66,10 @@ def main(arguments: list[str]) -> int:
                 return 0
             for task in tasks:
                 task.plan.images.check_files()
-            if len(tasks) == 1:
+            alone = len(tasks) == 1 and how.cluster is None
+            if alone:
                 run(tasks[0].plan, signals)
-            failed = many.work_off(tasks, how) if len(tasks) > 1 else []
+            failed = [] if alone else many.work_off(tasks, how)
             print_results([directory_of(task.experiment) for task in tasks])
             many.told(failed, len(tasks))
         except (SiftingError, Interrupted) as error:

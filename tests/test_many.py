@@ -19,13 +19,13 @@ import sifting
 import sifting.training.many as many
 from sifting.base import locks
 from sifting.datasets import cache
-from sifting.errors import Interrupted, TrainingDiverged
+from sifting.errors import Interrupted, RunDied, TrainingDiverged
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.training import launch
 from sifting.training.many import How, Task, work_off
-from sifting.training.plan import is_finished
-from sifting.training.processes import THREADS, VISIBLE, gpus, shares
+from sifting.training.plan import is_finished, plan
+from sifting.training.processes import THREADS, VISIBLE, Processes, gpus, shares
 
 HERE = Path(__file__).parent
 TINY = """
@@ -85,6 +85,7 @@ def trained(monkeypatch):
         instead.pop(seed, store)(plan)
 
     monkeypatch.setattr(launch, "run", run)
+    monkeypatch.setattr(Processes, "run", lambda self, name, job: run(plan(*pickle.loads(job)), None))
     monkeypatch.setattr(locks, "POLL", 0.0)
     return seeds, instead
 
@@ -145,7 +146,7 @@ def test_a_run_that_is_taken_between_look_and_lock_is_come_back_to(tasks, traine
 
     instead[1] = locked
     assert work_off(tasks, How()) == [] and seeds == [1, 1, 2, 3]
-    assert "seed 1: another process has just begun it\n" in capsys.readouterr().out
+    assert "seed_1/IMP: another process works on this run (process " in capsys.readouterr().out
 
 
 def diverge(plan):
@@ -210,8 +211,12 @@ def test_an_interrupt_ends_all(tasks, trained):
     with pytest.raises(Interrupted) as error:
         work_off(tasks, How())
     assert error.value.exit_code == 143 and seeds == [1, 2]
-    copied = pickle.loads(pickle.dumps(error.value))
-    assert (str(copied), copied.exit_code) == (str(error.value), 143)
+
+
+@pytest.mark.parametrize("error", [Interrupted("SIGTERM: saved", 15), RunDied("dead", 3, ["Traceback", "dead"])])
+def test_errors_come_whole_from_another_process(error):
+    copied = pickle.loads(pickle.dumps(error))
+    assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))
 
 
 class Engine:
@@ -260,12 +265,41 @@ def test_any_executor_can_run_them(tasks, trained, in_tmp_path, capsys):
     assert len(engine.cancelled) == 1  # the third
 
 
-def test_workers_of_dask_are_an_executor(tasks, trained, monkeypatch, capsys):
-    seeds, _ = trained
+def test_what_a_signal_has_ended_elsewhere_goes_on(tasks, trained, capsys):
+    """As that of a time limit; signals to this process are another matter."""
+    seeds, instead = trained
+
+    def limited(plan):
+        raise Interrupted("SIGTERM: saved", 15)
+
+    instead[1] = limited
+    assert work_off(tasks[:2], How(), workers=many.Given(Engine())) == [] and seeds == [1, 2, 1]
+    assert "seed 1: SIGTERM: saved\n" in capsys.readouterr().out
+
+
+@pytest.fixture
+def dask(monkeypatch, tmp_path):
+    """In place of the packages; the calls of adapt() of what submits jobs to Slurm."""
+    adapted = []
+
+    class SLURMCluster(contextlib.AbstractContextManager):
+        scheduler = SimpleNamespace()
+
+        def __init__(self, **options):
+            self.close = self.__exit__
+
+        def job_script(self):
+            return "#SBATCH -p gpu"
+
+        def __exit__(self, *_):
+            adapted.append("closed")
+
+        def adapt(self, **options):
+            adapted.append(options)
 
     class Client(contextlib.AbstractContextManager):
         def __init__(self, address, timeout):
-            if address != "tcp://here:1":
+            if address != "tcp://here:1" and not isinstance(address, SLURMCluster):
                 raise OSError(f"Timed out trying to connect to {address}")
 
         def __exit__(self, *_):
@@ -275,13 +309,69 @@ def test_workers_of_dask_are_an_executor(tasks, trained, monkeypatch, capsys):
             return Engine()
 
     monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client))
-    assert work_off(tasks, How(cluster="tcp://here:1")) == [] and seeds == [1, 2, 3]
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=SLURMCluster))
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\n[ $1 = --test-only ] && grep -q 'p gpu' || { echo no partition >&2; exit 1; }")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return adapted
+
+
+def test_workers_of_dask_are_an_executor(tasks, trained, dask, capsys):
+    seeds, _ = trained
+    assert work_off(tasks, How(cluster="tcp://here:1")) == [] and seeds == [1, 2, 3] and dask == []
     assert capsys.readouterr().out.splitlines()[::3] == ["seed 1: submitted", "seed 1: finished"]
-    with pytest.raises(many.InputError, match="--cluster there: Timed out .*; accepted: the address of a scheduler"):
-        work_off(tasks[:1], How(cluster="there"))
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(many.InputError, match=r'needs Dask; accepted: pip install "sifting\[cluster\]" first'):
-        work_off(tasks[:1], How(cluster="there"))
+
+
+def test_jobs_of_slurm_are_workers_of_dask(tasks, trained, dask):
+    """As many as runs, or --jobs; they end with the command."""
+    seeds, _ = trained
+    for number, jobs in enumerate([None, 2]):
+        assert work_off(tasks[number:], How(jobs, cluster="slurm")) == []
+    assert seeds == [1, 2, 3]
+    assert dask == [{"maximum_jobs": jobs, "target_duration": "1ms"} if jobs else "closed" for jobs in (3, 0, 2, 0)]
+
+
+ACCEPTED = "accepted: the address of a scheduler, or slurm with a jobqueue.yaml, see docs/cluster.md"
+INSTALL = 'accepted: pip install "sifting[cluster]" first'
+
+
+def unconfigured(**options):
+    raise ValueError("You must specify how much cores and memory per job you want to use\n...")
+
+
+def misconfigured(**options):
+    return SimpleNamespace(job_script=str, close=dict)
+
+
+@pytest.mark.parametrize(
+    ("address", "lacks", "line"),
+    [
+        ("there", {}, f"Timed out trying to connect to there; {ACCEPTED}"),
+        ("there", {"distributed": None}, f"import of distributed halted; None in sys.modules; {INSTALL}"),
+        ("slurm", {"dask_jobqueue": None}, f"import of dask_jobqueue halted; None in sys.modules; {INSTALL}"),
+        ("slurm", {"PATH": ""}, f"there is no sbatch here; {ACCEPTED}"),
+        (
+            "slurm",
+            {"dask_jobqueue": SimpleNamespace(SLURMCluster=unconfigured)},
+            f"You must specify how much cores and memory per job you want to use; {ACCEPTED}",
+        ),
+        (
+            "slurm",
+            {"dask_jobqueue": SimpleNamespace(SLURMCluster=misconfigured)},
+            f"no partition; {ACCEPTED}",
+        ),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line(tasks, trained, dask, monkeypatch, address, lacks, line):
+    for name, value in lacks.items():
+        if name == "PATH":
+            monkeypatch.setenv(name, value)
+        else:
+            monkeypatch.setitem(sys.modules, name, value)
+    with pytest.raises(many.InputError) as error:
+        work_off(tasks[:1], How(cluster=address))
+    assert str(error.value) == f"--cluster {address}: {line}" and trained[0] == []
 
 
 def test_each_process_has_its_share_of_cores_or_a_gpu(monkeypatch):

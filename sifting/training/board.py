@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from typing import TextIO
 
 from rich.live import Live
 from rich.table import Table
@@ -17,12 +18,15 @@ COLUMNS = ("run", "GPU", "round", "u", "step", "steps/s", "best error", "left")
 class Board:
     """Shows the runs that are being worked on.
 
+    Args:
+        stream: where; None: standard output.
+
     Attributes:
         summary: a line below them.
     """
 
-    def __init__(self) -> None:
-        self._console = plain_console(sys.stdout)
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = plain_console(stream or sys.stdout)
         self._live: Live | None = None
         self._runs: dict[str, tuple[str | None, State | None]] = {}  # name: GPU, state
         self._last_line = time.monotonic()

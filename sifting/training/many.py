@@ -11,6 +11,7 @@ import gc
 import io
 import math
 import os
+import pickle
 import shlex
 import signal
 import sys
@@ -93,9 +94,14 @@ class Task:
 
 
 class Workers(ABC):
-    """What runs experiments, `slots` at once."""
+    """What runs experiments, `slots` at once.
+
+    Attributes:
+        not_now: errors after which a run is taken up again.
+    """
 
     slots: float = 1
+    not_now: tuple[type[BaseException], ...] = (RunLocked,)
 
     @abstractmethod
     def submit(self, task: Task) -> Any:
@@ -120,7 +126,7 @@ class How:
     Attributes:
         jobs: processes at once; None: in this process, one after the other.
         keep_going: after a run that failed, with the others.
-        cluster: address of a scheduler of Dask, whose workers run them.
+        cluster: address of a scheduler of Dask, whose workers run them, or slurm: its jobs do.
         commands: print a command for each run, and do nothing.
         runs: the folder of all relative save_dirs.
     """
@@ -147,7 +153,7 @@ def jobs_of(text: str | None) -> int | None:
 
 HELP = {
     "jobs": "runs at once, a process each, with its share of the cores or a GPU; auto: as many as GPUs, or cores",
-    "cluster": "a scheduler of Dask, such as tcp://HOST:8786, whose workers run them instead",
+    "cluster": "slurm, or a scheduler of Dask, such as tcp://HOST:8786: its jobs or workers run them instead",
     "keep_going": "when one of several runs fails, go on with the others (default), or end (--nokeep_going)",
     "commands": "print a command for each run that is not finished, and do nothing",
     "runs": "the folder of all relative save_dirs; default: the current one",
@@ -157,7 +163,7 @@ HELP = {
 def add_options(parser: ArgumentParser) -> None:
     """The flags of How, for parsers of argparse."""
     parser.add_argument("--jobs", metavar="N", help=HELP["jobs"])
-    parser.add_argument("--cluster", metavar="ADDRESS", help=HELP["cluster"])
+    parser.add_argument("--cluster", metavar="ADDRESS|slurm", help=HELP["cluster"])
     parser.add_argument("--keep_going", action="store_true", default=True, help=HELP["keep_going"])
     parser.add_argument("--nokeep_going", action="store_false", dest="keep_going", help="end with the first failure")
     parser.add_argument("--commands", action="store_true", help=HELP["commands"])
@@ -284,9 +290,11 @@ def _work_off(tasks: Sequence[Task], running: dict[Any, Task], workers: Workers,
                     raise outcome
                 task.done = True
                 workers.finished(task)
-            except RunLocked:
-                workers.line(f"{task.name}: another process has just begun it")
+            except workers.not_now as error:
+                workers.line(f"{task.name}: {one_line(error)}")
             except (SiftingError, Interrupted) as error:  # a signal that its process alone has got
+                for line in getattr(error, "said", ()):
+                    workers.line(f"{task.name}: {line}")
                 _failed(task, error, keep_going)
             except Exception as error:
                 if not keep_going:
@@ -324,18 +332,20 @@ def told(failed: Sequence[Task], of: int) -> None:
 @contextlib.contextmanager
 def _workers(tasks: Sequence[Task], how: How, signals: Signals, announce: Callable[[Task], None]) -> Iterator[Workers]:
     if how.cluster is not None:
-        with _client(how.cluster) as client:
-            yield Given(client.get_executor())
+        from sifting.training.cluster import client
+
+        with client(how.cluster, how.jobs or len(tasks)) as connected:
+            yield Given(connected.get_executor())
         return
     if how.jobs is None or len(tasks) == 1:
         yield _Here(signals, announce)
         return
     from sifting.training.board import Board
-    from sifting.training.processes import Processes
+    from sifting.training.processes import Processes, shares
 
     jobs = min(how.jobs, len(tasks))
     with Board().live() as board:
-        processes = Processes(jobs, board)
+        processes = Processes(shares(jobs), board)
         with signals.deferred():
             try:
                 yield _Beside(tasks, jobs, processes, board, signals)
@@ -347,21 +357,6 @@ def _workers(tasks: Sequence[Task], how: How, signals: Signals, announce: Callab
                 raise
             finally:
                 processes.close()
-
-
-@contextlib.contextmanager
-def _client(address: str) -> Iterator[Any]:
-    """Of a scheduler of Dask. Raises InputError."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InputError(f'--cluster {address}: needs Dask; accepted: pip install "sifting[cluster]" first') from None
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        raise InputError(f"--cluster {address}: {one_line(error)}; accepted: the address of a scheduler") from None
-    with client:
-        yield client
 
 
 class _Here(Workers):
@@ -423,13 +418,14 @@ class Given(Workers):
     """
 
     slots = math.inf
+    not_now = RunLocked, Interrupted  # such as by the time limit of the job of a worker
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
 
     def submit(self, task: Task) -> Any:
         self.line(f"{task.name}: submitted")
-        return self._executor.submit(run_there, os.getcwd(), task.experiment, task.overwrite)
+        return self._executor.submit(run_there, os.getcwd(), pickle.dumps((task.experiment, task.overwrite)))
 
     def wait(self, futures: Sequence[Any]) -> None:
         until = time.monotonic() + locks.POLL
@@ -440,20 +436,24 @@ class Given(Workers):
         self.line(f"{task.name}: finished")
 
 
-def run_there(folder: str, experiment: Experiment, overwrite: bool) -> BaseException | None:
-    """Run an experiment in a worker of an executor, whose current folder becomes `folder`, and show nothing.
+def run_there(folder: str, job: bytes) -> BaseException | None:
+    """Run an experiment where an executor has its workers, and show nothing: in a process of its own, which saves when
+    the worker is told to end, or killed, and takes its memory with it.
+
+    Args:
+        folder: the current one of the run.
+        job: as of Processes.run.
 
     Returns:
         What was wrong, if anything was: engines differ in what they make of exceptions.
     """
-    os.chdir(folder)
+    from sifting.training.board import Board
+    from sifting.training.processes import Processes
+
     try:
-        with Signals().handled() as signals:
-            launch.run(plan(experiment, overwrite), signals, unseen)
+        Processes([os.environ], Board(io.StringIO()), folder).run("", job)
     except (SiftingError, Interrupted) as error:
         return error
-    finally:
-        gc.collect()
     return None
 
 

@@ -53,23 +53,25 @@ def shares(jobs: int) -> list[dict[str, str]]:
 
 
 class Processes:
-    """Runs experiments in processes, at most `jobs` at once.
+    """Runs experiments in processes, one for each share at once.
 
     Args:
+        shares: environment variables of the processes.
         board: shows how they go on.
+        folder: their current one; None: that of this process.
     """
 
-    def __init__(self, jobs: int, board: Board) -> None:
-        self._board, self._interrupted = board, False
+    def __init__(self, shares: Sequence[Mapping[str, str]], board: Board, folder: str | None = None) -> None:
+        self._board, self._folder, self._interrupted = board, folder, False
         self._children: set[subprocess.Popen[bytes]] = set()
         self._shares: queue.SimpleQueue[Mapping[str, str]] = queue.SimpleQueue()
-        for share in shares(jobs):
+        for share in shares:
             self._shares.put(share)
-        self._threads = concurrent.futures.ThreadPoolExecutor(jobs)  # each follows a process
+        self._threads = concurrent.futures.ThreadPoolExecutor(len(shares))  # each follows a process
 
     def submit(self, name: str, experiment: Experiment, overwrite: bool) -> concurrent.futures.Future[None]:
-        """The result raises what the run raised; RunDied: its process is dead, and did not say why."""
-        return self._threads.submit(self._run, name, pickle.dumps((experiment, overwrite)))
+        """The result raises as `run`."""
+        return self._threads.submit(self.run, name, pickle.dumps((experiment, overwrite)))
 
     def interrupt(self, number: signal.Signals) -> None:
         """Send a signal to all. The first one lets them save and end."""
@@ -81,7 +83,12 @@ class Processes:
         """Wait until all have ended."""
         self._threads.shutdown()
 
-    def _run(self, name: str, job: bytes) -> None:
+    def run(self, name: str, job: bytes) -> None:
+        """Wait for a run; job: pickle of its experiment, and overwrite.
+
+        Raises:
+            SiftingError, Interrupted: what the run raised; RunDied: its process is dead, and did not say why.
+        """
         share, began = self._shares.get(), time.monotonic()
         try:
             with self._board.shown(name, share.get(VISIBLE)), tempfile.TemporaryFile() as errors:
@@ -100,9 +107,7 @@ class Processes:
                 if ended is None:
                     errors.seek(0)
                     said = errors.read().decode(errors="replace").splitlines()
-                    if code > 0 and not self._interrupted:
-                        self._board.line("\n".join(f"{name}: {line}" for line in said))
-                    ended = Ended(RunDied(_last_words(code, said), 128 - code if code < 0 else code))
+                    ended = Ended(RunDied(_last_words(code, said), *((128 - code,) if code < 0 else (code, said))))
                 if ended.error is None:
                     self._board.line(f"{name}: finished, {duration(time.monotonic() - began)}")
                     return
@@ -120,6 +125,7 @@ class Processes:
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            cwd=self._folder,
             start_new_session=True,  # ctrl-C goes to this process alone, which passes it on
         )
         with child:
