@@ -259,6 +259,8 @@ def _fill_in_defaults(experiment: Experiment) -> Experiment:
     if experiment.data.collage_classes is None:
         classes = 100 if experiment.data.reclass.rule in RECLASS_NAMES else 10
         experiment = experiment.replace("Data", collage_classes=classes)
+    if experiment.data.image_size is None and experiment.data.dataset != "hf":
+        experiment = experiment.replace("Data", image_size=32)
     return experiment.replace(experiment.method_name, **experiment.method.defaults(experiment))
 
 

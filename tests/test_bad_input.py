@@ -76,8 +76,8 @@ def bad_values(entry: dataclasses.Field) -> list[str]:
     return values + [""] * (entry.default != "" and "empty" not in accepts)
 
 
-DATA_SETS = "ImageNet32 or ImageNet64 or CIFAR10 or EdgeCollage32 or npz or folder; a data set of your own needs its "
-DATA_SETS += "sifting_extensions.py in this folder or on PYTHONPATH"
+DATA_SETS = "ImageNet32 or ImageNet64 or CIFAR10 or EdgeCollage32 or npz or folder or hf; a data set of your own needs "
+DATA_SETS += "its sifting_extensions.py in this folder or on PYTHONPATH"
 KEYS = [(section, entry) for section, kind in inputs.SECTIONS.items() for entry in dataclasses.fields(kind)]
 
 

@@ -86,7 +86,7 @@ def test_sample_files_of_the_reference_run_unchanged(read, data, expected):
     assert experiment.network.arch == (hidden, hidden, hidden, LayerToken("x", ()))
     assert vars(experiment.network) == vars(inputs.Network(experiment.network.arch)) | {"val_size": 10000}
     assert experiment.method == methods.IMP((True, True, True, False), prune_step=100000, stop_ratio=0.2)
-    assert experiment.data == dataclasses.replace(inputs.Data(), **expected, collage_classes=10)
+    assert experiment.data == dataclasses.replace(inputs.Data(), **expected, image_size=32, collage_classes=10)
     assert experiment.io == inputs.IO()
 
 

@@ -226,7 +226,8 @@ def test_another_experiment_is_refused_by_the_keys_that_differ(directory, experi
 
 
 def test_a_run_does_not_go_on_on_other_images_of_the_same_seed(directory, experiment, refusal, start):
-    """EdgeCollage32 and clones have been drawn in another way since; other images are what they were."""
+    """EdgeCollage32 and clones have been drawn in another way since; other images are what they were. Nor on images
+    of another shape."""
     begin(directory, experiment(), 2)
     for record in ({"finished": False}, {"finished": False, "image_format": 2}):
         directory.write_record(record)
@@ -238,6 +239,8 @@ def test_a_run_does_not_go_on_on_other_images_of_the_same_seed(directory, experi
         start(experiment())
     directory.write_record({"finished": True})
     assert "drew other images" in refusal(experiment("IMP.stop_ratio=0.01"))
+    directory.write_record({"image_format": cache.FORMAT, "image_shape": [1, 32, 32]})  # such as of a file made anew
+    assert "(images of 1 x 32 x 32 there, 3 x 32 x 32 here); accepted: another [IO]" in refusal(experiment())
     start(experiment(), overwrite=True)
 
 

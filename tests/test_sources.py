@@ -591,6 +591,28 @@ def test_what_is_no_image_is_left_out(pictures):
     assert len(listing.training) == 3
 
 
+def read(path, size):
+    return folder_module.read_image(folder_module.Picture(path, str(path), 0), size, 3)
+
+
+def test_grey_images_have_one_channel_unless_one_is_in_colour(pictures, load, experiment, tmp_path):
+    """Whatever stands for grey in their files; with one in colour, grey ones are three equal planes. The images are
+    other ones then, in another entry of the cache."""
+    modes = ["L", "1", "LA"]
+    grey = {f"{name}/{n}.png": picture(n, mode=modes[n % 3]) for name in ("a", "b") for n in range(6)}
+    arguments = "folder", pictures(grey), "Data.image_size=6", "Network.val_size=2"
+    images = load(*arguments)
+    assert images.shape == (1, 6, 6) and datasets.facts(experiment(*arguments).data) == Facts(10, 2, (1, 6, 6), 2)
+    assert images.source.endswith("6 x 6 grey pixels, mean image of the training images")
+    expected = [np.asarray(image.convert("L")).tobytes() for image in grey.values()]
+    assert sorted(map(bytes, [*images.images, *images.val_images])) == sorted(expected)
+    pictures({"a/0.png": picture(0)})
+    coloured = load(*arguments)
+    rows = np.concatenate([coloured.images, coloured.val_images]).reshape(12, 3, 36)
+    assert coloured.shape == (3, 6, 6) and (rows == rows[:, :1]).all(axis=(1, 2)).sum() == 11
+    assert len(cached(tmp_path)) == 2
+
+
 def test_centre_crop_and_area_resampling(tmp_path):
     """Wide and high images: 12 x 6 and 6 x 12 pixels become 2 x 2 means over 3 x 3 pixels of the central square."""
     wide = picture(3, (12, 6))
@@ -598,10 +620,9 @@ def test_centre_crop_and_area_resampling(tmp_path):
     wide.transpose(Image.Transpose.TRANSPOSE).save(tmp_path / "high.png")
     square = np.asarray(wide)[:, 3:9].astype(np.float64)
     means = square.reshape(2, 3, 2, 3, 3).mean(axis=(1, 3))
-    found = folder_module.read_image(tmp_path / "wide.png", 2).reshape(3, 2, 2)
+    found = read(tmp_path / "wide.png", 2)
     np.testing.assert_allclose(found, means.transpose(2, 0, 1), atol=1)  # the filter rounds after each axis
-    transposed = folder_module.read_image(tmp_path / "high.png", 2).reshape(3, 2, 2).transpose(0, 2, 1)
-    np.testing.assert_allclose(transposed, found, atol=1)
+    np.testing.assert_allclose(read(tmp_path / "high.png", 2).transpose(0, 2, 1), found, atol=1)
     assert found.dtype == np.uint8
 
 
@@ -613,14 +634,14 @@ def test_modes(tmp_path, mode):
     if mode == "turned":
         exif[0x0112], expected = 6, image.transpose(Image.Transpose.ROTATE_270)
     image.save(path, exif=exif)
-    np.testing.assert_array_equal(folder_module.read_image(path, 6), row(expected.convert("RGB")))
+    np.testing.assert_array_equal(read(path, 6).ravel(), row(expected.convert("RGB")))
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "gif", "jpg", "png", "ppm", "tiff", "webp"])
 def test_formats(tmp_path, suffix):
     Image.new("RGB", (6, 6), (200, 100, 0)).save(tmp_path / f"image.{suffix}")
-    found = folder_module.read_image(tmp_path / f"image.{suffix}", 6).reshape(3, 36)
-    np.testing.assert_allclose(found.mean(axis=1), (200, 100, 0), atol=4)
+    found = read(tmp_path / f"image.{suffix}", 6)
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), (200, 100, 0), atol=4)
 
 
 def test_palette_with_transparency_gives_no_warning(pictures, load):
@@ -708,16 +729,96 @@ def test_wrong_folders(refuse, tmp_path, files, message):
     assert refuse("folder", "own").startswith(f"own{message}")
 
 
+# --- Hugging Face --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(tmp_path, tmp_path_factory, monkeypatch):
+    """hub(train=(images, labels), ...): the folder of a data set that load_dataset reads, prepared in a cache of the
+    test. It takes the library itself, which is no requirement of the package."""
+    library = pytest.importorskip("datasets", reason="pip install datasets")
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hub"))
+    library.disable_progress_bars()
+
+    def write(features=None, image="image", label="label", **splits):
+        folder = tmp_path / "named"
+        folder.mkdir(exist_ok=True)
+        for name, (images, labels) in splits.items():
+            kind = {image: library.Image(), label: features or library.Value("int64")}
+            rows = library.Dataset.from_dict({image: images, label: labels}, library.Features(kind))
+            rows.to_parquet(folder / f"{name}-00000-of-00001.parquet")
+        return folder
+
+    return write
+
+
+def test_hugging_face(hub, load, tmp_path, offline):
+    """A folder, and the same by name, as load_dataset has left it; grey images that are not square."""
+    images, labels = [picture(n, (5, 4), "L") for n in range(29)], [n // 10 for n in range(29)]
+    features = sys.modules["datasets"].ClassLabel(names=["ape", "cat", "dog"])
+    folder = hub(features, train=(images[:26], labels[:26]), validation=(images[26:], [0, 1, 1]), test=(images, labels))
+    found = load("hf", folder, "Network.val_size=3")
+    assert found.shape == (1, 4, 5) and found.class_names == ("ape", "cat", "dog") and found.labels.dtype == np.int32
+    rows = [np.asarray(image).ravel() for image in images]
+    assert sorted_images(found.images, found.labels) == sorted_images(np.array(rows[:26]), labels[:26])
+    assert sorted_images(found.val_images, found.val_labels) == sorted_images(np.array(rows[26:]), [0, 1, 1])
+    assert found.labels[:8].tolist() == [0, 0, 1, 1, 1, 0, 0, 1]  # sorted by class there, and mixed here, for all times
+    assert found.source == f"{folder} of Hugging Face, train and validation, mean image of the training images"
+    assert load("hf", folder, "Network.val_size=3", "Data.image_size=3").shape == (1, 3, 3)
+    prepared = sys.modules["datasets"].config.HF_DATASETS_CACHE
+    (entry,) = (prepared / "named" / "default" / "0.0.0").glob("*[!k]")
+    shutil.copytree(entry, prepared / "me___named" / "default" / "0.0.0" / "1234")
+    named = load("hf", "me/named", "Network.val_size=3")
+    assert_same(named, dataclasses.replace(found, source=named.source))
+
+
+def test_hugging_face_without_names_of_classes_and_without_validation(hub, load):
+    """CIFAR's names of columns; images in colour beside grey ones."""
+    images = [picture(n, (4, 4), "L" if n < 3 else "RGB") for n in range(30)]
+    text = sys.modules["datasets"].Value("string")
+    found = load("hf", hub(text, "img", "fine_label", train=(images, ["dog", "cat", "ape"] * 10)), "Network.val_size=3")
+    assert found.shape == (3, 4, 4) and found.class_names == ("ape", "cat", "dog") and len(found.images) == 27
+    rows = np.array([row(image) for image in images[27:]])
+    assert sorted_images(found.val_images, found.val_labels) == sorted_images(rows, [2, 1, 0])
+
+
+def test_what_is_refused_of_hugging_face(hub, refuse, offline, monkeypatch):
+    images, labels = [picture(n, (4, 4)) for n in range(4)], [0, 1, 0, 1]
+
+    def refused(line, dataloc=None, **given):
+        shutil.rmtree("named", ignore_errors=True)
+        folder = hub(**given)
+        assert line in refuse("hf", dataloc or folder, "Network.val_size=2")
+
+    line = 'none is downloaded unasked; to download it: python -c "import datasets; datasets.load_dataset('
+    for dataloc, arguments in (("me/x", "'me/x'"), ("me/x:y", "'me/x', 'y'"), ("none", "'none'")):
+        assert f'{line}{arguments})"' in refuse("hf", dataloc)
+    refused("has the splits test; accepted: train, validation, valid", test=(images, labels))
+    refused("has the columns picture, label; accepted: one of image, img", image="picture", train=(images, labels))
+    refused("has the columns image, y; accepted: one of label, labels", label="y", train=(images, labels))
+    refused("label of test has the label -1; accepted: 0", train=(images, labels), test=(images, [-1] * 4))
+    refused("has no training image of class 1", train=(images, [0] * 4), test=(images, [0] * 4))
+    other = [*images[:3], picture(1, (5, 4))]
+    line = "image 0 of train: has 4 x 4 pixels; accepted: 5 x 4 pixels, as the first one, or [Data] image_size"
+    refused(line, train=(other, labels), test=(images, labels))
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert refuse("hf", "none") == "[Data] dataset = hf needs Hugging Face's library; accepted: pip install datasets"
+
+
 # --- all of them ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["CIFAR10", "tfds", "npz", "folder"])
+@pytest.fixture(params=["CIFAR10", "tfds", "npz", "folder", "hf"])
 def source(request, tmp_path, npz, pictures):
     """Dataset, dataloc and changes of a small experiment with each source."""
     if request.param == "tfds":
         return "CIFAR10", f"tfds:{request.getfixturevalue('prepared')[0]}"
     if request.param == "CIFAR10":
         return "CIFAR10", request.getfixturevalue("cifar")[0]
+    if request.param == "hf":
+        folder = request.getfixturevalue("hub")(train=([picture(n) for n in range(40)], [0, 1] * 20))
+        sys.modules["datasets"].load_dataset(str(folder))  # which writes a cache of its own
+        return "hf", folder
     return (request.param, npz()) if request.param == "npz" else ("folder", pictures(one_set()), "Data.image_size=32")
 
 
@@ -852,6 +953,9 @@ def test_images_in_memory_are_those_of_a_file(tmp_path):
     one_hot = tensors((x[..., None], np.eye(6, dtype=np.float32)[np.arange(40) % 6]))  # as many classes as rows
     found = datasets.load(sifting.load_experiment(changes=own, images=(one_hot, one_hot)), quiet)
     assert found.shape == (1, 6, 5) and found.classes == 6
+    objects = np.array([*map(int, np.arange(40) % 11)], dtype=object)  # as pandas has them: '10' is not before '2'
+    found = datasets.load(sifting.load_experiment(changes=own, images=((x, objects), (x, objects))), quiet)
+    assert found.labels.tolist() == objects.tolist() and found.class_names == ()
     alone = datasets.load(sifting.load_experiment(changes=own, images=(x, np.array(["a", "b"])[y % 2])), quiet)
     assert alone.class_names == ("a", "b") and len(alone.images) == 40 - 3 and len(alone.val_images) == 3
 

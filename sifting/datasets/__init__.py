@@ -10,6 +10,7 @@ from sifting.datasets.cifar10 import CIFAR10
 from sifting.datasets.edge_collage import EdgeCollage
 from sifting.datasets.folder import Folder
 from sifting.datasets.gaussian_clone import GaussianClone
+from sifting.datasets.hf import HuggingFace
 from sifting.datasets.image_set import ImageSet
 from sifting.datasets.imagenet import IMAGENET32, IMAGENET64
 from sifting.datasets.npz import Npz
@@ -26,6 +27,7 @@ DATASETS: dict[str, Source] = {
     "EdgeCollage32": EdgeCollage(),
     "npz": Npz(),
     "folder": Folder(),
+    "hf": HuggingFace(),
 }
 
 

@@ -1,5 +1,6 @@
 """Images in memory: kept as an .npz file, so that a run can be continued, analysed and trained in another process."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ def stored(images: Any, folder: Path) -> Path:
     fields: dict[str, np.ndarray] = {}
     for names, split in zip(FIELDS, splits, strict=False):
         x, y = _arrays(split)
+        if y.dtype.kind == "O":  # such as of pandas, which may hold numbers
+            with contextlib.suppress(ValueError):  # lists of several lengths
+                y = np.array(y.tolist())
         if y.dtype.kind in "SO":
             y = np.array([value.decode() if isinstance(value, bytes) else str(value) for value in y.ravel()])
         fields |= zip(names, (np.ascontiguousarray(x), y), strict=True)

@@ -7,10 +7,14 @@ Classes are numbered in the order of their names. The order of the images, and w
 from the SHA-256 of CLASS/FILE: on every machine the same, and mixed, so that the first images are of all classes.
 """
 
+import contextlib
 import hashlib
+import io
+import itertools
+import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +28,12 @@ from sifting.datasets.source import Facts, Report
 from sifting.errors import DataError, one_line
 from sifting.experiment.experiment import Experiment
 from sifting.experiment.sections import Data
+from sifting.network.plates import Shape
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")  # a channel, at most
+GREY = ("1", "L", "LA", "La")
+EIGHT_BITS = (*GREY, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")  # a channel, at most
 HELD_OUT = 10  # one image of so many is for validation
 BLOCK = 256  # images
 
@@ -128,47 +134,108 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         ) from None
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
-    """The largest square in the centre of an image, upright, averaged over areas (box filter) to size x size pixels.
+class Picture(NamedTuple):
+    """An image as a file or its content: what a refusal calls it, and its class."""
+
+    file: Path | io.BytesIO
+    name: str
+    label: int
+
+
+@contextlib.contextmanager
+def _opened(picture: Picture) -> Iterator[Image.Image]:
+    """Raises DataError: it cannot be read, here or in the body, or is not an image of 8 bits a channel."""
+    try:
+        with Image.open(picture.file, formats=FORMATS) as image:
+            if image.mode not in EIGHT_BITS:
+                raise ValueError(f"its pixels are {image.mode}; accepted: up to 8 bits a channel")
+            yield image
+    except Exception as error:  # a damaged image can raise nearly anything
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = f"accepted: {', '.join(FORMATS)}" if unknown else one_line(error)
+        raise DataError(f"{picture.name}: cannot be read as an image ({reason})") from None
+
+
+@contextlib.contextmanager
+def _careful() -> Iterator[None]:
+    """Not for a thread, since all of them share filters of warnings."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def channels_of(pictures: Iterable[Picture]) -> int:
+    """1 if all images are grey, else 3. Of their files only the headers are read, up to the first one in colour.
+
+    Raises:
+        DataError: as `blocks`.
+    """
+    with _careful():
+        for picture in pictures:
+            with _opened(picture) as image:
+                if image.mode not in GREY:
+                    return 3
+    return 1
+
+
+def read_image(picture: Picture, size: int | None, channels: int) -> np.ndarray:
+    """The largest square in the centre of an image, upright, averaged over areas (box filter) to size x size pixels;
+    without a size, the whole image as it is.
+
+    Args:
+        channels: 1 or 3.
 
     Returns:
-        uint8 [3*size*size], red plane first. Grey images have three equal planes; transparency is ignored.
+        uint8 [channels, height, width], red plane first. Transparency is ignored.
 
     Raises:
         DataError: the file cannot be read, or is not an image of 8 bits a channel.
     """
-    try:
-        with Image.open(path, formats=FORMATS) as file:
-            if file.mode not in EIGHT_BITS:
-                raise ValueError(f"its pixels are {file.mode}; accepted: up to 8 bits a channel")
-            image = ImageOps.exif_transpose(file)
+    with _opened(picture) as file:
+        image = ImageOps.exif_transpose(file)
+        if size:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.crop((left, top, left + side, top + side)).convert("RGB")
-    except Exception as error:  # a damaged image can raise nearly anything
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = f"accepted: {', '.join(FORMATS)}" if unknown else one_line(error)
-        raise DataError(f"{path}: cannot be read as an image ({reason})") from None
-    pixels = np.asarray(square.resize((size, size), Image.Resampling.BOX))
-    return np.moveaxis(pixels, 2, 0).ravel()
+            image = image.crop((left, top, left + side, top + side))
+        image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BOX) if size else image)
+    return np.moveaxis(pixels.reshape(*pixels.shape[:2], channels), 2, 0)
 
 
-def blocks(root: Path, files: list[Listed], size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images and labels: uint8 [n, 3*size*size] and int32 [n]. Raises DataError as read_image."""
+def blocks(pictures: Iterable[Picture], size: int | None, shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and labels: uint8 [n, pixels] and int32 [n].
+
+    Args:
+        size: as read_image.
+        shape: (channels, height, width) of all of them.
+
+    Raises:
+        DataError: as read_image, or an image of another shape.
+    """
+
+    def row(picture: Picture) -> np.ndarray:
+        image = read_image(picture, size, shape[0])
+        if image.shape != shape:
+            sizes = [f"{width} x {height} pixels" for _, height, width in (image.shape, shape)]
+            raise DataError(
+                f"{picture.name}: has {sizes[0]}; accepted: {sizes[1]}, as the first one, or [Data] image_size"
+            )
+        return image.ravel()
+
+    left = iter(pictures)
     with ThreadPoolExecutor() as threads:
-        for start in range(0, len(files), BLOCK):
-            block = files[start : start + BLOCK]
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                images = list(threads.map(lambda file: read_image(root / file.name, size), block))
-            yield np.stack(images), np.array([file.label for file in block], dtype=np.int32)
+        while block := list(itertools.islice(left, BLOCK)):
+            with _careful():
+                images = list(threads.map(row, block))
+            yield np.stack(images), np.array([picture.label for picture in block], dtype=np.int32)
 
 
 class Folder(cache.Prepared):
     """The data set folder, a Source. It lists a folder once; datasets.planned makes one for each plan."""
 
     _listing: Listing | None = None
+    _shape: Shape | None = None
 
     def _listed(self, data: Data) -> Listing:
         if self._listing is None:
@@ -177,8 +244,11 @@ class Folder(cache.Prepared):
 
     def facts(self, data: Data) -> Facts:
         listing = self._listed(data)
-        shape = (3, data.image_size, data.image_size)
-        return Facts(len(listing.training), len(listing.validation), shape, len(listing.class_names))
+        counts = len(listing.training), len(listing.validation)
+        if self._shape is None:
+            channels = channels_of(_pictures(data, listing.training + listing.validation))
+            self._shape = channels, data.image_size, data.image_size
+        return Facts(*counts, self._shape, len(listing.class_names))
 
     def identity(self, experiment: Experiment) -> dict[str, Any]:
         """Names, sizes and times of all files, as one hash: there can be very many."""
@@ -187,19 +257,27 @@ class Folder(cache.Prepared):
         for file in [*listing.training, *listing.validation]:
             ((_, size, time),) = cache.stamps([root / file.name])
             digest.update(os.fsencode(f"{file.name}\0{size}\0{time}\n"))
-        return {"dataset": "folder", "image_size": experiment.data.image_size, "files": digest.hexdigest()}
+        # Entries of images in colour are those of earlier versions.
+        grey = {"channels": 1} if self.facts(experiment.data).shape[0] == 1 else {}
+        return {"dataset": "folder", "image_size": experiment.data.image_size, "files": digest.hexdigest(), **grey}
 
     def entry_name(self, data: Data) -> str:
         return "folder"
 
     def make(self, experiment: Experiment, folder: Path, report: Report) -> cache.Description:
-        root, size, listing = _root(experiment.data), experiment.data.image_size, self._listed(experiment.data)
-        counts = f"{len(listing.training)} + {len(listing.validation)} images"
-        report(f"Preparing the {counts} of {root}, once; later runs take seconds")
-        training, validation = (blocks(root, files, size) for files in (listing.training, listing.validation))
-        cache.write_splits(folder, 3 * size**2, training, validation)
-        text = f"{counts} in {root}, {size} x {size} pixels, mean image of the training images"
-        return cache.Description(text, (3, size, size), len(listing.class_names), listing.class_names)
+        data, listing, shape = experiment.data, self._listed(experiment.data), self.facts(experiment.data).shape
+        counts, size = f"{len(listing.training)} + {len(listing.validation)} images", shape[1]
+        report(f"Preparing the {counts} of {data.dataloc}, once; later runs take seconds")
+        splits = [blocks(_pictures(data, files), size, shape) for files in (listing.training, listing.validation)]
+        cache.write_splits(folder, math.prod(shape), *splits)
+        grey = "grey " if shape[0] == 1 else ""
+        text = f"{counts} in {_root(data)}, {size} x {size} {grey}pixels, mean image of the training images"
+        return cache.Description(text, shape, len(listing.class_names), listing.class_names)
+
+
+def _pictures(data: Data, files: list[Listed]) -> Iterator[Picture]:
+    paths = ((_root(data) / file.name, file.label) for file in files)
+    return (Picture(path, str(path), label) for path, label in paths)
 
 
 def _root(data: Data) -> Path:

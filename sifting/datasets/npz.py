@@ -59,6 +59,15 @@ class Split(NamedTuple):
     labels: NDArray[np.int32]
 
 
+class Given(NamedTuple):
+    """Images as they are given: the name of their field, that of their labels, number of images, labels."""
+
+    field: str
+    label_field: str
+    total: int
+    labels: np.ndarray
+
+
 @dataclass(frozen=True)
 class Contents:
     """All of a file but its images.
@@ -109,26 +118,40 @@ def read_contents(path: Path) -> Contents:
     if len({headers[name].dtype.kind in "bf" for name in used}) > 1:
         described = " and ".join(f"{name} of {headers[name].dtype}" for name in used)
         raise DataError(f"{path}: has {described}; accepted: whole numbers or floats in both")
-    given = [(name, image_fields[name], headers[name].shape[0]) for name in used]
-    labels = [_check_labels(path, name, field, small[field], count) for name, field, count in given]
-    labels, names = _numbered(path, given, labels, _check_names(path, small.get("class_names")))
-    classes = len(names) or max(2, int(max(values.max() for values in labels)) + 1)
-    for (_, field, _), values in zip(given, labels, strict=True):
+    given = [Given(name, image_fields[name], headers[name].shape[0], small[image_fields[name]]) for name in used]
+    names = _check_names(path, small.get("class_names"))
+    mean = _check_mean(path, small["mean"], headers[used[0]].shape[1:]) if "mean" in small else None
+    return Contents(shapes[used[0]], *splits(path, given, names), mean)
+
+
+def splits(
+    where: Path | str, given: list[Given], names: tuple[str, ...] = ()
+) -> tuple[Split, Split, int, tuple[str, ...]]:
+    """Training and validation split, K, and the names of the classes, if there are any.
+
+    Args:
+        where: what a refusal begins with.
+        given: the training images, and those for validation, if there are any; else every tenth is for validation.
+        names: of the classes, if they are known.
+
+    Raises:
+        DataError: labels that are not what the module's docstring says.
+    """
+    labels = [_check_labels(where, one) for one in given]
+    labels, names = _numbered(where, given, labels, names)
+    classes = len(names) or max(2, int(max(values.max(initial=0) for values in labels)) + 1)
+    for one, values in zip(given, labels, strict=True):
         outside = values[(values < 0) | (values >= classes)]
         if len(outside):
-            raise DataError(f"{path}: {field} has the label {outside[0]}; accepted: 0 ... {classes - 1}")
-    held_out = _held_out(labels[0]) if len(used) == 1 else np.zeros(len(labels[0]), bool)
-    training_split = Split(used[0], ~held_out, labels[0][~held_out])
-    if len(used) == 1:
-        validation = Split(used[0], held_out, labels[0][held_out])
-    else:
-        validation = Split(used[1], np.ones(len(labels[1]), bool), labels[1])
-    _check_classes(path, labels[0], classes, names)
+            raise DataError(f"{where}: {one.label_field} has the label {outside[0]}; accepted: 0 ... {classes - 1}")
+    _check_classes(where, labels[0], classes, names)
+    held_out = _held_out(labels[0]) if len(given) == 1 else np.zeros(len(labels[0]), bool)
+    rows = held_out if len(given) == 1 else np.ones(len(labels[-1]), bool)
+    training = Split(given[0].field, ~held_out, labels[0][~held_out])
+    validation = Split(given[-1].field, rows, labels[-1][rows])
     if not len(validation.labels):
-        raise DataError(f"{path}: has no validation images, and fewer than {HELD_OUT} of each class; accepted: more")
-    shape = shapes[used[0]]
-    mean = _check_mean(path, small["mean"], headers[used[0]].shape[1:]) if "mean" in small else None
-    return Contents(shape, training_split, validation, classes, names, mean)
+        raise DataError(f"{where}: has no validation images, and fewer than {HELD_OUT} of each class; accepted: more")
+    return training, validation, classes, names
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> Header:
@@ -161,8 +184,9 @@ def _image_shape(path: Path, name: str, header: Header) -> Shape:
     return (shape[3] if len(shape) == 4 else 1), shape[1], shape[2]
 
 
-def _check_labels(path: Path, name: str, field: str, labels: np.ndarray, count: int) -> np.ndarray:
+def _check_labels(where: Path | str, given: Given) -> np.ndarray:
     """[n] whole numbers or strings."""
+    name, field, count, labels = given
     accepted = "[n] whole numbers or strings, or one-hot [n, K]"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -170,25 +194,26 @@ def _check_labels(path: Path, name: str, field: str, labels: np.ndarray, count: 
     if one_hot and (labels.sum(axis=1) == 1).all():
         labels = labels.argmax(axis=1)
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
-        raise DataError(f"{path}: {field} is an array of {labels.dtype} {labels.shape}; accepted: {accepted}")
+        raise DataError(f"{where}: {field} is an array of {labels.dtype} {labels.shape}; accepted: {accepted}")
     if len(labels) != count:
-        raise DataError(f"{path}: has {count} {name} but {len(labels)} {field}; accepted: one label for each image")
+        raise DataError(f"{where}: has {count} {name} but {len(labels)} {field}; accepted: one label for each image")
     return labels
 
 
 def _numbered(
-    path: Path, given: list[tuple[str, str, int]], labels: list[np.ndarray], names: tuple[str, ...]
+    where: Path | str, given: list[Given], labels: list[np.ndarray], names: tuple[str, ...]
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Labels as int32, and names of the classes; strings are numbered as the names stand, or sorted as text."""
     if len({values.dtype.kind == "U" for values in labels}) > 1:
-        raise DataError(f"{path}: has numbers and strings as labels; accepted: one of them")
+        raise DataError(f"{where}: has numbers and strings as labels; accepted: one of them")
     if labels[0].dtype.kind != "U":
         return [np.clip(values, -1, 2**31 - 1).astype(np.int32) for values in labels], names
     names = names or tuple(map(str, np.unique(labels[0])))
     places = {name: place for place, name in enumerate(names)}
-    for (_, field, _), values in zip(given, labels, strict=True):
+    for one, values in zip(given, labels, strict=True):
         if unknown := set(np.unique(values).tolist()) - set(names):
-            raise DataError(f"{path}: {field} has the label {min(unknown)!r}; accepted: {', '.join(names)[:200]}")
+            accepted = ", ".join(names)[:200]
+            raise DataError(f"{where}: {one.label_field} has the label {min(unknown)!r}; accepted: {accepted}")
     return [np.array([places[str(value)] for value in values], np.int32) for values in labels], names
 
 
@@ -200,13 +225,13 @@ def _held_out(labels: np.ndarray) -> NDArray[np.bool_]:
     return held_out
 
 
-def _check_classes(path: Path, labels: np.ndarray, classes: int, names: tuple[str, ...]) -> None:
+def _check_classes(where: Path | str, labels: np.ndarray, classes: int, names: tuple[str, ...]) -> None:
     present = np.unique(labels)
     if classes < 2 or len(present) < classes:
         missing = next((label for label, there in enumerate(present) if label != there), len(present))
         shown = names[missing] if missing < len(names) else missing
         raise DataError(
-            f"{path}: has no training image of class {shown}; accepted: labels 0 ... K-1, K >= 2, each at least once"
+            f"{where}: has no training image of class {shown}; accepted: labels 0 ... K-1, K >= 2, each at least once"
         )
 
 

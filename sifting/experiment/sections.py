@@ -104,16 +104,21 @@ class Data:
     dataset: str = key(
         "ImageNet32",
         DATASET,
-        "the images; EdgeCollage32 is made on the spot and needs no files; npz, folder: your own",
+        "the images; EdgeCollage32 is made on the spot and needs no files; npz, folder: your own; hf: of Hugging Face",
     )
     dataloc: str = key(
         "./ImageNet",
-        path("a folder, an .npz file, tfds, or tfds:DATA_DIR"),
+        path("a folder, an .npz file, tfds, tfds:DATA_DIR, or a name on Hugging Face"),
         "ImageNet32/64, CIFAR10: folder of the unpacked official files; or what TensorFlow Datasets has prepared, in "
-        "its default folder or in DATA_DIR; npz: the file; folder: the folder of class folders; see docs/data.md",
+        "its default folder or in DATA_DIR; npz: the file; folder: the folder of class folders; hf: NAME, "
+        "NAME:CONFIG or a folder; see docs/data.md",
         continues=_same_order,
     )
-    image_size: int = key(32, integer(1, 1024), "folder: images are cropped and shrunk to squares of so many pixels")
+    image_size: int = key(
+        None,
+        integer(1, 1024),
+        "folder, hf: images are cropped and shrunk to squares of so many pixels; default: 32, but hf as they are",
+    )
     preload: bool = key(
         True,
         boolean(),

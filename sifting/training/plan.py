@@ -16,6 +16,7 @@ from sifting.errors import DataError, RunDirectoryError, SiftingError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
 from sifting.network.observables import own_observables
+from sifting.network.plates import Shape
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
 from sifting.runs.reference import read_round_file
@@ -50,7 +51,7 @@ class Plan:
     def settled(self) -> "Plan":
         """The same for what is in the directory now. Raises as `plan`."""
         drawn = self.experiment.network.seed
-        experiment, begins = _settle(self.asked, self.directory, self.overwrite, lambda: drawn)
+        experiment, begins = _settle(self.asked, self.images.facts.shape, self.directory, self.overwrite, lambda: drawn)
         return dataclasses.replace(self, experiment=experiment, begins=begins)
 
 
@@ -83,7 +84,7 @@ def plan(experiment: Experiment, overwrite: bool = False) -> Plan:
         raise experiment.error("Network", "sparse", f"auto or never: {reason}")
     if experiment.network.sparse == "auto" and reason:
         experiment = experiment.replace("Network", sparse="never")
-    settled, begins = _settle(experiment, directory, overwrite, draw_seed)
+    settled, begins = _settle(experiment, shape, directory, overwrite, draw_seed)
     return Plan(experiment, settled, images, specs, directory, overwrite, begins)
 
 
@@ -172,7 +173,7 @@ def warnings(plan: Plan) -> list[str]:
 
 
 def _settle(
-    experiment: Experiment, directory: RunDirectory, overwrite: bool, new_seed: Callable[[], int]
+    experiment: Experiment, shape: Shape, directory: RunDirectory, overwrite: bool, new_seed: Callable[[], int]
 ) -> tuple[Experiment, bool]:
     """The experiment with its seed, and whether it begins (True) or goes on. Raises as `plan`."""
     network, first = experiment.network, experiment.network.first_round
@@ -199,7 +200,7 @@ def _settle(
         record = directory.read_record()
         # What is finished, and asked for no more, is not trained again.
         done = record.get("finished") and (recorded.network, recorded.method) == (experiment.network, experiment.method)
-        differences = [] if done or not other_draws(experiment, record) else [OTHER_DRAWS]
+        differences = [] if done else _other_images(experiment, shape, record)
     if not differences:
         return experiment, False
     last = max(directory.rounds(), default=-1)
@@ -244,6 +245,14 @@ def _differences(recorded: Experiment, experiment: Experiment) -> list[str]:
                 texts = ["unset" if value is None else entry.metadata["kind"].format(value) for value in (old, new)]
                 differences.append(f"[{section}] {entry.name} = {texts[0]} there, {texts[1]} here")
     return differences
+
+
+def _other_images(experiment: Experiment, shape: Shape, record: Mapping[str, Any]) -> list[str]:
+    """What makes the images other ones than those the run of this run.json began with."""
+    shapes = [" x ".join(map(str, one)) for one in (record.get("image_shape") or shape, shape)]
+    if shapes[0] != shapes[1]:
+        return [f"images of {shapes[0]} there, {shapes[1]} here"]
+    return [OTHER_DRAWS] if other_draws(experiment, record) else []
 
 
 OTHER_DRAWS = "an earlier version of sifting drew other images from the same seed"
