@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from postprocess.ahead import rough_duration
 from postprocess.command_line import Parser, output_file, run_command
 from postprocess.figures import FIGURES, base
 from postprocess.rates import Rate, estimated_rounds, measured_rate, must_be_measured, training_seconds
-from postprocess.reproduce import rough_duration, runs_of
+from postprocess.reproduce import runs_of
 from sifting import __version__
 from sifting.architecture import LayerSpec
 from sifting.base.quiet import native_messages_hidden

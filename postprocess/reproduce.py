@@ -11,30 +11,20 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from postprocess.ahead import Ahead, estimate, plan_lines, rough_duration
 from postprocess.command_line import Parser, aligned, run_command
 from postprocess.figures import FIGURES, all_figures, base, figure_module, title
 from postprocess.figures.__main__ import draw_figure, picture_format
-from postprocess.rates import (
-    Rate,
-    estimated_rounds,
-    measured_rate,
-    must_be_measured,
-    rates_of_device,
-    recorded_rate,
-    spread,
-    training_seconds,
-)
+from postprocess.rates import Rate, rates_of_device
 from sifting.errors import DataError, InputError, RunsFailed
 from sifting.experiment.seeds import seeds_in
 from sifting.inputs import read_experiment
 from sifting.training import many
-from sifting.training.dry_run import needs_of, size_text
-from sifting.training.plan import Plan, is_finished
 from sifting.training.screen import duration
 
 ALL = "all"
@@ -42,7 +32,7 @@ ALONE = many.How()
 
 
 @dataclass(frozen=True)
-class NeededRun:
+class NeededRun(Ahead):
     """One experiment of one seed.
 
     Attributes:
@@ -68,36 +58,6 @@ class NeededRun:
         flags += [] if self.folder is None else [f"--runs={self.folder}"]
         name = self.files[0].removeprefix("inputs/").removesuffix(".in")
         return many.Task(experiment, f"{name}, seed {self.seed}", [*self.files, *flags])
-
-    @property
-    def plan(self) -> Plan:
-        """Raises as task; RunDirectoryError: there is another experiment in its place, or a damaged one."""
-        return self.task.plan
-
-    # How far it is when it is first asked.
-
-    @functools.cached_property
-    def done(self) -> int:
-        """Rounds that are stored."""
-        return len(self.plan.directory.rounds())
-
-    @functools.cached_property
-    def finished(self) -> bool:
-        return is_finished(self.plan)
-
-    @property
-    def rounds(self) -> int:
-        """How many there are, or probably will be."""
-        return self.done if self.finished else max(estimated_rounds(self.plan), self.done)
-
-    @property
-    def rate(self) -> Rate | None:
-        """Of its training, if it is known."""
-        return recorded_rate(self.plan, self.plan.directory.read_record())
-
-    @property
-    def state(self) -> str:
-        return "finished" if self.finished else f"{self.done} of about {self.rounds} rounds" if self.done else "missing"
 
 
 def runs_of(
@@ -135,72 +95,6 @@ def needed_runs(
         role: [NeededRun(tuple(base.layered(name, scale)), seed, tuple(assignments), folder) for seed in seeds]
         for role, name in roles.items()
     }
-
-
-class Estimate(dict[NeededRun, float]):
-    """Seconds of training that every run still needs, 0 for finished ones; `spread`: of the rates they follow from."""
-
-    spread: tuple[float, float] | None
-
-
-def estimate(runs: Sequence[NeededRun], report: Callable[[str], None] = print, rates: Sequence[Rate] = ()) -> Estimate:
-    """How long runs will take.
-
-    Args:
-        report: called with one line if a rate has to be measured first.
-        rates: of another device; none: those of this one, of runs that are here.
-    """
-    rates = [*rates] or [rate for run in runs if (rate := run.rate) is not None]
-    open_runs = {run.files: run.plan for run in runs if not run.finished}
-    for unknown in must_be_measured(rates, open_runs.values()):
-        network = unknown.experiment.network
-        arch = ":".join(map(str, network.arch))
-        report(f"measuring the rate of {arch} at batches of {network.batch_size} ...")
-        rates.append(measured_rate(unknown))
-    found = Estimate(
-        {run: 0.0 if run.finished else training_seconds(run.plan, rates, run.rounds - run.done) for run in runs}
-    )
-    found.spread = spread(rates)
-    return found
-
-
-def plan_lines(seconds: Estimate, jobs: int = 1) -> list[str]:
-    """A table of runs, their states and the time they still need, and of all together time, disk and memory.
-
-    Args:
-        jobs: how many go at once.
-    """
-    rows = [
-        (" ".join(run.files), str(run.seed), run.state, "" if run.finished else rough_duration(left))
-        for run, left in seconds.items()
-    ]
-    table = aligned([("input files", "seed", "state", "training"), *rows], left=True).splitlines()
-    missing = [run for run in seconds if not run.finished]
-    if not missing:
-        return [*table, f"all of {len(seconds)} finished"]
-    left = sum(seconds.values())
-    total = f"{len(seconds) - len(missing)} of {len(seconds)} finished, {len(missing)} to run: about "
-    total += f"{rough_duration(left)} of training"
-    if seconds.spread is not None:  # as other work on the machine let them be
-        total += f" ({' to '.join(rough_duration(ratio * left) for ratio in seconds.spread)}, as rates have varied)"
-    if jobs > 1:
-        total += f"; {jobs} at once, {rough_duration(max(left / jobs, *seconds.values()))} at best"
-    needs = [needs_of(run.plan) for run in missing]
-    disk = sum(
-        need.round * (run.rounds - run.done) + need.first * (run.done == 0)
-        for run, need in zip(missing, needs, strict=True)
-    )
-    memory = sum(sorted((need.images + need.network for need in needs), reverse=True)[:jobs])
-    return [*table, total, f"disk about {size_text(disk)}; memory about {size_text(memory)} for images and networks"]
-
-
-def rough_duration(seconds: float) -> str:
-    """Two digits at most: 40 s, 12 min, 3.5 h, 12 days."""
-    for unit, size, least in (("days", 86400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
-        if seconds >= least * size:
-            value = seconds / size
-            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,11 @@ def plans_of(
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from postprocess.command_line import aligned  # matplotlib and scipy, which a refusal need not wait for
-    from postprocess.rates import estimated_rounds
+    from postprocess.ahead import (  # matplotlib and scipy, which a refusal need not wait for
+        OfTask,
+        estimate,
+        plan_lines,
+    )
     from postprocess.table import density_option, rows_of, show
 
     at_density = density_option(options.at_density)
@@ -184,14 +187,9 @@ def _sweep(options: argparse.Namespace) -> None:
         many.show_commands(list(tasks.values()))
         return
     if options.dry_run:
-        states = {
-            name: f"{len(one.directory.rounds())} of about {estimated_rounds(one)} rounds"
-            for name, one in missing.items()
-        }
-        print(aligned([("run", "state"), *((name, states.get(name, "finished")) for name in tasks)], left=True))
-    print(f"{len(tasks)} {'runs' if len(tasks) > 1 else 'run'}, {len(missing)} to do", flush=True)
-    if options.dry_run:
+        print("\n".join(plan_lines(estimate(list(map(OfTask, tasks.values()))), how.jobs or 1)))
         return
+    print(f"{len(tasks)} {'runs' if len(tasks) > 1 else 'run'}, {len(missing)} to do", flush=True)
     for one in missing.values():
         one.images.check_files()
     failed = many.work_off([tasks[name] for name in missing], how)
@@ -215,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", metavar="N,N,...", help="of every point; default: the seed of the input file")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
     parser.add_argument("--at_density", metavar="U", help="of the table at the end, as of postprocess.table")
-    parser.add_argument("--dry_run", action="store_true", help="check and list the runs, and do nothing")
+    parser.add_argument("--dry_run", action="store_true", help="check and list the runs and what they cost")
     many.add_options(parser)
     return run_command(_sweep, parser, arguments)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny_runs import copy_of
 
-from postprocess import device_check, reproduce
+from postprocess import ahead, device_check, reproduce
 from postprocess.device_check import Findings
 from postprocess.rates import Rate, rates_of_device, step_work
 from sifting.runs.directory import RunDirectory
@@ -63,7 +63,7 @@ def test_a_deterministic_run_with_other_bits_fails(other, line, measured, runs, 
 
 def test_estimates_for_the_device_need_no_measurement(in_tmp_path, capsys, monkeypatch):
     """Ten times the rate, a tenth of the time."""
-    monkeypatch.setattr(reproduce, "measured_rate", None)
+    monkeypatch.setattr(ahead, "measured_rate", None)
     totals = []
     for rate in (1, 10):
         (in_tmp_path / "device.json").write_text(json.dumps({"rates": [[1e11, 1e3 / rate]]}))

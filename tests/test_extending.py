@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from synthetic import SPECS, made_round, masked_run, write_input
 
-from postprocess import reproduce
+from postprocess import ahead, reproduce
 from postprocess.figures import FIGURES
 from postprocess.figures.__main__ import main as figures
 from postprocess.observables import OBSERVABLES
@@ -390,7 +390,7 @@ FIGURE_PROBLEMS = [
 @pytest.fixture
 def own_figure(in_tmp_path, monkeypatch):
     """own_figure(module, code) registers a figure "widths"."""
-    monkeypatch.setattr(reproduce, "measured_rate", lambda experiment: Rate(1.0, 1.0))
+    monkeypatch.setattr(ahead, "measured_rate", lambda experiment: Rate(1.0, 1.0))
 
     def own_figure(module: str, code: str | None) -> None:
         if code is not None:

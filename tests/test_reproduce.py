@@ -9,10 +9,11 @@ from absl.testing import flagsaver
 from synthetic import made_round
 
 import sifting.run
-from postprocess import rates, reproduce
+from postprocess import ahead, rates, reproduce
+from postprocess.ahead import rough_duration
 from postprocess.figures import FIGURES, figure_module
 from postprocess.rates import Rate, estimated_rounds, must_be_measured, step_seconds, step_work
-from postprocess.reproduce import NeededRun, main, rough_duration, runs_of
+from postprocess.reproduce import NeededRun, main, runs_of
 from sifting.datasets import cache
 from sifting.errors import Interrupted, TrainingDiverged
 from sifting.runs.directory import RunDirectory
@@ -37,7 +38,7 @@ def elsewhere(in_tmp_path):
 @pytest.fixture
 def no_measurement(monkeypatch):
     """Machines differ; here a step takes a microsecond per thousand multiplications."""
-    monkeypatch.setattr(reproduce, "measured_rate", lambda experiment: Rate(work := step_work(experiment), work * 1e-9))
+    monkeypatch.setattr(ahead, "measured_rate", lambda experiment: Rate(work := step_work(experiment), work * 1e-9))
 
 
 def test_a_figure_needs_the_seeds_that_the_paper_shows():
@@ -187,7 +188,7 @@ def test_refusals_are_one_line(arguments, problem, refusal, no_measurement):
 
 def test_images_that_are_missing_lead_to_the_small_scale(capsys, monkeypatch):
     """Before any rate is measured."""
-    monkeypatch.setattr(reproduce, "measured_rate", None)
+    monkeypatch.setattr(ahead, "measured_rate", None)
     assert main(["pb-2"]) == 2
     out, error = capsys.readouterr()
     assert out == "" and "ImageNet: no such folder" in error and error.endswith("or use --scale small here\n")
@@ -231,9 +232,9 @@ def test_the_plan_adds_up(monkeypatch):
     """A run with 6 of 15 rounds needs 9 more: 9 rounds of 1500 steps at the measured 4 ms."""
     (run,) = runs_of("pb-2", "small")["imp"]
     monkeypatch.setattr(NeededRun, "done", 6)
-    seconds = reproduce.estimate([run], rates=[Rate(step_work(run.plan), 4e-3)])
+    seconds = ahead.estimate([run], rates=[Rate(step_work(run.plan), 4e-3)])
     assert seconds[run] == pytest.approx(9 * 1500 * 4e-3)
-    table = reproduce.plan_lines(seconds)
+    table = ahead.plan_lines(seconds)
     assert "6 of about 15 rounds" in table[1] and "54 s" in table[1]
     assert table[2] == "0 of 1 finished, 1 to run: about 54 s of training"
     needs = needs_of(run.plan)
@@ -245,12 +246,12 @@ def test_a_plan_says_how_sure_it_is_and_what_several_jobs_make_of_it():
     """Three seeds of 15 rounds of 1500 steps at 2 ms, 45 s each; rates were measured at 0.8 to 1.3 of that."""
     runs = runs_of("pb-2", "small", [1, 2, 3])["imp"]
     work = step_work(runs[0].plan)
-    seconds = reproduce.estimate(runs, rates=[Rate(work, 2e-3 * ratio) for ratio in (0.8, 1, 1, 1.3)])
+    seconds = ahead.estimate(runs, rates=[Rate(work, 2e-3 * ratio) for ratio in (0.8, 1, 1, 1.3)])
     low, high = seconds.spread
     assert high / low == pytest.approx(1.3 / 0.8)
     fitted = sum(seconds.values())
-    lines = reproduce.plan_lines(seconds, jobs=2)
-    duration = reproduce.rough_duration
+    lines = ahead.plan_lines(seconds, jobs=2)
+    duration = ahead.rough_duration
     assert f"({duration(low * fitted)} to {duration(high * fitted)}, as rates have varied)" in lines[4]
     assert lines[4].endswith(f"; 2 at once, {duration(fitted / 2)} at best")
     needs = needs_of(runs[0].plan)

@@ -5,6 +5,8 @@ import re
 import pytest
 from synthetic import made_round, write_input
 
+from postprocess import ahead
+from postprocess.rates import Rate
 from sifting.datasets import cache
 from sifting.errors import InputError
 from sifting.inputs import read_experiment
@@ -118,7 +120,8 @@ def test_a_folder_of_another_experiment_is_refused_by_its_name(path, trained, ca
     assert capsys.readouterr().err.startswith("sifting: steps=20: ") and len(trained) == 2
 
 
-def test_nothing_runs_twice_and_values_can_be_added(path, trained, capsys):
+def test_nothing_runs_twice_and_values_can_be_added(path, trained, capsys, monkeypatch):
+    monkeypatch.setattr(ahead, "measured_rate", lambda plan: Rate(1.0, 1e-3))
     for rates, seeds, new in [
         ("0.1", "1", ["0.1/seed_1"]),
         ("0.1,0.3", "1,2", ["0.1/seed_2", "0.3/seed_1", "0.3/seed_2"]),
@@ -127,8 +130,10 @@ def test_nothing_runs_twice_and_values_can_be_added(path, trained, capsys):
         trained.clear()
         command = [path, "--grid", f"Network.learning_rate={rates}", "--seeds", seeds]
         assert main([*command, "--dry_run"]) == 0
-        states = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
-        assert [name for name, *state in states if state != ["finished"]] == [f"learning_rate={name}" for name in new]
+        printed = capsys.readouterr().out
+        runs = re.findall("^(learning_rate=\\S+) +missing", printed, re.MULTILINE)
+        assert runs == [f"learning_rate={name}" for name in new]
+        assert ("to run: about " in printed and "disk about " in printed) == bool(new)
         assert not trained
         assert main(command) == 0
         assert trained == [f"learning_rate={name}" for name in new]
