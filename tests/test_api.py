@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gc
 import io
 import os
 import re
@@ -216,6 +217,8 @@ def test_a_plain_interrupt_while_something_is_imported(monkeypatch):
         with pytest.raises(KeyboardInterrupt), native_messages_hidden():
             os.kill(os.getpid(), signal.SIGINT)
             done.append(shown)
+            assert not gc.isenabled()  # nor is garbage collected meanwhile
+        assert gc.isenabled()
     assert done == [False, True] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -1,6 +1,7 @@
 """TensorFlow writes start-up messages past Python's logging; a user's screen is for the user's run."""
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -14,10 +15,23 @@ def native_messages_hidden() -> Iterator[None]:
     """Keep what C++ libraries write to stderr while the body imports them; if the body raises, show it after all.
 
     Nothing is kept where the user has set TF_CPP_MIN_LOG_LEVEL: that asks for TensorFlow's own messages. Signals wait
-    until the body is done.
+    until the body is done. So does the collector of garbage: of a million new objects, which it would visit again and
+    again, nearly all stay.
     """
-    with held_back(), contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _stderr_kept():
+    shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    with held_back(), _garbage_kept(), contextlib.nullcontext() if shown else _stderr_kept():
         yield
+
+
+@contextlib.contextmanager
+def _garbage_kept() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Running a plan: what the command and the Python interface share."""
 
+import gc
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,12 +61,13 @@ def run(
             from sifting.base.compute import describe_device, tensor_float_32
             from sifting.training.session import Session
 
-        session = Session(experiment, image_set, directory, screen, signals, observers=observers)
-        known = directory.read_record()
-        known.pop("failed", None)
-        directory.write_record({**known, **_record(plan, image_set.source, {} if plan.begins else known)})
-        screen.line(f"training on {describe_device()}")
+            gc.freeze()  # what is there lives as long as the run; a look at all of it takes a quarter of a second
         try:
+            session = Session(experiment, image_set, directory, screen, signals, observers=observers)
+            known = directory.read_record()
+            known.pop("failed", None)
+            directory.write_record({**known, **_record(plan, image_set.source, {} if plan.begins else known)})
+            screen.line(f"training on {describe_device()}")
             with tensor_float_32(experiment.network.tf32):
                 experiment.method.run(session)
             session.finish()
@@ -73,6 +75,7 @@ def run(
             directory.write_record({**directory.read_record(), "failed": str(error)})
             raise
         finally:
+            gc.unfreeze()
             screen.close()
         if not directory.rounds():
             screen.line("No round was trained: the run is to stop before the first one, or there is no level to train.")
