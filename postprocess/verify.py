@@ -1,12 +1,13 @@
 """What of a run is damaged, and what can be made again: `python -m postprocess.verify RUN_DIR ...`.
 
 Rounds and the checkpoint of the round in progress are compared with their checksums; log, findata and history of a
-finished run, if its rounds are whole, with what follows from them; stored analyses have checksums of their own, and
-input file and run.json must be readable. Of runs of earlier versions and of the TF1 code, which have no checksums,
-rounds are read. Changes nothing; the exit code is 1 if anything is damaged.
+finished run, if its rounds are whole, with what follows from them; event files and stored analyses have checksums of
+their own; input files and run.json must be readable. Of runs of earlier versions and of the TF1 code, which have no
+checksums, rounds are read. Changes nothing; the exit code is 1 if anything is damaged.
 """
 
 import argparse
+import glob
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import Any
 from postprocess.cache import stored_arrays
 from postprocess.command_line import Parser, run_command
 from sifting.base.pickles import dump_pickle
+from sifting.base.quiet import native_messages_hidden
 from sifting.datasets import cache
 from sifting.errors import InputError, RunDirectoryError, SiftingError
 from sifting.inputs import read_experiment
 from sifting.network.rounds import Round
 from sifting.runs import history
-from sifting.runs.directory import RunDirectory
+from sifting.runs.directory import RunDirectory, event_file_name
 from sifting.runs.find import runs_below
 from sifting.runs.reference import check_round_file, findata_to_lists, log_lines, log_summary
 
@@ -38,10 +40,11 @@ def damages(run: RunDirectory) -> Iterator[tuple[Path, str]]:
     if run.recorded_input is None:
         again = round_again = "it cannot be made again: no input file says how"
     else:
-        try:
-            read_experiment([str(run.recorded_input)])
-        except InputError:
-            yield run.recorded_input, "the input file that the run was started with makes it again"
+        for path in sorted(run.folder.glob(f"{glob.escape(run.prefix)}_input*.in")):
+            try:
+                read_experiment([str(path)])
+            except InputError:
+                yield path, "the input file that the run was started with makes it again"
     record = {}
     try:
         record = run.read_record()
@@ -66,7 +69,12 @@ def damages(run: RunDirectory) -> Iterator[tuple[Path, str]]:
         path = run.path(name)
         if not path.exists() or _without_own(name, path.read_bytes(), content) != content:
             yield path, "the run's command makes it again from the rounds"
-    for path in sorted(run.folder.glob(f"{run.prefix}_analysis_*.npz")):
+    # That of a round in progress may end anywhere.
+    if events := [path for path, number in run.event_files().items() if path.name == event_file_name(number)]:
+        with native_messages_hidden():
+            from sifting.training.tensorboard import is_whole
+        yield from ((path, again) for path in events if not is_whole(path))
+    for path in sorted(run.folder.glob(f"{glob.escape(run.prefix)}_analysis_*.npz")):
         if stored_arrays(path) is None:
             yield path, "postprocess.analyse makes it again"
 
@@ -120,19 +128,19 @@ def _verify_command(options: argparse.Namespace) -> None:
     count, folders = 0, set()
     for run in runs_below(options.runs):
         found = list(damages(run))
-        count += _show(str(run), f"{len(run.rounds())} rounds", found)
+        count += _show(str(run), run.folder, f"{len(run.rounds())} rounds", found)
         if options.images and run.recorded_input not in [None, *(path for path, _ in found)]:
             folders.add(read_experiment([str(run.recorded_input)]).cache_folder)
     for folder in sorted(folders):
-        count += _show(str(folder), "prepared images", list(damaged_entries(folder)))
+        count += _show(str(folder), folder, "prepared images", list(damaged_entries(folder)))
     if count:
         raise Damaged(f"{count} damaged or missing")
 
 
-def _show(name: str, what: str, found: list[tuple[Path, str]]) -> int:
+def _show(name: str, folder: Path, what: str, found: list[tuple[Path, str]]) -> int:
     print(f"{name}: {what}, {len(found) or 'nothing'} damaged", flush=True)
     for path, remedy in found:
-        print(f"  {path.name}: {remedy}", flush=True)
+        print(f"  {path.relative_to(folder)}: {remedy}", flush=True)
     return len(found)
 
 

@@ -97,9 +97,21 @@ def test_streamed_images_take_no_memory_on_the_device():
     assert float(re.search(r"about ([0-9.]+) GB on the device", streamed)[1]) < 0.5
 
 
+def test_memory_of_sparse_layers_counts(tmp_path, monkeypatch):
+    """76 bytes a kept weight of a prunable layer: of 3072 x 1000 of the two layers, all or at most 40 %."""
+    monkeypatch.setattr(dry_run, "MODULE", tmp_path / "no driver of a GPU")
+    needs = {}
+    for choice in ("never", "auto", "always"):
+        path = write_input(tmp_path, "Network.arch=f1000:x", f"Network.sparse={choice}")
+        needs[choice] = dry_run.needs_of(plan(read_experiment([str(path)]))).network
+    assert [needs[choice] - needs["never"] for choice in ("auto", "always")] == [76 * 1228800, 76 * 3072000]
+    monkeypatch.setattr(dry_run, "MODULE", tmp_path)  # the driver of a GPU, which trains all layers densely
+    assert dry_run.needs_of(plan(read_experiment([str(path)]))).network == needs["never"]
+
+
 def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path):
-    """As a process in which importing TensorFlow or Keras would fail; seeds are described one after the other."""
-    for name in ("tensorflow", "keras"):
+    """As a process in which importing them would fail, and all that takes long; seeds are described one by one."""
+    for name in (modules := ("tensorflow", "keras", "scipy", "matplotlib", "numba")):
         (tmp_path / f"{name}.py").write_text("raise AssertionError('imported by a dry run')\n")
     process = subprocess.run(
         [sys.executable, "-W", "error", "-m", "sifting.run", MAIN, "--dry_run", "--seeds", "1,2"],
@@ -113,7 +125,7 @@ def test_command_needs_neither_images_nor_tensorflow_and_leaves_nothing(tmp_path
     for seed in (1, 2):
         changes = [f"Network.seed={seed}", f"IO.save_dir=runs/imp_3l1k/seed_{seed}"]
         assert describe(read_experiment([MAIN], changes)) in process.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"tensorflow.py", "keras.py"}
+    assert {path.stem for path in tmp_path.iterdir()} == {*modules}
 
 
 def test_rounds_that_are_there_are_counted(tmp_path):

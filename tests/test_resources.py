@@ -1,6 +1,6 @@
 """Long work takes no more memory, threads or files with every round; what one more run of a process takes is known.
 
-In a process of its own, whose memory no other test has touched.
+In a process of its own, whose memory no other test has touched. And: how much memory is free.
 """
 
 import json
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from sifting.base.resources import available_memory
 
 ROUNDS, RUNS = 40, 3
 SCRIPT = f"""
@@ -67,3 +69,39 @@ def test_a_run_leaves_what_tensorflow_keeps_of_a_traced_function(taken):
     memory, threads, files = map(list, zip(*taken["runs"], strict=True))
     assert threads[-1] == threads[1] and files[-1] == files[1]
     assert (memory[-1] - memory[0]) / (RUNS - 1) < 12
+
+
+MACHINE = {"proc/meminfo": "MemTotal:       8000 kB\nMemFree:         100 kB\nMemAvailable:   5000 kB\n"}
+STAT = "anon 1500\nactive_file 20\ninactive_file 300\n"
+GROUP = {"memory.max": "2000\n", "memory.current": "1500\n", "memory.stat": STAT}
+OLD = {
+    "memory.limit_in_bytes": "2000\n",
+    "memory.usage_in_bytes": "1500\n",
+    "memory.stat": STAT + "total_active_file 1\ntotal_inactive_file 2\n",
+}
+
+
+def in_group(version, where, files):
+    """Of a process in `version` of the control groups: a machine where the group at `where` has these files."""
+    return MACHINE | {"proc/self/cgroup": version} | {f"sys/fs/cgroup/{where}{name}": files[name] for name in files}
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, float("inf")),
+        (MACHINE, 5000 * 1024),
+        (in_group("0::/\n", "", GROUP), 2000 - 1500 + 320),  # as a container sees its own group
+        (in_group("0::/not/seen\n", "", GROUP), 820),
+        (in_group("0::/job/step/task\n", "job/", GROUP), 820),  # what holds the group is limited
+        (in_group("0::/job\n", "job/", GROUP | {"memory.max": "max\n"}), 5000 * 1024),
+        (in_group("9:name=systemd:/\n4:cpu,memory:/job\n0::/\n", "memory/job/", OLD), 503),
+        (in_group("4:memory:/job\n", "memory/", OLD | {"memory.limit_in_bytes": f"{2**63 - 4096}\n"}), 5000 * 1024),
+    ],
+)
+def test_free_memory_is_what_machine_and_control_groups_leave(tmp_path, files, free):
+    """Cached files count as free, and what is not known as unlimited."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert available_memory(tmp_path) == free

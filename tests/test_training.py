@@ -1,7 +1,5 @@
 """The training loop: loss, sampling, cutting a round into calls, jit, streaming, masks, validation."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -313,18 +311,6 @@ def test_images_that_do_not_fit_into_memory_are_streamed_and_it_is_said(monkeypa
     trainer, _ = trainer_of(report=reports)
     assert len(reports) == 1 and "streaming them from disk" in reports[0]
     assert isinstance(trainer._images, training.StreamedImages)
-
-
-def test_available_memory_counts_cached_files_as_free_and_is_unlimited_where_unknown(monkeypatch):
-    text = "MemTotal:       8000000 kB\nMemFree:         100000 kB\nMemAvailable:   5000000 kB\n"
-    monkeypatch.setattr(Path, "read_text", lambda path: text)
-    assert training.available_memory() == 5000000 * 1024
-
-    def missing(path):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", missing)
-    assert training.available_memory() == float("inf")
 
 
 ROWS_BEYOND = 2**31 // 3072 + 100  # images of 32 x 32 x 3 whose last rows lie beyond 2**31 bytes

@@ -8,6 +8,8 @@ from tiny_runs import copy_of, files_of, interrupt, run
 
 from postprocess import cache, verify
 
+EVENTS = "tensorboard/rounds/events.out.tfevents.000001"
+
 
 def flip(path):
     content = bytearray(path.read_bytes())
@@ -56,6 +58,8 @@ def test_a_whole_run(copy, tmp_path, capsys):
         ("findata.pkl", flip, "the run's command makes it again from the rounds"),
         ("history.csv", remove, "the run's command makes it again from the rounds"),
         ("out.dat", shorten, "the run's command makes it again from the rounds"),
+        (EVENTS, flip, "remove it, and the run's command makes it again"),
+        (EVENTS, shorten, "remove it, and the run's command makes it again"),
         (
             "run.json",
             shorten,

@@ -131,9 +131,8 @@ class RunDirectory:
                 self.round_path(number).unlink()
         for path in (self.progress_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
             path.unlink(missing_ok=True)
-        for path in self.tensorboard_folder.glob("*/*"):
-            name = EVENT_FILE.fullmatch(path.name)
-            if name and int(name["round"]) >= first:
+        for path, number in self.event_files().items():
+            if number >= first:
                 path.unlink()
                 with contextlib.suppress(OSError):  # others' files are in it
                     path.parent.rmdir()
@@ -163,6 +162,11 @@ class RunDirectory:
     @property
     def tensorboard_folder(self) -> Path:
         return self.path("tensorboard")
+
+    def event_files(self) -> dict[Path, int]:
+        """Those that are there, and the round of each."""
+        paths = sorted(self.tensorboard_folder.glob("*/*"))
+        return {path: int(name["round"]) for path in paths if (name := EVENT_FILE.fullmatch(path.name))}
 
     def write_input(self, content: str) -> None:
         self._write(self.path("input.in"), content.encode())

@@ -8,9 +8,13 @@ from sifting.architecture import LayerSpec, layer_outputs
 from sifting.base.devices import MODULE
 from sifting.base.resources import available_disk, available_memory
 from sifting.experiment.experiment import Experiment
+from sifting.sparse.choice import LARGEST_DENSITY
 from sifting.training.plan import Plan
 
 MOST_ROUNDS_SHOWN = 40
+# Of a kept weight of a sparse layer: 28 for values and structure, the rest while the structure is found; two more
+# values with Adam.
+KERNEL_BYTES = {"SGD": 76, "Adam": 84}
 
 
 def outlook(plan: Plan) -> str:
@@ -76,10 +80,13 @@ def needs_of(plan: Plan) -> Needs:
     slots = 3 if network.minimizer == "Adam" else 1
     # Values, gradients and masks; activations, normalised inputs and their gradients.
     activations = 3 * network.batch_size * (pixels + sum(layer_outputs(specs, data.shape)))
+    dense = 4 * ((slots + 2) * parameters + activations)
+    share = 0 if MODULE.exists() else {"never": 0, "auto": LARGEST_DENSITY, "always": 1}[network.sparse]
+    kept = int(share * sum(math.prod(spec.weight_shape) for spec in specs if spec.prunable))
     images = data.train_images * pixels * plan.experiment.data.preload
     checkpoints = len(plan.experiment.method.stored_steps(1, network.steps))
     stored = 4 * parameters * (checkpoints + 1)
-    return Needs(images, 4 * ((slots + 2) * parameters + activations), stored, 4 * parameters)
+    return Needs(images, dense + KERNEL_BYTES[network.minimizer] * kept, stored, 4 * parameters)
 
 
 def check_resources(plan: Plan) -> None:

@@ -73,6 +73,16 @@ def write_round(
             _write(path, steps, stored)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether every record of an event file agrees with its checksum."""
+    try:
+        for _ in tf.data.TFRecordDataset(str(path)):
+            pass
+    except tf.errors.OpError:
+        return False
+    return True
+
+
 def remove_growing(directory: RunDirectory, number: int) -> None:
     """Remove the files that grew while a round was trained, and what a killed process left in their folder."""
     _, finished = event_paths(directory, number)
