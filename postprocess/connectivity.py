@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc
-from scipy.stats import binom
 
 
 class LayerConnections(NamedTuple):
@@ -145,6 +144,8 @@ def binomial_histogram(edges: np.ndarray, inputs: int, density: float, nodes: in
     Returns:
         float64 [bins], expected numbers of nodes with edges[k] <= C_in < edges[k+1].
     """
+    from scipy.stats import binom  # a second, which commands without a histogram do not wait for
+
     kept = np.arange(edges[0], edges[-1])  # the last bin may end above n_0, where the probability is 0
     return nodes * np.add.reduceat(binom.pmf(kept, inputs, density), edges[:-1] - edges[0])
 

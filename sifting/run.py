@@ -3,8 +3,8 @@
     python -m sifting.run INPUT [OVERRIDE ...] [--set Section.key=value ...]
     python -m sifting.run --devices
 
-Later files override earlier ones key by key, and --set overrides them all. The same command again continues a run
-that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
+Later files override earlier ones key by key, and --set overrides them all. The same command again
+continues a run that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
 """
 
 import os

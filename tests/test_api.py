@@ -43,8 +43,9 @@ def finished(tmp_path_factory) -> sifting.Run:
 # --- in a notebook --------------------------------------------------------------------------------------------------
 
 
-def test_objects_show_themselves(finished):
-    """An experiment what differs from the defaults, a run its rounds and the best one, a round its masks."""
+def test_objects_show_themselves(finished, tmp_path, monkeypatch):
+    """An experiment what differs from the defaults, a run its rounds and the best one, a round its masks. Of the rounds
+    the history is enough; without it, as in runs of the TF1 code, all are read."""
     experiment = finished.experiment._repr_html_()
     shown, _, folded = experiment.partition("<details>")
     assert "<td>[IMP] max_iterations</td><td>3</td>" in shown and "prune_ratio" not in shown
@@ -53,6 +54,13 @@ def test_objects_show_themselves(finished):
     best = min(finished, key=lambda result: result.best_validation_error)
     assert run.count("<tr>") == 1 + len(finished) + 1 + len(best.masks) and run.endswith(best._repr_html_())
     assert f"u = {100 * density(best.masks, best.specs):.2f} %" in run
+    monkeypatch.setattr(RunDirectory, "read_round", lambda self, number: best)  # the only one that is read
+    assert finished._repr_html_() == run
+    monkeypatch.undo()
+    copy = shutil.copytree(finished.directory.folder, tmp_path / "run")
+    (history,) = copy.glob("*_history.csv")
+    history.unlink()
+    assert sifting.open_run(copy)._repr_html_().partition("</p>")[2] == run.partition("</p>")[2]
     picture = base64.b64decode(re.search('base64,([^"]+)', run)[1])
     with Image.open(io.BytesIO(picture)) as plate:
         nodes = min(20, best.specs[0].nodes)

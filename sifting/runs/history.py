@@ -13,6 +13,7 @@
 Losses are not among the files of a run, and so not here.
 """
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from sifting.architecture import LayerSpec
 from sifting.network.observables import own_values
 from sifting.network.rounds import Round, density, layer_counts
+from sifting.runs.directory import RunDirectory
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -63,6 +65,16 @@ def history(rounds: Iterable[Round], run: object) -> Columns:
     """The columns of the rounds of a run, joined; {} without rounds."""
     parts = [columns(result, own_values(result, run)) for result in rounds]
     return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+
+def read(directory: RunDirectory) -> Columns:
+    """The columns of the file as float64; {} if it is not there, or none."""
+    try:
+        with open(directory.path("history.csv"), encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file)
+        return dict(zip(names, np.array(rows, np.float64).reshape(len(rows), len(names)).T, strict=True))
+    except (OSError, ValueError):
+        return {}
 
 
 def header(specs: Sequence[LayerSpec], own: Iterable[str] = ()) -> str:

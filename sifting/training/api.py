@@ -28,7 +28,7 @@ from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import as_assignments, read_experiment
-from sifting.network.rounds import Checkpoint, Round, connected_fraction, density
+from sifting.network.rounds import Checkpoint, Round, layer_counts
 from sifting.runs import history
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
@@ -64,14 +64,25 @@ class Run:
         """In a notebook: a line a round, and the best round."""
         if not self.numbers:
             return f"<p>{escape(repr(self))}</p>"
-        rows, best = [], (np.inf, 0)
-        for result in self:
-            u, connected = (f(result.masks, result.specs) for f in (density, connected_fraction))
-            error = float(result.best_validation_error) if result.validation_errors.size else np.nan
-            best = min(best, (error, result.number))
-            rows.append((result.number, f"{100 * u:.2f} %", f"{error:.4f}", f"{100 * connected:.1f} %"))
+        columns = history.read(self.directory)  # in an instant, where rounds can be of gigabytes
+        if set(columns.get("round", ())) != set(self.numbers):  # such as of the TF1 code
+            columns = self.history()
+        places = {number: at for number in self.numbers if (at := np.flatnonzero(columns["round"] == number)).size}
+        errors = {number: columns["validation_error"][at].min() for number, at in places.items()}
+        shown = self[min(errors, key=lambda number: errors[number]) if errors else -1]
+        u = columns["density"]
+        prunable = [count for count in layer_counts(shown.masks, shown.specs) if count.prunable]
+        connected = np.min([columns[f"connected_{one.layer + 1}"] / one.nodes for one in prunable], axis=0)
+        rows = [
+            (
+                number,
+                f"{100 * columns['density'][at[0]]:.2f} %",
+                f"{errors[number]:.4f}",
+                f"{100 * connected[at[0]]:.1f} %",
+            )
+            for number, at in places.items()
+        ]
         head = "round", "u", "best validation error", "connected"
-        shown = self[best[1] if np.isfinite(best[0]) else -1]
         return f"<p>{escape(str(self.directory))}</p>{html.table(head, rows)}{shown._repr_html_()}"
 
     def plot(self) -> "Figure":
