@@ -411,14 +411,6 @@ def test_a_refusal_under_the_lock_leaves_no_lock(refuse, tmp_path):
     assert os.listdir(tmp_path / "runs") == ["other_lock"]
 
 
-def test_more_images_asked_for_than_an_incomplete_set_has(refuse, tmp_path):
-    """Known only when the files are read."""
-    path = imagenet(tmp_path, val_data=batch(20))
-    assert refuse(path) == f"{path}: [Network] val_size = '30': accepted: at most 20, the number of validation images"
-    path = imagenet(tmp_path, "SNIP.images=41", method="SNIP")
-    assert refuse(path) == f"{path}: [SNIP] images = '41': accepted: at most 40, the number of training images"
-
-
 # --- rounds of a restart, and of other runs that a method names ----------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from synthetic import assert_same, official_batch
+from synthetic import assert_same, official_batch, write_input
 
 from sifting import datasets, inputs
 from sifting.datasets import cache
@@ -157,6 +157,20 @@ def test_fewer_images_than_asked_give_one_warning(experiment, official, reports)
     assert len(images.images) == 7 and len(warnings) == 1 and "only 7" in warnings[0] and "1281167" in warnings[0]
     reports.clear()
     assert len(datasets.load(experiment("Data.data_ratio=4e-6"), reports.append).images) == 5 and reports == []
+
+
+def test_an_incomplete_set_gives_a_score_and_the_validation_what_is_there(tmp_path, official, reports):
+    """The defaults of SNIP and val_size are for the official numbers, and so is what a run has recorded."""
+    changes = "Data.dataset=ImageNet32", f"Data.dataloc={official[0]}", "Network.val_size=1000", "SNIP.images=10000"
+    images = datasets.load(
+        inputs.read_experiment([str(write_input(tmp_path, *changes, method="SNIP"))]), reports.append
+    )
+    lines = [line.partition("Warning: ")[2] for line in reports if "Warning" in line]
+    there = "are there, and all are used;"
+    assert lines[0].startswith(f"only 7 training images of ImageNet32 {there} [Data] data_ratio = 1.0 asks for")
+    assert lines[1] == f"only 5 validation images of ImageNet32 {there} [Network] val_size asks for 1000"
+    assert lines[2] == f"only 7 training images of ImageNet32 {there} [SNIP] images asks for 10000"
+    assert (len(images.images), len(images.val_images)) == (7, 5)
 
 
 @pytest.mark.parametrize("name", ["train_data_batch_1", "train_data_batch_2", "val_data"])

@@ -59,19 +59,23 @@ class PlannedImages:
         Args:
             report: called with a line of text before work of more than a second, and with warnings.
 
+        Where fewer images are there than the facts say, all are used, and it is reported.
+
         Raises:
-            InputError: val_size or the method's images, if there are fewer than the official ones.
             DataError: files are missing or damaged, images are not as facts says, or the cache cannot be written.
         """
         data, count, val_size = self.experiment.data, self.facts.train_images, self.facts.val_images
+        method = self.experiment.method
         images = self.source.load(self.experiment, report)
-        _check_val_size(self.experiment, len(images.val_images))
-        if len(images.images) < count:
-            report(
-                f"Warning: only {len(images.images)} training images of {data.dataset} are there, and all are used; "
-                f"[Data] data_ratio = {data.data_ratio} asks for {count}"
-            )
-            _check_scoring_images(self.experiment, len(images.images))
+        asked = (
+            (images.images, "training", f"[Data] data_ratio = {data.data_ratio}", count),
+            (images.val_images, "validation", "[Network] val_size", val_size),
+            (images.images[:count], "training", f"[{method.name}] images", method.images),
+        )
+        for found, kind, key, wanted in asked:
+            if len(found) < wanted:
+                there = f"only {len(found)} {kind} images of {data.dataset} are there, and all are used"
+                report(f"Warning: {there}; {key} asks for {wanted}")
         return dataclasses.replace(
             images,
             images=images.images[:count],

@@ -45,6 +45,7 @@ class Session(Protocol):
 
     def sample(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Training images for scores, drawn without replacement, the same ones in every round; never translated.
+        If an incomplete data set has fewer, all of them.
 
         Returns:
             x [count, channels*height*width], the network's inputs; labels [count].

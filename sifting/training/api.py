@@ -76,7 +76,7 @@ class Run:
         rows = [
             (
                 number,
-                f"{100 * columns['density'][at[0]]:.2f} %",
+                f"{100 * u[at[0]]:.2f} %",
                 f"{errors[number]:.4f}",
                 f"{100 * connected[at[0]]:.1f} %",
             )

@@ -110,7 +110,7 @@ class Session:
     def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         images = self._image_set
         draw = generator(self.experiment.network.seed, Stream.SCORING)
-        rows = np.sort(draw.choice(len(images.images), count, replace=False))
+        rows = np.sort(draw.choice(len(images.images), min(count, len(images.images)), replace=False))
         return network_inputs(images.images[rows].astype(np.float32), images.mean), images.labels[rows]
 
     def batch_key(self, number: int) -> int:
