@@ -54,6 +54,7 @@ METHODS = {
     "GraSP": "[GraSP]\nimages = 50\n" + LEVELS,
     "SynFlow": "[SynFlow]\niterations = 3\n" + LEVELS,
     "Random": "[Random]\n" + LEVELS,
+    "streamed": "[IMP]\nprune = T:T:F\nweights_step = 5\nmax_iterations = 2\n",
 }
 ERRORS = ["ENOSPC", "EIO", "EDQUOT", "EACCES", "EROFS"]
 
@@ -142,7 +143,8 @@ def test_killed_run_ends_with_the_same_bits(tmp_path, method):
 @pytest.mark.parametrize("errors", [[None], ERRORS], ids=["killed", "errors"])
 def test_harm_at_one_operation_leaves_no_trace(tmp_path, method, every, errors):
     """An error is told in one line; it stops the run unless nothing depends on what failed."""
-    with Runs(tmp_path, SMALL, PLAIN + METHODS[method]) as runs:
+    settings = SMALL | ({"images": "100\npreload = false"} if method == "streamed" else {})
+    with Runs(tmp_path, settings, PLAIN + METHODS[method]) as runs:
         if method == "dense_run":
             assert runs.run(None, f"IO.save_dir={tmp_path / 'dense'}", "OneShot.dense_run=")[0] == 0
         code, error, operations = runs.run(None)

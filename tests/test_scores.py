@@ -206,6 +206,18 @@ def test_scores_without_any_gradient_are_refused_by_the_scopes():
 # --- synflow
 
 
+def test_the_loss_on_a_gpu_gives_the_same_scores(monkeypatch):
+    """Without the sparse softmax, of which TensorFlow has no float64 kernel there."""
+    network = random_network("f6:f5:x", "TTT", (1, 2, 4))
+    x, labels = images_of(network, 40)
+    scores_of = gradients.snip, partial(gradients.grasp, batch_size=20)
+    expected = [score(network, x, labels) for score in scores_of]
+    monkeypatch.setattr(forward_module, "on_gpu", lambda: True)
+    monkeypatch.delattr(tf.nn, "sparse_softmax_cross_entropy_with_logits")
+    for score, here in zip(scores_of, expected, strict=True):
+        assert_scores(score(network, x, labels), *(values.W for values in here.values()), tolerance=1e-14)
+
+
 def test_synflow_by_hand():
     """Paths |W0| |W1|: 1 * 3, 1 * 1, 2 * 3, 2 * 1, together R = 12. A weight's score is the sum over its paths."""
     network = dense_network([[1], [-2]], [[3, -1]], biases=[[7], [-5, 5]])

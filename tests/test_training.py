@@ -261,6 +261,7 @@ def test_jit_equals_plain_to_rounding(arch, minimizer):
 @cases(("jit", "most_steps"), (False, 1), (True, 3))
 def test_streaming_equals_resident_bit_for_bit(jit, most_steps, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "STREAMED_BYTES", most_steps * BATCH * 48)
+    monkeypatch.setattr(training, "GATHERED", BATCH - 1)  # several threads fill a batch
     images = image_set()
     images.images.tofile(tmp_path / "images")
     mapped = np.memmap(tmp_path / "images", np.uint8, "r", shape=images.images.shape)

@@ -285,7 +285,7 @@ P06 postprocess/connectivity.py | equally connected nodes in the order of fallin
 -np.argsort(-np.asarray(connections), kind="stable")
 +np.argsort(np.asarray(connections), kind="stable")[::-1]
 P07 postprocess/masks.py | effective weights without the masks | masks
--np.multiply(W, _binary(mask), dtype=np.float64)
+-np.multiply(W, binary(mask), dtype=np.float64)
 +np.multiply(W, 1, dtype=np.float64)
 P08 sifting/network/statistics.py | the kurtosis is divided by the variance once | statistics
 -np.divide(m4, m2**2,

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sifting.architecture import CONVOLUTION, OUTPUT, output_shapes
+from sifting.base.compute import on_gpu
 from sifting.layers import masked_affine, normalise
 from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
 
@@ -108,6 +109,9 @@ class ScoredNetwork(MaskedNetwork):
     ) -> tf.Tensor:
         """-log softmax(logits / temperature)[label], summed over images, float64. Other arguments as of forward."""
         logits = forward(self, tf.cast(x, tf.float64), moments, observe) / temperature
+        if on_gpu():  # where TensorFlow has no float64 kernel of the other; equal, but for the last bit of a gradient
+            wanted = tf.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+            return tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
         return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
     def flow(self) -> tf.Tensor:

@@ -131,11 +131,10 @@ class RunDirectory:
                 self.round_path(number).unlink()
         for path in (self.progress_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
             path.unlink(missing_ok=True)
-        for path, number in self.event_files().items():
-            if number >= first:
-                path.unlink()
-                with contextlib.suppress(OSError):  # others' files are in it
-                    path.parent.rmdir()
+        for path in [path for path, number in self.event_files().items() if number >= first]:
+            path.unlink()
+            with contextlib.suppress(OSError):  # others' files are in it
+                path.parent.rmdir()
         if record:
             timings = record.get("rounds", {})
             self.write_record({**record, "rounds": {n: timing for n, timing in timings.items() if int(n) < first}})

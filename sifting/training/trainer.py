@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sifting.architecture import network_inputs
 from sifting.base.compute import compute_device, on_gpu
+from sifting.base.cores import threads
 from sifting.base.resources import available_memory
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import one_line
@@ -31,6 +32,7 @@ Draw: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 MOST_STEPS = 1000  # in one call
 SECONDS_PER_CALL = 0.5
 STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
+GATHERED = 64  # images at a time, which are in the cache for the second of their two copies
 VALIDATION_BLOCK = 1000  # images at a time
 MOMENT_IMAGES = 2000  # see docs/fidelity.md
 
@@ -206,7 +208,7 @@ class ResidentImages:
 
 
 class StreamedImages:
-    """Training images on disk: each call gets its batches, gathered ahead of time by a thread.
+    """Training images on disk: each call gets its batches, gathered ahead of time by threads.
 
     The rows drawn are the same as with ResidentImages, and so are the results.
     """
@@ -216,6 +218,7 @@ class StreamedImages:
         self._images, self._labels, self._batch_size = images, labels, batch_size
         self._drawn = drawn_outside(rows)
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._gatherers = concurrent.futures.ThreadPoolExecutor(min(8, threads()))
         # Arguments and future of the steps that will probably be asked for next.
         self._ahead: tuple[tuple[int, int, int], concurrent.futures.Future[_Batches]] | None = None
 
@@ -224,7 +227,11 @@ class StreamedImages:
         rows = self._drawn(key, start, start + count).ravel()
         order = np.argsort(rows)  # the disk is read in its own order
         images = np.zeros((self.most_steps * self._batch_size, self._images.shape[1]), np.uint8)
-        images[order] = self._images[rows[order]]
+
+        def gather(places: NDArray[np.intp]) -> None:
+            images[places] = self._images[rows[places]]
+
+        list(self._gatherers.map(gather, (order[n : n + GATHERED] for n in range(0, len(order), GATHERED))))
         labels = np.zeros(len(images), np.int32)
         labels[: rows.size] = self._labels[rows]
         return images, labels
