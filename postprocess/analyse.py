@@ -42,6 +42,7 @@ from postprocess.masks import layer_masks
 from postprocess.receptive_field import receptive_fields, width_of_layer
 from postprocess.seeds import best_accuracy
 from sifting import __version__, datasets
+from sifting.base.extensions import NAME
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError, one_line
@@ -372,30 +373,38 @@ class Part:
     steps: str = ""
 
 
-PARTS: dict[str, Part] = {
-    "masks": Part(mask_arrays, each_round=True, images=False, table=_mask_table),
-    "accuracy": Part(accuracy_arrays, each_round=True, table=_mask_table),
-    "kurtosis": Part(
-        kurtosis_arrays,
-        each_round=True,
-        rewind=True,
-        table=_kurtosis_table,
-        options=lambda run: [run.layer, run.normalise, run.options.images_per_class],
-    ),
-    "cavity": Part(
-        cavity_arrays,
-        each_round=True,
-        all_rounds=True,
-        rewind=True,
-        dense=True,
-        nested=True,
-        table=_kurtosis_table,
-        options=lambda run: [run.options.normalise, run.options.images_per_class],
-    ),
-    "removal": Part(removal_arrays, dense=True, options=lambda run: [run.options.round]),
-    "activations": Part(activation_arrays, options=lambda run: [run.options.round]),
-    "components": Part(component_arrays, any_round=True, steps="PCA, then ICA"),
-}
+class _Parts(dict[str, Part]):
+    def __setitem__(self, name: str, part: object) -> None:
+        accepted = f"OBSERVABLES[{name!r}] of postprocess.observables, a function of a round, see docs/extending.md"
+        raise InputError(f"{NAME}.py: PARTS[{name!r}]; accepted: {accepted}")
+
+
+PARTS = _Parts(
+    {
+        "masks": Part(mask_arrays, each_round=True, images=False, table=_mask_table),
+        "accuracy": Part(accuracy_arrays, each_round=True, table=_mask_table),
+        "kurtosis": Part(
+            kurtosis_arrays,
+            each_round=True,
+            rewind=True,
+            table=_kurtosis_table,
+            options=lambda run: [run.layer, run.normalise, run.options.images_per_class],
+        ),
+        "cavity": Part(
+            cavity_arrays,
+            each_round=True,
+            all_rounds=True,
+            rewind=True,
+            dense=True,
+            nested=True,
+            table=_kurtosis_table,
+            options=lambda run: [run.options.normalise, run.options.images_per_class],
+        ),
+        "removal": Part(removal_arrays, dense=True, options=lambda run: [run.options.round]),
+        "activations": Part(activation_arrays, options=lambda run: [run.options.round]),
+        "components": Part(component_arrays, any_round=True, steps="PCA, then ICA"),
+    }
+)
 
 
 # --- a whole run ---------------------------------------------------------------------------------------------------

@@ -171,6 +171,14 @@ def test_every_section_is_tested():
     ]
 
 
+def test_parts_of_analyse_are_no_registry():
+    from postprocess.analyse import PARTS
+
+    line = r"sifting_extensions.py: PARTS\['mine'\]; accepted: OBSERVABLES\['mine'\] of postprocess.observables, a function"
+    with pytest.raises(InputError, match=line):
+        PARTS["mine"] = len
+
+
 def test_where_the_extension_is_missing_the_line_says_so(refuse, in_tmp_path):
     (in_tmp_path / "own.in").write_text("[Disc]\n")
     line = refuse("own.in")
