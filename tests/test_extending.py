@@ -174,7 +174,7 @@ def test_every_section_is_tested():
 def test_parts_of_analyse_are_no_registry():
     from postprocess.analyse import PARTS
 
-    line = r"sifting_extensions.py: PARTS\['mine'\]; accepted: OBSERVABLES\['mine'\] of postprocess.observables, a function"
+    line = r"sifting_extensions.py: PARTS\['mine'\]; accepted: OBSERVABLES\['mine'\] of postprocess.observables, a fun"
     with pytest.raises(InputError, match=line):
         PARTS["mine"] = len
 
