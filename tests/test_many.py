@@ -336,6 +336,20 @@ ACCEPTED = "accepted: the address of a scheduler, or slurm with a jobqueue.yaml,
 INSTALL = 'accepted: pip install "sifting[cluster]" first'
 
 
+def test_signals_stay_ours(tasks, dask, tmp_path, monkeypatch):
+    """dask_jobqueue handles SIGINT as soon as it is imported, and would end the command with exit code 0."""
+    (tmp_path / "dask_jobqueue.py").write_text(
+        "from signal import SIGINT, getsignal, signal\n"
+        "signal(SIGINT, print)\n"
+        "def SLURMCluster(**options):\n"
+        "    raise ValueError(f'SIGINT calls {getsignal(SIGINT)}')\n"
+    )
+    monkeypatch.delitem(sys.modules, "dask_jobqueue")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(many.InputError, match="SIGINT calls <bound method Signals"):
+        work_off(tasks[:1], How(cluster="slurm"))
+
+
 def unconfigured(**options):
     raise ValueError("You must specify how much cores and memory per job you want to use\n...")
 

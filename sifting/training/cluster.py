@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from sifting.base.signals import held_back
 from sifting.errors import InputError, one_line
 
 SLURM = "slurm"
@@ -43,8 +44,8 @@ def client(address: str, jobs: int) -> Iterator[Any]:
 
 def _of_slurm(jobs: int) -> Any:
     """A scheduler in this process, which submits and cancels jobs as there is work."""
-    from dask_jobqueue import SLURMCluster
-
+    with held_back():  # its import sets a handler of SIGINT, which would end this process with exit code 0
+        from dask_jobqueue import SLURMCluster
     if shutil.which("sbatch") is None:
         raise ValueError("there is no sbatch here")
     logging.getLogger("distributed").setLevel(logging.ERROR)
