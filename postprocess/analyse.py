@@ -374,9 +374,11 @@ class Part:
 
 
 class _Parts(dict[str, Part]):
-    def __setitem__(self, name: str, part: object) -> None:
-        accepted = f"OBSERVABLES[{name!r}] of postprocess.observables, a function of a round, see docs/extending.md"
-        raise InputError(f"{NAME}.py: PARTS[{name!r}]; accepted: {accepted}")
+    def __setitem__(self, name: str, part: Part) -> None:
+        if name not in self:
+            accepted = f"OBSERVABLES[{name!r}] of postprocess.observables, a function of a round, see docs/extending.md"
+            raise InputError(f"{NAME}.py: PARTS[{name!r}]; accepted: {accepted}")
+        super().__setitem__(name, part)
 
 
 PARTS = _Parts(
