@@ -1,6 +1,7 @@
 """Many runs: shared with other processes by locks, beside each other in processes of their own, with failures told."""
 
 import contextlib
+import io
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from sifting.errors import Interrupted, RunDied, TrainingDiverged
 from sifting.inputs import read_experiment
 from sifting.runs.directory import RunDirectory
 from sifting.training import launch
+from sifting.training.board import Board
 from sifting.training.many import How, Task, work_off
 from sifting.training.plan import is_finished, plan
 from sifting.training.processes import THREADS, VISIBLE, Processes, gpus, shares
@@ -217,6 +219,18 @@ def test_an_interrupt_ends_all(tasks, trained):
 def test_errors_come_whole_from_another_process(error):
     copied = pickle.loads(pickle.dumps(error))
     assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [(0, 1), (3, 3)])
+def test_a_process_that_ends_without_a_word_has_failed(code, exit_code, tmp_path, monkeypatch):
+    """Though it says that all is well, as after sys.exit() in an extension."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\necho last words >&2; exit {code}")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with pytest.raises(RunDied, match="its process ended: last words") as error:
+        Processes([os.environ], Board(io.StringIO())).run("", b"")
+    assert error.value.exit_code == exit_code
 
 
 class Engine:

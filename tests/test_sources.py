@@ -782,6 +782,16 @@ def test_hugging_face_without_names_of_classes_and_without_validation(hub, load)
     assert sorted_images(found.val_images, found.val_labels) == sorted_images(rows, [2, 1, 0])
 
 
+def test_other_images_of_hugging_face_are_no_others_prepared_images(hub, load, monkeypatch):
+    """Also where the user lets the library keep all in memory, so that it would name no files."""
+    monkeypatch.setattr(sys.modules["datasets"].config, "IN_MEMORY_MAX_SIZE", 2**30)
+    for first in (0, 40):
+        images = [picture(n) for n in range(first, first + 20)]
+        found = load("hf", hub(train=(images, [0] * 10 + [1] * 10)), "Network.val_size=2")
+        rows = np.array([row(image) for image in (images[9], images[19])])
+        assert sorted_images(found.val_images, found.val_labels) == sorted_images(rows, [0, 1])
+
+
 def test_what_is_refused_of_hugging_face(hub, refuse, offline, monkeypatch):
     images, labels = [picture(n, (4, 4)) for n in range(4)], [0, 1, 0, 1]
 
@@ -798,6 +808,8 @@ def test_what_is_refused_of_hugging_face(hub, refuse, offline, monkeypatch):
     refused("has the columns image, y; accepted: one of label, labels", label="y", train=(images, labels))
     refused("label of test has the label -1; accepted: 0", train=(images, labels), test=(images, [-1] * 4))
     refused("has no training image of class 1", train=(images, [0] * 4), test=(images, [0] * 4))
+    line = "image 3 of train: there is none; accepted: an image in each row"
+    refused(line, train=([*images[:3], None], labels), test=(images, labels))
     other = [*images[:3], picture(1, (5, 4))]
     line = "image 0 of train: has 4 x 4 pixels; accepted: 5 x 4 pixels, as the first one, or [Data] image_size"
     refused(line, train=(other, labels), test=(images, labels))

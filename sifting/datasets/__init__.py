@@ -143,7 +143,7 @@ def facts(data: Data) -> Facts:
     """The complete data set, before data_ratio, reclass and val_size, as far as it is known without loading it.
 
     Raises:
-        DataError: the user's own files (npz, folder) are missing or damaged, or an extension is not as Source says.
+        DataError: the user's own files (npz, folder, hf) are missing or damaged, or an extension is not as Source says.
     """
     return checked_facts(copy.copy(DATASETS[data.dataset]), data)
 

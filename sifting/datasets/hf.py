@@ -55,14 +55,16 @@ class Opened(NamedTuple):
 
     def pictures(self, split: Split, dataloc: str) -> Iterator[Picture]:
         """The images of a split, in the order of the SHA-256 of their numbers, since many sets are sorted by class; a
-        few are in memory at a time."""
+        few are in memory at a time. Raises DataError: a row has none."""
         rows, numbers = self.rows[split.field], np.flatnonzero(split.rows)
         mixed = sorted(range(len(numbers)), key=lambda place: hashlib.sha256(b"%d" % numbers[place]).digest())
         for start in range(0, len(mixed), BLOCK):
             places = mixed[start : start + BLOCK]
             for place, image in zip(places, rows[numbers[places]][self.images], strict=True):
-                file = Path(image["path"]) if image["bytes"] is None else io.BytesIO(image["bytes"])
                 name = f"{dataloc}: image {numbers[place]} of {split.field}"
+                if image is None:
+                    raise DataError(f"{name}: there is none; accepted: an image in each row")
+                file = Path(image["path"]) if image["bytes"] is None else io.BytesIO(image["bytes"])
                 yield Picture(file, name, int(split.labels[place]))
 
 
@@ -146,7 +148,8 @@ def _loaded(library: ModuleType, where: str) -> dict[str, Any]:
     try:
         settings.HF_HUB_OFFLINE = True
         logging.set_verbosity_error()  # it would warn that it is offline
-        found: dict[str, Any] = library.load_dataset(os.path.expanduser(name), config or None)
+        # What is in memory alone has no files that tell it from other images, see identity.
+        found: dict[str, Any] = library.load_dataset(os.path.expanduser(name), config or None, keep_in_memory=False)
     except Exception as error:  # whatever damaged files lead to
         line = f"{where}: is no data set of Hugging Face on this disk ({one_line(error)[:200]})"
         if not os.path.isdir(os.path.expanduser(name)):

@@ -10,6 +10,7 @@
 Problems raise errors.SiftingError, whose message is the command's one line.
 """
 
+import io
 import operator
 import os
 import sys
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sifting.training.observers import Observer
+    from sifting.training.screen import Screen
 
 
 class Run:
@@ -257,7 +259,13 @@ def run_experiment(
         raise TypeError(f"run_experiment({experiment!r}): accepted: what load_experiment gives")
     planned = plan(experiment, overwrite)
     with Signals().handled() as signals:
-        return Run(launch.run(planned, signals, many.unseen if quiet else None, observers))
+        return Run(launch.run(planned, signals, _unseen if quiet else None, observers))
+
+
+def _unseen(rounds: int | None) -> "Screen":
+    from sifting.training.screen import Screen
+
+    return Screen(rounds, io.StringIO())
 
 
 def run_experiments(

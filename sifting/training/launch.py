@@ -60,9 +60,8 @@ def run(
         with native_messages_hidden():
             from sifting.base.compute import describe_device, tensor_float_32
             from sifting.training.session import Session
-
-            gc.freeze()  # what is there lives as long as the run; a look at all of it takes a quarter of a second
         try:
+            gc.freeze()  # what is there lives as long as the run; a look at all of it takes a quarter of a second
             session = Session(experiment, image_set, directory, screen, signals, observers=observers)
             known = directory.read_record()
             known.pop("failed", None)

@@ -35,7 +35,6 @@ from sifting.training.plan import Plan, directory_of, is_finished, plan
 if TYPE_CHECKING:
     from sifting.training.board import Board
     from sifting.training.processes import Processes
-    from sifting.training.screen import Screen
 
 AUTO = "auto"
 
@@ -455,10 +454,3 @@ def run_there(folder: str, job: bytes) -> BaseException | None:
     except (SiftingError, Interrupted) as error:
         return error
     return None
-
-
-def unseen(rounds: int | None) -> "Screen":
-    """A screen that shows nothing."""
-    from sifting.training.screen import Screen
-
-    return Screen(rounds, io.StringIO())

@@ -107,7 +107,7 @@ class Processes:
                 if ended is None:
                     errors.seek(0)
                     said = errors.read().decode(errors="replace").splitlines()
-                    ended = Ended(RunDied(_last_words(code, said), *((128 - code,) if code < 0 else (code, said))))
+                    ended = Ended(RunDied(_last_words(code, said), *((128 - code,) if code < 0 else (code or 1, said))))
                 if ended.error is None:
                     self._board.line(f"{name}: finished, {duration(time.monotonic() - began)}")
                     return
