@@ -44,7 +44,11 @@ def damages(run: RunDirectory) -> Iterator[tuple[Path, str]]:
             try:
                 read_experiment([str(path)])
             except InputError:
-                yield path, "the input file that the run was started with makes it again"
+                last = path == run.recorded_input
+                yield (
+                    path,
+                    "the input file that the run was started with makes it again" if last else "nothing reads it",
+                )
     record = {}
     try:
         record = run.read_record()

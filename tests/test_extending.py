@@ -67,7 +67,7 @@ def execute(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_pruning_score(tmp_path):
     follow("A pruning score", tmp_path)
     run = RunDirectory(tmp_path / "runs" / "disc", "IMP")
@@ -366,7 +366,9 @@ def test_images_that_are_as_facts_says(gratings):
 
 
 def test_a_typo_in_the_name_of_a_data_set_lists_ones_own(gratings, monkeypatch):
-    accepted = "'Grating': accepted: ImageNet32 or ImageNet64 or CIFAR10 or EdgeCollage32 or npz or folder or Gratings"
+    accepted = (
+        "'Grating': accepted: ImageNet32 or ImageNet64 or CIFAR10 or EdgeCollage32 or npz or folder or hf or Gratings"
+    )
     with pytest.raises(InputError) as error:
         gratings(Gratings(), "Data.dataset=Grating")
     needs = "; a data set of your own needs its sifting_extensions.py in this folder or on PYTHONPATH"

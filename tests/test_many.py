@@ -488,7 +488,7 @@ def begun(folder, command, *seeds):
     return directories[0]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_killed_child_is_told_and_a_killed_command_takes_its_children_along(tiny, in_turn):
     """Then the same command goes on with all of them, to the same bits."""
     arguments = "tiny.in", "--seeds=1,2,3,4", "--jobs=2"
@@ -521,7 +521,7 @@ def test_one_interrupt_saves_all(tiny, in_turn):
     assert command.communicate() and contents(tiny / "runs") == in_turn
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_printed_commands_do_the_same(tiny, in_turn):
     arguments = "tiny.in", "--seeds=1,2", "--commands"
     lines, error = start(tiny, *arguments).communicate()

@@ -9,11 +9,11 @@ from random_networks import network_inputs
 from sifting.architecture import build_specs, parse_arch
 from sifting.base.random_streams import Stream, device_key
 from sifting.datasets.image_set import ImageSet
+from sifting.experiment.sections import MOMENT_IMAGES
 from sifting.network.forward import ScoredNetwork, forward, moments_over
 from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters
 from sifting.training import trainer as training
 from sifting.training.trainer import (
-    MOMENT_IMAGES,
     MomentImages,
     Trainer,
     build_optimizer,

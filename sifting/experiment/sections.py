@@ -22,6 +22,7 @@ from sifting.experiment.keys import (
 
 RECLASS_NAMES = ("semantic", "random", "5semantic5random", "partial_semantic")
 NAMED_CLASSES = 10
+MOMENT_IMAGES = 2000  # of validation_moments = exact, see docs/fidelity.md
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,8 @@ class Network:
     validation_moments: str = key(
         "stored",
         choice("stored", "exact"),
-        "what normalises at validation: stored, the running moments, as in the reference; exact, the moments of 2000 "
-        "training images under the weights as they are, which do not lag, see docs/fidelity.md",
+        "what normalises at validation: stored, the running moments, as in the reference; exact, the moments of "
+        f"{MOMENT_IMAGES} training images under the weights as they are, which do not lag, see docs/fidelity.md",
     )
     minimizer: str = key("SGD", choice("SGD", "Adam"), "Adam: beta 0.9 and 0.999, epsilon 1e-8")
     learning_rate: float = key(0.1, POSITIVE, "constant learning rate")

@@ -73,7 +73,7 @@ def read(directory: RunDirectory) -> Columns:
         with open(directory.path("history.csv"), encoding="utf-8", newline="") as file:
             names, *rows = csv.reader(file)
         return dict(zip(names, np.array(rows, np.float64).reshape(len(rows), len(names)).T, strict=True))
-    except (OSError, ValueError):
+    except (OSError, ValueError, csv.Error):
         return {}
 
 

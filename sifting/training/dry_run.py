@@ -8,6 +8,7 @@ from sifting.architecture import LayerSpec, layer_outputs
 from sifting.base.devices import MODULE
 from sifting.base.resources import available_disk, available_memory
 from sifting.experiment.experiment import Experiment
+from sifting.experiment.sections import MOMENT_IMAGES
 from sifting.sparse.choice import LARGEST_DENSITY
 from sifting.training.plan import Plan
 
@@ -79,7 +80,8 @@ def needs_of(plan: Plan) -> Needs:
     parameters = sum(spec.parameters for spec in specs)
     slots = 3 if network.minimizer == "Adam" else 1
     # Values, gradients and masks; activations, normalised inputs and their gradients.
-    activations = 3 * network.batch_size * (pixels + sum(layer_outputs(specs, data.shape)))
+    at_once = max(network.batch_size, MOMENT_IMAGES if network.validation_moments == "exact" else 0)
+    activations = 3 * at_once * (pixels + sum(layer_outputs(specs, data.shape)))
     dense = 4 * ((slots + 2) * parameters + activations)
     share = 0 if MODULE.exists() else {"never": 0, "auto": LARGEST_DENSITY, "always": 1}[network.sparse]
     kept = int(share * sum(math.prod(spec.weight_shape) for spec in specs if spec.prunable))

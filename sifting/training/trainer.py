@@ -21,6 +21,7 @@ from sifting.base.cores import threads
 from sifting.base.resources import available_memory
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import one_line
+from sifting.experiment.sections import MOMENT_IMAGES
 from sifting.layers import MaskedConv2D, MaskedDense
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ SECONDS_PER_CALL = 0.5
 STREAMED_BYTES = 2**26  # of images in one call, where they are streamed
 GATHERED = 64  # images at a time, which are in the cache for the second of their two copies
 VALIDATION_BLOCK = 1000  # images at a time
-MOMENT_IMAGES = 2000  # see docs/fidelity.md
 
 # What XLA raises when it cannot compile, also for want of ptxas and the like; lack of memory and arithmetic errors are
 # others.
