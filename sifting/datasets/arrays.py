@@ -46,7 +46,7 @@ def stored(images: Any, folder: Path) -> Path:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as file:
-                np.savez(file, **fields)  # type: ignore[arg-type]  # arrays by name
+                np.savez(file, **fields)  # type: ignore[arg-type]  # numpy declares them bool, for allow_pickle
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({one_line(error)}); accepted: a folder with room") from None
     return path
