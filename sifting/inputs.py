@@ -8,6 +8,7 @@ import configparser
 import dataclasses
 import os
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,8 @@ from sifting.methods import METHODS, check_sections
 
 COMMAND_LINE = "--set"
 SWEEP = "Sweep"  # the section that sifting.sweep reads: several values for some keys
-SECTIONS: dict[str, type] = {"IO": IO, "Data": Data, "Network": Network, **METHODS, "Scale": Scale}
+# a view: what an extension adds to METHODS is a section at once; maps behind come first
+SECTIONS: Mapping[str, type] = ChainMap({"Scale": Scale}, METHODS, {"IO": IO, "Data": Data, "Network": Network})
 ALIASES = {("Network", "rest_file_step"): "restart_weights_step"}
 
 _Values = dict[tuple[str, str], tuple[str, str]]  # (section, key): (value, source)
@@ -86,7 +88,6 @@ def _load_sections() -> None:
     """Those of the user's extension, too."""
     extensions.load()
     check_sections()
-    SECTIONS.update(METHODS)
 
 
 def read_sweep(paths: Iterable[str]) -> _Values:

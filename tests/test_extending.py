@@ -29,7 +29,6 @@ from sifting.datasets.image_set import ImageSet
 from sifting.datasets.source import Facts
 from sifting.errors import DataError, InputError
 from sifting.experiment.keys import integer, key
-from sifting.inputs import SECTIONS as INPUT_SECTIONS
 from sifting.inputs import read_experiment
 from sifting.methods import METHODS, Scored
 from sifting.methods.initialisation import checked_scores
@@ -234,11 +233,13 @@ def test_a_class_that_cannot_be_a_section(tmp_path, monkeypatch):
         assert str(error.value) == f"sifting_extensions.py: METHODS[{name!r}] {problem}"
 
 
-def test_a_class_without_keys_needs_no_decorator(tmp_path, monkeypatch):
-    monkeypatch.setitem(METHODS, "Base", Base)
-    monkeypatch.setitem(INPUT_SECTIONS, "Base", Base)
+def test_a_class_without_keys_needs_no_decorator_and_is_a_section_while_it_is_registered(tmp_path, monkeypatch):
     (tmp_path / "base.in").write_text("[Network]\narch = f4:x\n[Base]\nsparsity = 0.5\n")
-    assert read_experiment([str(tmp_path / "base.in")]).method == Base(prune=(True, True), sparsity=(0.5,))
+    with monkeypatch.context() as patch:
+        patch.setitem(METHODS, "Base", Base)
+        assert read_experiment([str(tmp_path / "base.in")]).method == Base(prune=(True, True), sparsity=(0.5,))
+    with pytest.raises(InputError, match=r"\[Base\] .*unknown section; accepted: .*\[Cavity\], \[Scale\];"):
+        read_experiment([str(tmp_path / "base.in")])
 
 
 # --- scores --------------------------------------------------------------------------------------------------------
