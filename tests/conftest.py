@@ -1,5 +1,6 @@
 """What the tests share: nothing of the user's is touched, disks are not waited for, commands run in this process."""
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,15 @@ from sifting.runs.directory import RunDirectory
 
 @pytest.fixture(autouse=True, scope="session")
 def undisturbed(tmp_path_factory):
-    """A cache folder of the test run, and files that count as written before the disk says so."""
+    """A cache folder of the test run, and files that count as written before the disk says so.
+
+    What imports have made stays: to look through all of it for garbage, as after a run, takes a quarter of a second.
+    """
     flags.FLAGS.mark_as_parsed()
+    gc.freeze()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "freeze", lambda: None)
+        patch.setattr(gc, "unfreeze", lambda: None)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("sifting.base.files.os.fsync", lambda descriptor: None)
         yield

@@ -18,9 +18,12 @@ SCRIPT = f"""
 import gc, json, os, sys
 from pathlib import Path
 from sifting.training.observers import Observer
-from tiny_runs import run, Watched
+from tiny_runs import run, TRAINERS, Watched
+
+gc.freeze()  # what is there stays; looking through it takes as long as a round
 
 def taken():
+    TRAINERS.clear()  # none is used again
     gc.collect()  # what is in circles
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     threads, files = (len(os.listdir(f"/proc/self/{{kind}}")) for kind in ("task", "fd"))

@@ -3,7 +3,7 @@
 import bisect
 import dataclasses
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,34 @@ from sifting.training.observers import AppendToLog, Observer, Save, ShowCurves, 
 from sifting.training.records import Records
 from sifting.training.screen import Screen
 from sifting.training.trainer import Draw, MomentImages, Trainer, build_optimizer, draw_uniformly
+
+
+def network_and_trainer(
+    experiment: Experiment,
+    specs: Sequence[LayerSpec],
+    image_set: ImageSet,
+    report: Callable[[str], None],
+    rows: Draw | None = None,
+) -> tuple[NetworkState, Trainer]:
+    """A new network, and what trains it as the experiment says; `report` and `rows` as of Trainer."""
+    network, most = experiment.network, experiment.data.translate
+    moments = generator(network.seed, Stream.MOMENTS)
+    model = build_model(specs, image_set.shape, network.batch_norm_beta, network.centring)
+    trainer = Trainer(
+        model,
+        build_optimizer(network.minimizer, network.learning_rate),
+        image_set,
+        network.batch_size,
+        rows,
+        preload=experiment.data.preload,
+        jit_compile=network.jit_compile,
+        report=report,
+        shifts=draw_uniformly(most + 1, network.batch_size, 2) if most else None,
+        moments_of=MomentImages.drawn(moments, len(image_set.images), most)
+        if network.validation_moments == "exact"
+        else None,
+    )
+    return NetworkState(model, specs), trainer
 
 
 class Session:
@@ -61,23 +89,7 @@ class Session:
             network.arch, experiment.method.prune, image_set.shape, image_set.classes
         )
         self._image_set, self._directory, self._screen, self._signals = image_set, directory, screen, signals
-        model = build_model(self.specs, image_set.shape, network.batch_norm_beta, network.centring)
-        self._values = NetworkState(model, self.specs)
-        most = experiment.data.translate
-        self._trainer = Trainer(
-            model,
-            build_optimizer(network.minimizer, network.learning_rate),
-            image_set,
-            network.batch_size,
-            rows,
-            preload=experiment.data.preload,
-            jit_compile=network.jit_compile,
-            report=screen.line,
-            shifts=draw_uniformly(most + 1, network.batch_size, 2) if most else None,
-            moments_of=MomentImages.drawn(generator(network.seed, Stream.MOMENTS), len(image_set.images), most)
-            if network.validation_moments == "exact"
-            else None,
-        )
+        self._values, self._trainer = network_and_trainer(experiment, self.specs, image_set, screen.line, rows)
         if network.sparse == "always" and on_gpu():
             raise experiment.error("Network", "sparse", "auto or never on a GPU")
         self._sparse = "never" if on_gpu() else network.sparse  # the kernels are not made for GPUs

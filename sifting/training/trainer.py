@@ -291,7 +291,7 @@ class Trainer:
         self._image_set = image_set
         self._sparse: SparseSteps | None = None
         optimizer.build(model.trainable_variables)
-        self._trained = model.trainable_variables
+        self._frozen: tuple[str, ...] = ()
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
         rows = rows or draw_uniformly(len(image_set.images), batch_size)
         first = next(layer for layer in model.layers if layer.trainable_variables)
@@ -329,15 +329,14 @@ class Trainer:
         """From now on train from the values that model and optimizer have.
 
         Args:
-            frozen: names of layers whose W, b, gamma and beta stay as they are; others than before trace the loop anew.
+            frozen: names of layers whose W, b, gamma and beta stay as they are; the loop is traced for each choice.
             sparse: names of layers that train by their kept weights alone. If there are any, all layers train outside
                 of TensorFlow, see sparse.step; on a CPU only, and without convolutions.
         """
         layers = [layer for layer in self.model.layers if layer.trainable_variables]
-        trained = [variable for layer in layers if layer.name not in frozen for variable in layer.trainable_variables]
-        if [variable.path for variable in trained] != [variable.path for variable in self._trained]:
-            self._trained = trained
-            self._set_compilation(self.jit_compile)
+        if self._frozen != tuple(frozen):
+            self._frozen = tuple(frozen)
+            self._ran.discard("_train")
         self._sparse = None
         if sparse:
             from sifting.sparse.step import SparseSteps  # loads numba
@@ -392,9 +391,11 @@ class Trainer:
         start: tf.Tensor,
         stop: tf.Tensor,
         shift_key: tf.Tensor,
+        frozen: tuple[str, ...],
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Train the steps start <= step < stop; correct answers and loss of each batch, before its update."""
-        variables = self._trained
+        layers = [layer for layer in self.model.layers if layer.name not in frozen]
+        variables = [variable for layer in layers for variable in layer.trainable_variables]
 
         def draws(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             rows = self._images.batch_rows(key, step, start)
@@ -464,7 +465,7 @@ class Trainer:
         _, total = tf.while_loop(lambda position, _: position < count, one_block, (0, 0), parallel_iterations=1)
         return total
 
-    def _compiled(self, function: str, *arguments: ImagesOnDevice | tf.Tensor) -> Any:
+    def _compiled(self, function: str, *arguments: ImagesOnDevice | tf.Tensor | tuple[str, ...]) -> Any:
         """Call a compiled function; announce and drop XLA if it cannot compile it."""
         if self.jit_compile and function not in self._ran:
             try:
@@ -507,7 +508,7 @@ class Trainer:
             correct, losses = self._sparse.train(*self._images.batches(key, start, stop), shifts)
         else:
             scalars = (tf.constant(value, tf.int64) for value in (key, start, stop, shift_key))
-            results = self._compiled("_train", self._images.on_device(key, start, stop), *scalars)
+            results = self._compiled("_train", self._images.on_device(key, start, stop), *scalars, self._frozen)
             correct, losses = (values.numpy()[: stop - start] for values in results)
         self.rate = (stop - start) / max(time.monotonic() - began, 1e-9)
         return error_rate(correct, self.batch_size), losses
