@@ -535,14 +535,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m postprocess.analyse", description="All observables of a run, stored beside it.")
     parser.add_argument("run_dir", nargs="+", metavar="RUN_DIR", help="save_dir or DIR/PREFIX")
     parser.add_argument(
-        "--parts", help=f"default: what the run allows of {','.join(PARTS)}; what is named and impossible is refused"
+        "--parts", help=f"default: what the run allows of {', '.join(PARTS)}; what is named and impossible is refused"
     )
     parser.add_argument(
         "--input", nargs="+", metavar="FILE", help="input files; default: the run's own, PREFIX_input.in"
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="such as Data.dataloc=DIR"
-    )
+    parser.add_settings("such as Data.dataloc=DIR")
     parser.add_argument("--layer", type=int, help="of the table and the kurtosis, from 1; default: the first dense one")
     parser.add_argument("--normalise", choices=NORMALISATIONS, help="default: stored; batch for deeper layers")
     parser.add_argument(

@@ -274,14 +274,11 @@ def default_output(name: str, scale: str) -> Path:
 
 def add_options(parser: Parser, seeds: str) -> None:
     """The flags that say which runs are made, and how; seeds: their default, in words."""
-    parser.add_argument(
-        "--scale", choices=base.SCALES, default="full", help="full: as in the paper (default); small: embedded images"
-    )
+    words = "default: full; small: fewer units, embedded images"
+    parser.add_argument("--scale", choices=base.SCALES, default="full", help=words)
     parser.add_argument("--seeds", metavar="N,N,...", help=f"default: {seeds}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs, as of sifting.run"
-    )
-    parser.add_argument("--dry_run", action="store_true", help="show the plan only")
+    parser.add_settings("of all runs; may be repeated")
+    parser.add_argument("--dry_run", action="store_true", help="show the plan, and stop")
     many.add_options(parser)
 
 
@@ -296,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="all figures, with what they still cost")
     parser.add_argument("--json", action="store_true", help="of --list: as JSON")
     parser.add_argument(
-        "--device", type=Path, metavar="FILE", help="estimate for the device of which postprocess.device_check wrote it"
+        "--device", type=Path, metavar="FILE", help="estimate for the device that device_check measured"
     )
     return run_command(_reproduce, parser, arguments)
 

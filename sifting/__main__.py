@@ -11,20 +11,20 @@ import sifting
 from sifting.base.command_line import COMPLETING, Parser
 
 COMMANDS = {
-    "run": ("sifting.run", "run the experiment of an input file, or continue it"),
-    "sweep": ("sifting.sweep", "run it at every point of a grid of values"),
-    "reproduce": ("postprocess.reproduce", "run what figures of the papers need, and draw them"),
+    "run": ("sifting.run", "run the experiment of an input file"),
+    "sweep": ("sifting.sweep", "run it at each point of a grid of values"),
+    "reproduce": ("postprocess.reproduce", "run what figures need, and draw them"),
     "claims": ("postprocess.claims", "check claims of the papers against runs"),
-    "summary": ("postprocess.summary", "table of rounds, and one figure, for each experiment"),
-    "analyse": ("postprocess.analyse", "every observable of the papers, as tables and arrays"),
-    "table": ("postprocess.table", "one line an experiment, for all runs in folders"),
+    "summary": ("postprocess.summary", "a table of rounds, and one figure"),
+    "analyse": ("postprocess.analyse", "every observable, as tables and arrays"),
+    "table": ("postprocess.table", "a line for each experiment in folders"),
     "compare": ("postprocess.compare", "two experiments side by side"),
-    "figures": ("postprocess.figures", "a figure of the papers from runs that are there"),
+    "figures": ("postprocess.figures", "figures of the papers, from your runs"),
     "report": ("postprocess.report", "an HTML page to explore runs"),
-    "export": ("sifting.export", "a round as Keras model, SavedModel or arrays"),
+    "export": ("sifting.export", "a round as Keras model or arrays"),
     "verify": ("postprocess.verify", "which files of runs are damaged"),
     "crosscheck": ("postprocess.crosscheck", "replay recorded runs of the TF1 code"),
-    "device_check": ("postprocess.device_check", "what this machine's GPU or CPU is good for"),
+    "device_check": ("postprocess.device_check", "what this GPU or CPU is good for"),
 }
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         f"sifting {sifting.__version__}: how pruning finds structure in neural networks\n\nusage: sifting COMMAND ...\n"
     )
     for name, (module, says) in COMMANDS.items():
-        print(f"  {name:<14}{says:<59}{module}")
+        print(f"  {name:<13}{says:<41}{module}")
     print("\nsifting COMMAND --help says more; python -m MODULE is the same as the COMMAND.")
 
 

@@ -1,10 +1,7 @@
 """Run the experiment of an input file.
 
-    python -m sifting.run INPUT [OVERRIDE ...] [--set Section.key=value ...]
-    python -m sifting.run --devices
-
-Later files override earlier ones key by key, and --set overrides them all. The same command again
-continues a run that was interrupted. Results go to [IO] save_dir; see docs/input.md for all keys.
+The same command again continues a run that was interrupted. Results go to the save_dir of [IO]; docs/input.md has all
+keys.
 """
 
 import os
@@ -25,18 +22,18 @@ from sifting.training import dry_run, many
 from sifting.training.launch import run
 from sifting.training.plan import directory_of
 
-_SET = flags.DEFINE_multi_string("set", [], "Section.key=value, stronger than the input files; may be repeated.")
-_SEEDS = flags.DEFINE_string("seeds", None, "N,N,...: run these seeds, into save_dir/seed_N.")
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be done, and do nothing.")
-_DESCRIBE = flags.DEFINE_boolean("describe", False, "Print a table of the classes of the images, and do not train.")
-_DEVICES = flags.DEFINE_boolean("devices", False, "Print what TensorFlow sees of this machine.")
-_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Delete the rounds that are in the way, and start anew.")
-
-_JOBS = flags.DEFINE_string("jobs", None, f"Of several seeds: {many.HELP['jobs']}.")
-_CLUSTER = flags.DEFINE_string("cluster", None, f"{many.HELP['cluster'][0].upper()}{many.HELP['cluster'][1:]}.")
-_KEEP_GOING = flags.DEFINE_boolean("keep_going", True, "When one of several seeds fails, go on with the others.")
-_COMMANDS = flags.DEFINE_boolean("commands", False, "Print a command for each seed that is not finished.")
-_RUNS = flags.DEFINE_string("runs", None, f"DIR: {many.HELP['runs']}.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "print layers, rounds, memory and disk, and stop")
+_DESCRIBE = flags.DEFINE_boolean("describe", False, "print a table of the images' classes, and stop")
+_DEVICES = flags.DEFINE_boolean("devices", False, "print what TensorFlow sees of the machine, and stop")
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "delete the rounds in the way, and start anew")
+# their help: parser()
+_SET = flags.DEFINE_multi_string("set", [], "")
+_SEEDS = flags.DEFINE_string("seeds", None, "")
+_JOBS = flags.DEFINE_string("jobs", None, "")
+_CLUSTER = flags.DEFINE_string("cluster", None, "")
+_KEEP_GOING = flags.DEFINE_boolean("keep_going", True, "")
+_COMMANDS = flags.DEFINE_boolean("commands", False, "")
+_RUNS = flags.DEFINE_string("runs", None, "")
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?")
 
@@ -125,19 +122,25 @@ def print_results(directories: list[RunDirectory]) -> None:
     print(f"figures    python -m postprocess.summary {directories[0].folder.parent if seeds else directories[0]}")
 
 
+def parser() -> Parser:
+    """What completes and helps: absl's own help exits with 1, and shows no usage nor flags of an installed command."""
+    shown = Parser(prog="python -m sifting.run", description=__doc__)
+    words = "later files override earlier ones, key by key"
+    shown.add_argument("input", nargs="*", metavar="INPUT", help=words)
+    shown.add_settings("stronger than the files; may be repeated")
+    shown.add_argument("--seeds", metavar="N,N,...", help="run these, into save_dir/seed_N")
+    for flag in (_DRY_RUN, _DESCRIBE, _DEVICES, _OVERWRITE):
+        shown.add_argument(f"--{flag.name}", action="store_true", help=flags.FLAGS[flag.name].help)
+    many.add_options(shown)
+    return shown
+
+
 def _parse_flags(arguments: list[str]) -> list[str]:
-    """absl's flag parser, with our way of refusing and of helping: absl's help exits with 1, and shows neither usage
-    nor flags of an installed command."""
+    """absl's flag parser, with our way of refusing and of helping."""
     if COMPLETING in os.environ:
-        parser = Parser()
-        parser.add_argument("input", nargs="*")
-        for flag in flags.FLAGS.get_key_flags_for_module(sys.modules[__name__]):
-            parser.add_argument(f"--{flag.name}", action="store_true" if flag.boolean else "store")
-        parser.parse_args()  # ends
+        parser().parse_args()  # ends
     if any(argument in _HELP for argument in arguments[1:]):
-        module = sys.modules[__name__]
-        listed = flags.FLAGS.module_help(module).strip().partition("\n")[2]  # the first line is the module's name
-        _show(f"{__doc__}\nflags:\n{listed}")
+        _show(parser().format_help().rstrip())
         raise SystemExit(0)
     try:
         return flags.FLAGS(arguments, known_only=False)

@@ -202,18 +202,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m sifting.sweep", description="Run an experiment with several values of some keys, and compare."
     )
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="input files, later ones stronger, as of sifting.run")
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="input files, as of sifting.run")
     parser.add_argument(
         "--grid",
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE,VALUE",
-        help="may be repeated; values with commas: joined by ';'",
+        help="may be repeated; ';' joins values with commas",
     )
-    parser.add_argument("--seeds", metavar="N,N,...", help="of every point; default: the seed of the input file")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
+    parser.add_argument("--seeds", metavar="N,N,...", help="of every point; default: that of the input file")
+    parser.add_settings("of all runs; may be repeated")
     parser.add_argument("--at_density", metavar="U", help="of the table at the end, as of postprocess.table")
-    parser.add_argument("--dry_run", action="store_true", help="check and list the runs and what they cost")
+    parser.add_argument("--dry_run", action="store_true", help="check and list the runs, with their cost, and stop")
     many.add_options(parser)
     return run_command(_sweep, parser, arguments)
 

@@ -14,7 +14,8 @@ import pytest
 import setuptools
 from packaging.requirements import Requirement
 
-import sifting
+import sifting.__main__
+import sifting.run
 from sifting.__main__ import COMMANDS
 from sifting.base import input_files
 from sifting.errors import InputError
@@ -72,6 +73,24 @@ def test_commands_under_one_name():
     assert refused.returncode == 2 and refused.stderr.startswith("sifting: nothing_here") and not refused.stdout
     unknown = sifting_command("sumary")
     assert unknown.returncode == 2 and "'sumary'" in unknown.stderr and "'summary'" in unknown.stderr
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_help_fits_a_screen(name, monkeypatch, capsys):
+    """23 lines of 80 columns above the next prompt; without a name, the list of commands."""
+    if name is None:
+        monkeypatch.setattr(sys, "argv", ["sifting"])
+        sifting.__main__.main()
+    elif name == "run":  # whose main is absl's
+        sifting.run.parser().print_help()
+    else:
+        module = importlib.import_module(COMMANDS[name][0])
+        if not hasattr(module, "main"):
+            module = importlib.import_module(f"{module.__name__}.__main__")
+        with pytest.raises(SystemExit, match="^0$"):
+            module.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert 4 < len(lines) < 24 and max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

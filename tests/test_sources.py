@@ -735,7 +735,7 @@ def test_wrong_folders(refuse, tmp_path, files, message):
 @pytest.fixture
 def hub(tmp_path, tmp_path_factory, monkeypatch):
     """hub(train=(images, labels), ...): the folder of a data set that load_dataset reads, prepared in a cache of the
-    test. It takes the library itself, which is no requirement of the package."""
+    test. It takes the library itself, which `.[test]` has."""
     library = pytest.importorskip("datasets", reason="pip install datasets")
     monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hub"))
     library.disable_progress_bars()

@@ -159,13 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=int,
         help="the round shown, or whose most connected nodes a movie shows; default: that of the paper, by density",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="of the runs' images: such as Data.dataloc=DIR",
-    )
+    parser.add_settings("of the runs' images, such as Data.dataloc=DIR")
     parser.add_argument("--list", action="store_true", help="all figures, with their runs")
     return run_command(_figures_command, parser, arguments)
 

@@ -20,10 +20,11 @@ COMPLETING = "_ARGCOMPLETE"  # in the environment while a shell completes a comm
 
 
 class _Help(argparse.HelpFormatter):
-    """Help that fits a screen: the usage names what has a place, the list below it has the options."""
+    """Help that fits a screen of 24 lines of 80 columns: the usage names what has a place, the list below it has the
+    options."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
+        super().__init__(prog, max_help_position=27, width=79)
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
         super().add_usage(usage, [action for action in actions if not action.option_strings], [], prefix)
@@ -33,7 +34,9 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose complaint is one line, and which completes what is written in a shell."""
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(**{"formatter_class": _Help} | arguments)
+        super().__init__(formatter_class=_Help, add_help=False, **arguments)
+        self._positionals.title = self._optionals.title = None
+        self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
 
     def parse_args(self, *arguments: Any, **more: Any) -> Any:
         if COMPLETING in os.environ:
@@ -44,6 +47,10 @@ class Parser(argparse.ArgumentParser):
         """NAMEs, any number or one ("?"), which a shell completes."""
         action: Any = self.add_argument("name", nargs=count, metavar="NAME", help=help)
         action.completer = lambda **_: names()
+
+    def add_settings(self, help: str) -> None:
+        """--set, any number of times."""
+        self.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help=help)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"sifting: {message}; see {self.prog} --help\n")

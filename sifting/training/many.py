@@ -150,28 +150,18 @@ def jobs_of(text: str | None) -> int | None:
     return int(text)
 
 
-HELP = {
-    "jobs": "runs at once, a process each, with its share of the cores or a GPU; auto: as many as GPUs, or cores",
-    "cluster": "slurm, or a scheduler of Dask, such as tcp://HOST:8786: its jobs or workers run them instead",
-    "keep_going": "when one of several runs fails, go on with the others (default), or end (--nokeep_going)",
-    "commands": "print a command for each run that is not finished, and do nothing",
-    "runs": "the folder of all relative save_dirs; default: the current one",
-}
-
-
 def add_options(parser: ArgumentParser) -> None:
     """The flags of How, for parsers of argparse."""
-    parser.add_argument("--jobs", metavar="N", help=HELP["jobs"])
-    parser.add_argument("--cluster", metavar="ADDRESS|slurm", help=HELP["cluster"])
-    parser.add_argument("--keep_going", action="store_true", default=True, help=HELP["keep_going"])
-    parser.add_argument("--nokeep_going", action="store_false", dest="keep_going", help="end with the first failure")
-    parser.add_argument("--commands", action="store_true", help=HELP["commands"])
-    parser.add_argument("--runs", metavar="DIR", help=HELP["runs"])
+    parser.add_argument("--jobs", metavar="N", help="runs at once; auto: one a GPU, or else one a core")
+    parser.add_argument("--cluster", metavar="slurm|ADDRESS", help="run on Slurm, or on Dask at tcp://HOST:PORT")
+    parser.add_argument("--nokeep_going", action="store_true", help="end with the first failure; default: go on")
+    parser.add_argument("--commands", action="store_true", help="print a command for each unfinished run, and stop")
+    parser.add_argument("--runs", metavar="DIR", help="folder of relative save_dirs; default: this one")
 
 
 def how(options: Namespace) -> How:
     """What the flags say. Raises InputError."""
-    return How(jobs_of(options.jobs), options.keep_going, options.cluster, options.commands, options.runs)
+    return How(jobs_of(options.jobs), not options.nokeep_going, options.cluster, options.commands, options.runs)
 
 
 def in_folder(experiment: Experiment, folder: str | None) -> Experiment:
