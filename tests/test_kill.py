@@ -1,5 +1,6 @@
 """A run that is killed, or meets an error of the file system, and is started again ends as one that was left alone."""
 
+import itertools
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,30 +61,25 @@ METHODS = {
 ERRORS = ["ENOSPC", "EIO", "EDQUOT", "EACCES", "EROFS"]
 
 
+@pytest.fixture(scope="module")
+def process() -> Iterator[subprocess.Popen]:
+    """What runs them, see there."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, str(HERE / "killed_run.py")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        yield process
+        process.communicate(timeout=60)
+
+
 class Runs:
     """One experiment, run again and again into FOLDER/run."""
 
-    def __init__(self, folder: Path, settings: dict, section: str) -> None:
-        self.folder, self.input = folder / "run", folder / "run.in"
+    def __init__(self, process: subprocess.Popen, folder: Path, settings: dict, section: str) -> None:
+        self._process, self.folder, self.input = process, folder / "run", folder / "run.in"
         text = INPUT.format(**settings) + section.replace("DENSE", str(folder / "dense"))
         text += f"[IO]\nsave_dir = {self.folder}\ncheckpoint_seconds = 0.02\ncache_dir = {folder / 'cache'}\n"
         self.input.write_text(text)
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-        command = [sys.executable, str(HERE / "killed_run.py")]
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def __enter__(self) -> "Runs":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=60)
 
     def run(self, harm: float | list | None, *changes: str) -> tuple[int, str, int]:
         """Exit code, -9 if it was killed; standard error; number of operations."""
@@ -115,49 +112,50 @@ def differences(ours: dict, theirs: dict) -> list[str]:
 @pytest.mark.parametrize(
     "method", [pytest.param(name, marks=() if name == "IMP" else pytest.mark.slow) for name in CASES]
 )
-def test_killed_run_ends_with_the_same_bits(tmp_path, method):
+def test_killed_run_ends_with_the_same_bits(process, tmp_path, method):
     """Half of the kills come at random moments, half right before an operation on files."""
     section, rounds, chain = CASES[method]
-    with Runs(tmp_path, LARGE, section) as runs:
-        assert runs.run(None)[0] == 0
-        whole = runs.taken()
-        assert sum("itdata" in name for name in whole) >= rounds
-        assert {"IMP_findata.pkl", "IMP_out.dat", "IMP_history.csv"} < set(whole)
-        rng = np.random.default_rng(1)
-        codes = []
-        for number in range(chain):
-            harm = [int(rng.integers(1, 120)), None] if number % 2 else float(rng.uniform(0, 0.6))
-            codes.append(runs.run(harm)[0])
-            if codes[-1] == 0:  # it came to its end before the kill: what follows kills the next one
-                assert differences(runs.taken(), whole) == []
-        assert runs.run(None)[0] == 0
-        assert differences(runs.taken(), whole) == []
-        assert codes.count(-signal.SIGKILL) >= chain - 2
+    runs = Runs(process, tmp_path, LARGE, section)
+    assert runs.run(None)[0] == 0
+    whole = runs.taken()
+    assert sum("itdata" in name for name in whole) >= rounds
+    assert {"IMP_findata.pkl", "IMP_out.dat", "IMP_history.csv"} < set(whole)
+    rng = np.random.default_rng(1)
+    codes = []
+    for number in range(chain):
+        harm = [int(rng.integers(1, 120)), None] if number % 2 else float(rng.uniform(0, 0.6))
+        codes.append(runs.run(harm)[0])
+        if codes[-1] == 0:  # it came to its end before the kill: what follows kills the next one
+            assert differences(runs.taken(), whole) == []
+    assert runs.run(None)[0] == 0
+    assert differences(runs.taken(), whole) == []
+    assert codes.count(-signal.SIGKILL) >= chain - 2
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    ("method", "every"),
-    [("IMP", 33), *(pytest.param(name, 1, marks=pytest.mark.slow) for name in METHODS)],
+    ("method", "every", "kinds"),
+    [
+        ("IMP", 33, ["ENOSPC", None, "EIO", None]),
+        *(pytest.param(name, 1, kinds, marks=pytest.mark.slow) for name in METHODS for kinds in ([None], ERRORS)),
+    ],
 )
-@pytest.mark.parametrize("errors", [[None], ERRORS], ids=["killed", "errors"])
-def test_harm_at_one_operation_leaves_no_trace(tmp_path, method, every, errors):
-    """An error is told in one line; it stops the run unless nothing depends on what failed."""
+def test_harm_at_one_operation_leaves_no_trace(process, tmp_path, method, every, kinds):
+    """A kill (None), or an error, which is told in one line and stops the run unless nothing depends on what failed."""
     settings = SMALL | ({"images": "100\npreload = false"} if method == "streamed" else {})
-    with Runs(tmp_path, settings, PLAIN + METHODS[method]) as runs:
-        if method == "dense_run":
-            assert runs.run(None, f"IO.save_dir={tmp_path / 'dense'}", "OneShot.dense_run=")[0] == 0
-        code, error, operations = runs.run(None)
-        assert code == 0, error
-        whole = runs.taken()
-        traces = {}
-        for number in range(1, operations + 1, every):
-            kind = errors[number % len(errors)]
-            code, error, _ = runs.run([number, kind])
-            told = [line for line in error.splitlines() if line.startswith("sifting: ")]
-            assert (code, len(told)) in ([(-signal.SIGKILL, 0)] if kind is None else [(2, 1), (0, 0)]), (number, error)
-            code, error, _ = runs.run(None)
-            assert code == 0, (number, error)
-            if left := differences(runs.taken(), whole):
-                traces[number, kind] = left
-        assert traces == {}
+    runs = Runs(process, tmp_path, settings, PLAIN + METHODS[method])
+    if method == "dense_run":
+        assert runs.run(None, f"IO.save_dir={tmp_path / 'dense'}", "OneShot.dense_run=")[0] == 0
+    code, error, operations = runs.run(None)
+    assert code == 0, error
+    whole = runs.taken()
+    traces = {}
+    for kind, number in zip(itertools.cycle(kinds), range(1, operations + 1, every)):
+        code, error, _ = runs.run([number, kind])
+        told = [line for line in error.splitlines() if line.startswith("sifting: ")]
+        assert (code, len(told)) in ([(-signal.SIGKILL, 0)] if kind is None else [(2, 1), (0, 0)]), (number, error)
+        code, error, _ = runs.run(None)
+        assert code == 0, (number, error)
+        if left := differences(runs.taken(), whole):
+            traces[number, kind] = left
+    assert traces == {}

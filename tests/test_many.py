@@ -449,12 +449,15 @@ def contents(folder):
     }
 
 
+SEEDS = "tiny.in", "--seeds=1,2,3"
+
+
 @pytest.fixture(scope="module")
 def in_turn(tmp_path_factory):
-    """The files of seeds 1 to 4, run one after the other."""
+    """The files of all seeds, run one after the other."""
     folder = tmp_path_factory.mktemp("turn")
     (folder / "tiny.in").write_text(TINY)
-    process = start(folder, "tiny.in", "--seeds=1,2,3,4")
+    process = start(folder, *SEEDS)
     _, error = process.communicate()
     assert process.returncode == 0, error
     return contents(folder / "runs")
@@ -466,19 +469,6 @@ def tiny(tmp_path):
     return tmp_path
 
 
-@pytest.mark.heavy
-def test_two_commands_in_one_folder_share_the_runs(tiny, in_turn):
-    """One of them works on two at once."""
-    commands = [start(tiny, "tiny.in", "--seeds=1,2,3,4", *jobs) for jobs in ([], ["--jobs=2"])]
-    said = [command.communicate() for command in commands]
-    assert [command.returncode for command in commands] == [0, 0], said
-    trained = sorted(
-        line.partition(", into ")[0][-6:] for out, _ in said for line in out.splitlines() if ", into " in line
-    )
-    assert trained == ["seed 1", "seed 2", "seed 3", "seed 4"]  # each once
-    assert contents(tiny / "runs") == in_turn
-
-
 def begun(folder, command, *seeds):
     """Wait until these seeds have begun to train, or are about to; the first one's directory."""
     directories = [RunDirectory(folder / "runs" / f"seed_{seed}", "IMP") for seed in seeds]
@@ -488,37 +478,43 @@ def begun(folder, command, *seeds):
     return directories[0]
 
 
-@pytest.mark.slow
-def test_a_killed_child_is_told_and_a_killed_command_takes_its_children_along(tiny, in_turn):
-    """Then the same command goes on with all of them, to the same bits."""
-    arguments = "tiny.in", "--seeds=1,2,3,4", "--jobs=2"
-    command = start(tiny, *arguments)
-    os.kill(begun(tiny, command, 1).holder.pid, signal.SIGKILL)
-    _, error = command.communicate()
-    assert command.returncode == 1
-    assert "seed 1: its process was ended by SIGKILL" in error and "(exit code 137)\n" in error
-    assert error.endswith("sifting: 1 of 4 runs failed\n")
-    command = start(tiny, *arguments)
-    directory = begun(tiny, command, 1)
-    command.kill()
-    command.communicate()
-    while directory.holder:
-        time.sleep(0.02)
-    command = start(tiny, *arguments)
-    assert command.communicate() and command.returncode == 0
-    assert contents(tiny / "runs") == in_turn
-
-
 @pytest.mark.heavy
-def test_one_interrupt_saves_all(tiny, in_turn):
-    command = start(tiny, "tiny.in", "--seeds=1,2,3,4", "--jobs=2", start_new_session=True)
+def test_one_interrupt_saves_all_and_two_commands_in_one_folder_share_what_is_left(tiny, in_turn):
+    """One of them works on two at once. All ends in the same bits."""
+    command = start(tiny, *SEEDS, "--jobs=2", start_new_session=True)
     begun(tiny, command, 1, 2)
     os.killpg(command.pid, signal.SIGINT)  # what a terminal does
     out, error = command.communicate()
     assert command.returncode == 130 and error.startswith("sifting: SIGINT: everything finished is saved")
     assert not list((tiny / "runs").glob("*/*_lock")) and "SIGINT: 2 runs save and end" in out
-    command = start(tiny, "tiny.in", "--seeds=1,2,3,4")
-    assert command.communicate() and contents(tiny / "runs") == in_turn
+    commands = [start(tiny, *SEEDS, *jobs) for jobs in ([], ["--jobs=2"])]
+    said = [command.communicate() for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], said
+    trained = sorted(
+        line.partition(", into ")[0][-6:] for out, _ in said for line in out.splitlines() if ", into " in line
+    )
+    assert trained == ["seed 1", "seed 2", "seed 3"]  # each once
+    assert contents(tiny / "runs") == in_turn
+
+
+@pytest.mark.slow
+def test_a_killed_child_is_told_and_a_killed_command_takes_its_children_along(tiny, in_turn):
+    """Then the same command goes on with all of them, to the same bits."""
+    command = start(tiny, *SEEDS, "--jobs=2")
+    os.kill(begun(tiny, command, 1).holder.pid, signal.SIGKILL)
+    _, error = command.communicate()
+    assert command.returncode == 1
+    assert "seed 1: its process was ended by SIGKILL" in error and "(exit code 137)\n" in error
+    assert error.endswith("sifting: 1 of 3 runs failed\n")
+    command = start(tiny, *SEEDS, "--jobs=2")
+    directory = begun(tiny, command, 1)
+    command.kill()
+    command.communicate()
+    while directory.holder:
+        time.sleep(0.02)
+    command = start(tiny, *SEEDS, "--jobs=2")
+    assert command.communicate() and command.returncode == 0
+    assert contents(tiny / "runs") == in_turn
 
 
 @pytest.mark.slow
