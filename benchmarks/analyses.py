@@ -134,13 +134,14 @@ def main() -> None:
     np.testing.assert_allclose(kurtosis(preactivation_moments(few, W))[:16], expected, rtol=1e-9)
     report("kurtosis of all nodes", ours, loop * NODES / 16 * images / len(x), f"16 nodes, {len(x)} images")
 
-    ours, _ = seconds(cavity_scores, inputs, W, np.ones_like(W))
     loop, expected = seconds(loop_cavity, x, W, 64)
     np.testing.assert_allclose(
         cavity_scores(few, W[:, :1], np.ones((INPUTS, 1)))[:64, 0], expected, rtol=1e-6, atol=1e-12
     )
-    scale = INPUTS * NODES / 64 * images / len(x)
-    report("cavity scores of all weights", ours, loop * scale, f"64 weights, {len(x)} images")
+    for density in (1.0, 0.1, 0.01):
+        ours, _ = seconds(cavity_scores, inputs, W, random_mask(density, NODES))
+        scale = density * INPUTS * NODES / 64 * images / len(x)
+        report(f"cavity scores at u = {100 * density:g} %", ours, loop * scale, f"64 weights, {len(x)} images")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from numba.core import caching
 from tiny_runs import IMP, assert_same, files_of, interrupt, rounds_of, run
 
 from sifting.architecture import build_specs, parse_arch
+from sifting.base.compiled import compiled
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import TrainingDiverged
 from sifting.network.model import NetworkState, build_model, initial_parameters
 from sifting.network.rounds import Mask
-from sifting.sparse import kernels
 from sifting.sparse import step as steps
 from sifting.sparse.choice import LARGEST_DENSITY, LEAST_WORK, obstacle, sparse_layers
 from sifting.training import trainer as training
@@ -346,7 +346,7 @@ def test_kernels_are_compiled_where_no_folder_can_keep_them(monkeypatch):
     monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
     with pytest.raises(RuntimeError, match="no locator"):
         numba.njit(lambda number: number, cache=True)
-    assert kernels._compiled(lambda number: number + 1)(2) == 3
+    assert compiled(lambda number: number + 1)(2) == 3
 
 
 # --- bits

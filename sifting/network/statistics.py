@@ -176,9 +176,9 @@ def cavity_scores(inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray)
     kurt[lambda_i] >= 3, and its negative otherwise (the paper leaves 3 itself open). Negative: without the weight the
     preactivation is more Gaussian.
 
-    No loop over weights: the moments of lambda' are polynomials in W_ij whose coefficients, E[lambda^k x~_j^l], are
-    matrix products. The few weights that carry nearly all of their node's preactivation are computed one by one, in
-    two more passes, because there the polynomial cancels.
+    The moments of lambda' are polynomials in W_ij whose coefficients are the joint moments E[lambda^k x~_j^l]. The few
+    weights that carry nearly all of their node's preactivation are computed one by one, in two more passes, because
+    there the polynomial cancels.
 
     Args:
         inputs: blocks of x~ [block, n_in].
@@ -190,37 +190,35 @@ def cavity_scores(inputs: Iterable[np.ndarray], W: np.ndarray, mask: np.ndarray)
     Raises:
         ValueError: there are no inputs.
     """
+    from sifting.network.joint_moments import add_joint_moments  # imports numba
+
     W = np.asarray(W, np.float64) * mask
+    nodes, kept = np.nonzero(np.asarray(mask).T)
     count, (mean,), rms = _input_means(inputs)
-    lx, l2x2, l3x, lx3 = joint = np.zeros((4, *W.shape))
+    lx, l2x2, l3x, lx3 = joint = np.zeros((4, len(kept)))
     x2, x4 = np.zeros((2, len(W)))
     l2, l4 = np.zeros((2, W.shape[1]))
-    product = np.empty(W.shape)
     for block in inputs:
         x = block - mean
         l = x @ W
-        x_squared, l_squared = x**2, l**2
-        x2 += x_squared.sum(axis=0)
-        l2 += l_squared.sum(axis=0)
-        x4 += np.einsum("bi,bi->i", x_squared, x_squared)
-        l4 += np.einsum("bi,bi->i", l_squared, l_squared)
-        powers_of_x, powers_of_l = (x, x_squared, x, x_squared * x), (l, l_squared, l_squared * l, l)
-        for total, left, right in zip(joint, powers_of_x, powers_of_l, strict=True):
-            total += np.matmul(left.T, right, out=product)
+        add_joint_moments(joint, x, l, kept, nodes)
+        for values, second, fourth in ((x, x2, x4), (l, l2, l4)):
+            squared = values**2
+            second += squared.sum(axis=0)
+            fourth += np.einsum("bi,bi->i", squared, squared)
     for total in (joint, x2, l2, x4, l4):
         total /= count
 
-    x2, x4 = x2[:, None], x4[:, None]
-    rest2 = l2 - W * (2 * lx - W * x2)
-    rest4 = l4 - W * (4 * l3x - W * (6 * l2x2 - W * (4 * lx3 - W * x4)))
     scale = rms @ np.abs(W)
-    whole = _kurtosis(l2, l4, scale)
-    defined = (np.asarray(mask) != 0) & np.isfinite(whole)
-    dominant = defined & (rest4 <= _SMALLEST_REST * np.maximum(l4, W**4 * x4))
-    rest = _kurtosis(rest2, rest4, scale)
-    rest[dominant] = _kurtosis_without(inputs, W, *np.nonzero(dominant))
-    scores: NDArray[np.float64] = np.where(whole >= 3, rest - whole, whole - rest) / whole
-    scores[~defined] = np.nan
+    whole = _kurtosis(l2, l4, scale)[nodes]
+    w, x2, x4, l2, l4 = W[kept, nodes], x2[kept], x4[kept], l2[nodes], l4[nodes]
+    rest2 = l2 - w * (2 * lx - w * x2)
+    rest4 = l4 - w * (4 * l3x - w * (6 * l2x2 - w * (4 * lx3 - w * x4)))
+    rest = _kurtosis(rest2, rest4, scale[nodes])
+    dominant = np.isfinite(whole) & (rest4 <= _SMALLEST_REST * np.maximum(l4, w**4 * x4))
+    rest[dominant] = _kurtosis_without(inputs, W, kept[dominant], nodes[dominant])
+    scores = np.full(W.shape, np.nan)
+    scores[kept, nodes] = np.where(whole >= 3, rest - whole, whole - rest) / whole
     return scores
 
 

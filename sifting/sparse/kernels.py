@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, models, register_model
 
 from sifting.architecture import EPSILON, GREY_LEVEL
+from sifting.base.compiled import compiled
 
 COLUMNS = 256  # pixels that are worked on at a time
 ONE, TWO = (0,), (0, 0)  # tiles of one register, and of two
@@ -349,26 +350,18 @@ def cycles(typing: Any) -> Any:
 _give_way = types.ExternalFunction("sched_yield", types.int32())
 
 
-def _compiled(function: Any, **options: Any) -> Any:
-    """Compile on the first call; kept on disk, but where no folder can be written to."""
-    try:
-        return njit(function, nogil=True, error_model="numpy", cache=True, **options)
-    except RuntimeError:
-        return njit(function, nogil=True, error_model="numpy", **options)
-
-
-@_compiled
+@compiled
 def finish_share(board: Any) -> None:
     _add_atomically(after(board, 8), 1)
 
 
-@_compiled
+@compiled
 def take_share(board: Any) -> Any:
     """The number of a share that nobody has taken; at or beyond the number of shares: there is none."""
     return _add_atomically(board, 1)
 
 
-@_compiled
+@compiled
 def wait(board: Any, shares: int) -> None:
     """Until all shares are done."""
     tries = 0
@@ -381,7 +374,7 @@ def wait(board: Any, shares: int) -> None:
 # --- inputs --------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def update_running(layer: Any, network: Any, f: int, mean: float, variance: float, started: bool) -> None:
     """running = decay * running + (1 - decay) * batch, but for the first batch, which replaces it."""
     of_means, of_variances = floats(layer.running_mean), floats(layer.running_variance)
@@ -389,7 +382,7 @@ def update_running(layer: Any, network: Any, f: int, mean: float, variance: floa
     of_variances[f] = network.decay * of_variances[f] + network.rest * variance if started else variance
 
 
-@_compiled
+@compiled
 def use_running(layer: Any, first: int, last: int) -> None:
     """Inputs first <= f < last will be normalised with the running moments."""
     mean, deviation, shift = floats(layer.mean), floats(layer.deviation), floats(layer.shift)
@@ -398,7 +391,7 @@ def use_running(layer: Any, first: int, last: int) -> None:
         deviation[f] = np.float32(1) / np.sqrt(floats(layer.running_variance)[f] + np.float32(EPSILON))
 
 
-@_compiled
+@compiled
 def read_pixels(x: Any, network: Any, images: Any, rows: Any, shifts: Any, count: int, first: int, last: int) -> None:
     """x[image][f - first] = (pixel - mean) / 255 of the pixels first <= f < last.
 
@@ -420,7 +413,7 @@ def read_pixels(x: Any, network: Any, images: Any, rows: Any, shifts: Any, count
                 x[row + f - first] = (np.float32(pixels[source]) - mean[source]) * scale
 
 
-@_compiled
+@compiled
 def pixel_moments(layer: Any, network: Any, x: Any, first: int, last: int, started: bool, tile: Any) -> None:
     """Moments of the pixels first <= f < last over the batch, the images added as in layers.batch_moments."""
     batch = network.batch
@@ -462,7 +455,7 @@ def pixel_moments(layer: Any, network: Any, x: Any, first: int, last: int, start
         update_running(layer, network, f, m + o, v, started)
 
 
-@_compiled
+@compiled
 def node_moments(layer: Any, network: Any, h: Any, rows: int, f: int, started: bool, tile: Any) -> None:
     """Moments of node f of the layer below over the batch, likewise. h: [tile][rows][T]."""
     T, batch = 16 * len(tile), network.batch
@@ -493,7 +486,7 @@ def node_moments(layer: Any, network: Any, h: Any, rows: int, f: int, started: b
     update_running(layer, network, f, mean + origin, s, started)
 
 
-@_compiled
+@compiled
 def scale(layer: Any, network: Any, first: int, last: int, tile: Any) -> None:
     """For a dense layer: gamma * z + beta of the live inputs first <= l < last, also with images as rows."""
     T, rows = 16 * len(tile), layer.rows
@@ -508,7 +501,7 @@ def scale(layer: Any, network: Any, first: int, last: int, tile: Any) -> None:
             transpose(scaled, (image // T * rows + l) * T + image % T, T, by_image, image * rows + l, rows)
 
 
-@_compiled
+@compiled
 def prepare_inputs(
     layers: Any, n: int, network: Any, share: int, worker: int, images: Any, rows: Any, shifts: Any, count: int,
     training: bool, started: bool, tile: Any,
@@ -563,7 +556,7 @@ def prepare_inputs(
     prepare_outputs(layer, share)
 
 
-@functools.partial(_compiled, fastmath={"contract", "reassoc"})
+@functools.partial(compiled, fastmath={"contract", "reassoc"})
 def prepare_outputs(layer: Any, share: int) -> None:
     """bias = b + sum of W * beta, and products = W * gamma, of a share of the outputs; dense: bias = b."""
     first, last = longs(layer.output_shares)[share], longs(layer.output_shares)[share + 1]
@@ -586,7 +579,7 @@ def prepare_outputs(layer: Any, share: int) -> None:
 # --- products ------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def add_rows(start: Any, W: Any, rows: Any, numbers: Any, k: int, end: int, tile: Any) -> Any:
     """start + sum over k of W[k] * (row numbers[k] of `rows`)."""
     T = np.int64(16 * len(tile))
@@ -600,7 +593,7 @@ def add_rows(start: Any, W: Any, rows: Any, numbers: Any, k: int, end: int, tile
     return add(start, other)
 
 
-@_compiled
+@compiled
 def multiply_sparse(layer: Any, t: int, first: int, last: int, tile: Any) -> None:
     """y of the outputs first <= o < last in tile t, before the activation."""
     T = 16 * len(tile)
@@ -616,7 +609,7 @@ def multiply_sparse(layer: Any, t: int, first: int, last: int, tile: Any) -> Non
                 store(y, o * T, add_rows(load(y, o * T, tile), products, z, inputs_of, k, end, tile))
 
 
-@_compiled
+@compiled
 def multiply_dense(layer: Any, t: int, first: int, last: int, tile: Any) -> None:
     """The same, first and last multiples of 4."""
     T, inputs = 16 * len(tile), layer.rows
@@ -638,7 +631,7 @@ def multiply_dense(layer: Any, t: int, first: int, last: int, tile: Any) -> None
         store(y, (o + 3) * T, y3)
 
 
-@_compiled
+@compiled
 def multiply(layer: Any, network: Any, share: int, hidden: bool, tile: Any) -> None:
     """y of a share of the outputs, after the activation."""
     T = 16 * len(tile)
@@ -658,7 +651,7 @@ def multiply(layer: Any, network: Any, share: int, hidden: bool, tile: Any) -> N
 # --- loss ----------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def find_largest(y: Any, outputs: int, tile: Any) -> Any:
     """The largest logit and its first output, of 16 images. y: [output][T]."""
     T = 16 * len(tile)
@@ -670,7 +663,7 @@ def find_largest(y: Any, outputs: int, tile: Any) -> Any:
     return best, place
 
 
-@_compiled
+@compiled
 def count_correct(layer: Any, network: Any, item: int, labels: Any, rows: Any, count: int, tile: Any) -> None:
     """How many of 16 images have their label's logit as the first of the largest."""
     T, first = 16 * len(tile), item * 16
@@ -684,7 +677,7 @@ def count_correct(layer: Any, network: Any, item: int, labels: Any, rows: Any, c
     longs(network.item_correct)[item] = correct
 
 
-@_compiled
+@compiled
 def find_loss(layer: Any, network: Any, item: int, labels: Any, rows: Any, tile: Any) -> None:
     """Loss and dy of 16 images, see trainer.cross_entropy.
 
@@ -721,7 +714,7 @@ def find_loss(layer: Any, network: Any, item: int, labels: Any, rows: Any, tile:
 # --- gradients -----------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def find_db(layer: Any, network: Any, share: int, tile: Any) -> None:
     """db, not masked yet, of a share of the outputs; dense: also dy with images as rows."""
     T, rows = 16 * len(tile), layer.output_rows
@@ -740,7 +733,7 @@ def find_db(layer: Any, network: Any, share: int, tile: Any) -> None:
                 transpose(dy, (image // T * rows + o) * T + image % T, T, by_image, image * rows + o, rows)
 
 
-@_compiled
+@compiled
 def find_dW(layer: Any, network: Any, share: int, tile: Any) -> None:
     """For a sparse layer: sum over the images of z * dy, of the weights of a share of the outputs."""
     T = 16 * len(tile)
@@ -769,7 +762,7 @@ def find_dW(layer: Any, network: Any, share: int, tile: Any) -> None:
                     k += 1
 
 
-@_compiled
+@compiled
 def multiply_back_sparse(layer: Any, t: int, first: int, last: int, da: Any, tile: Any) -> None:
     """Gradient of gamma * z + beta of the live inputs first <= l < last in tile t, into the rows of da."""
     T = 16 * len(tile)
@@ -785,7 +778,7 @@ def multiply_back_sparse(layer: Any, t: int, first: int, last: int, da: Any, til
                 store(da, row, add_rows(load(da, row, tile), W, dy, outputs_of, k, end, tile))
 
 
-@_compiled
+@compiled
 def multiply_back_dense(layer: Any, t: int, first: int, last: int, da: Any, tile: Any) -> None:
     """The same, first a multiple of 4."""
     T, inputs, outputs = 16 * len(tile), layer.rows, layer.output_rows
@@ -806,7 +799,7 @@ def multiply_back_dense(layer: Any, t: int, first: int, last: int, da: Any, tile
         store(da, (i + 3) * T, a3)
 
 
-@_compiled
+@compiled
 def multiply_back(layers: Any, n: int, network: Any, share: int, tile: Any) -> None:
     """dgamma and dbeta of a share of the live inputs, and from them dy of the layer below.
 
@@ -848,7 +841,7 @@ def multiply_back(layers: Any, n: int, network: Any, share: int, tile: Any) -> N
             da[(t * rows + f) * T + image] = np.float32(0)
 
 
-@_compiled
+@compiled
 def find_dgamma_of_data(layer: Any, share: int, shares: int) -> None:
     """dgamma and dbeta of the inputs of the lowest layer that is trained, from its weights alone: nobody needs the
     gradient of what is below. See layers.masked_affine_of_data. Shares are of blocks of inputs, in turns."""
@@ -866,7 +859,7 @@ def find_dgamma_of_data(layer: Any, share: int, shares: int) -> None:
                 dbeta[inputs_of[k]] += W[k] * db[o]
 
 
-@_compiled
+@compiled
 def turn_W(layer: Any, share: int) -> None:
     """The weights of a sparse layer in their second order, of a share of the live inputs."""
     first, last = longs(layer.live_shares)[share], longs(layer.live_shares)[share + 1]
@@ -881,7 +874,7 @@ def turn_W(layer: Any, share: int) -> None:
 # --- update --------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def change(values: Any, slots: Any, count: int, place: int, gradient: float, network: Any, rate: float) -> None:
     """One value by its gradient: SGD, or Adam as Keras has it. slots: [2][count]."""
     if network.adam:
@@ -893,7 +886,7 @@ def change(values: Any, slots: Any, count: int, place: int, gradient: float, net
         values[place] -= rate * gradient
 
 
-@_compiled
+@compiled
 def change_dense(layer: Any, network: Any, share: int, rate: float, tile: Any) -> None:
     """W of a dense layer, of a share of the outputs; dW = sum of (gamma * z + beta) * dy over images."""
     inputs, outputs = layer.rows, layer.output_rows
@@ -923,7 +916,7 @@ def change_dense(layer: Any, network: Any, share: int, rate: float, tile: Any) -
                 place += GROUP
 
 
-@_compiled
+@compiled
 def change_layer(layer: Any, network: Any, share: int, rate: float, tile: Any) -> None:
     """W and b of a share of the outputs."""
     b, gamma, beta, db, mask_b = (
@@ -945,7 +938,7 @@ def change_layer(layer: Any, network: Any, share: int, rate: float, tile: Any) -
                 change(W, slots, layer.weights, k, gamma[f] * dW[k] + beta[f] * db[o], network, rate)
 
 
-@_compiled
+@compiled
 def change_inputs(layer: Any, network: Any, share: int, rate: float) -> None:
     """gamma and beta of a share of the live inputs."""
     live, gamma, beta = integers(layer.live), floats(layer.gamma), floats(layer.beta)
@@ -959,7 +952,7 @@ def change_inputs(layer: Any, network: Any, share: int, rate: float) -> None:
 # --- steps ---------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def find_gradient(layer: Any, network: Any, share: int, at_end: bool, tile: Any) -> None:
     """What dy of a layer says of its outputs. at_end: nobody needs the gradient of its inputs."""
     find_db(layer, network, share, tile)
@@ -969,7 +962,7 @@ def find_gradient(layer: Any, network: Any, share: int, at_end: bool, tile: Any)
         turn_W(layer, share)
 
 
-@_compiled
+@compiled
 def finish(
     layers: Any, network: Any, share: int, step: int, count: int, rate: float, training: bool, correct: Any, losses: Any
 ) -> None:
@@ -986,7 +979,7 @@ def finish(
         losses[step] = loss / np.float32(network.batch)
 
 
-@_compiled
+@compiled
 def learning_rate(network: Any, updates: int) -> Any:
     """That of the next update; Adam's has a factor that depends on the number of those before."""
     rate = network.rate
@@ -996,7 +989,7 @@ def learning_rate(network: Any, updates: int) -> Any:
     return rate
 
 
-@_compiled
+@compiled
 def run(
     layers: Any, networks: Any, phases: Any, worker: int, shares: int, boards: Any, images: Any, labels: Any, rows: Any,
     shifts: Any, total: int, training: bool, started: bool, updates: int, correct: Any, losses: Any, ticks: Any,
