@@ -6,7 +6,7 @@ of them together. Runs that differ in more than the seed have tables and figures
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,15 +65,12 @@ class Summary:
         return mean_and_sd(self.numbers[name])
 
 
-def summarise(
-    runs: Sequence[RunDirectory], shown: int | None = None, look: Callable[[Round], object] | None = None
-) -> Summary:
+def summarise(runs: Sequence[RunDirectory], shown: int | None = None) -> Summary:
     """Read every round of every run once, and compute what table and figure need.
 
     Args:
         runs: seeds of one experiment.
         shown: the round whose masks are kept; default: the last one that all runs have.
-        look: also called with each round.
 
     Raises:
         DataError: a pickle that is damaged.
@@ -100,8 +97,6 @@ def summarise(
             if shape := result.image_shape:
                 own = displacement_maps(mask, shape)
                 maps[row] = DisplacementMaps(*map(np.add, maps[row], own)) if row in maps else own
-        if look is not None:
-            look(result)
 
     seeds = read_seeds(runs, measure)
     places = range(len(seeds.rounds))

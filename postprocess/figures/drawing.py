@@ -82,11 +82,11 @@ LINES = tuple(
 
 
 @contextlib.contextmanager
-def figure_style(changes: dict[Any, Any] | None = None) -> Iterator[None]:
-    """Fonts and lines of all figures, whatever the user's matplotlibrc says; `changes` over them."""
+def figure_style() -> Iterator[None]:
+    """Fonts and lines of all figures, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # all but the backend
-        matplotlib.rcParams.update(_STYLE | (changes or {}))
+        matplotlib.rcParams.update(_STYLE)
         yield
 
 
