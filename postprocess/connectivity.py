@@ -87,7 +87,7 @@ def most_connected(connections: np.ndarray) -> np.ndarray:
 
 def select_nodes(connections: np.ndarray, count: int = 30) -> np.ndarray:
     """Indices of at most `count` nodes, int64, to be shown: the most connected, but none with fewer than 2."""
-    nodes = most_connected(connections)[:count]
+    nodes: NDArray[np.intp] = most_connected(connections)[:count]
     return nodes[np.asarray(connections)[nodes] >= 2]
 
 
