@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from postprocess.activations import NORMALISATIONS, layer_inputs, most_activating
-from postprocess.cache import cached, signature
+from postprocess.cache import cached
 from postprocess.cavity import cavity_row, later_mean, pruning_round
 from postprocess.command_line import Parser, aligned, decimal, run_command
 from postprocess.connectivity import binomial_excess, input_connections, layer_connections, most_connected
@@ -44,6 +44,7 @@ from postprocess.seeds import best_accuracy
 from sifting import __version__, datasets
 from sifting.base.extensions import NAME
 from sifting.base.quiet import native_messages_hidden
+from sifting.datasets.cache import stamps
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import DataError, InputError, RunDirectoryError, one_line
 from sifting.experiment.experiment import Experiment
@@ -511,7 +512,7 @@ def _task(run: Analysis, name: str, part: Part, number: int | None) -> tuple[Arr
         images = str(experiment.data) if part.any_round else experiment.to_text()
     depends = {
         "version": [VERSION, __version__],
-        "rounds": [] if part.any_round else [signature(run.directory.round_path(n)) for n in numbers],
+        "rounds": stamps([] if part.any_round else map(run.directory.round_path, numbers)),
         "options": part.options(run),
         "images": images,
     }

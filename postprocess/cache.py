@@ -39,12 +39,6 @@ def cached(
     return arrays, False
 
 
-def signature(path: Path) -> list[Any]:
-    """Name, size and time of a file: what tells one content from another without reading it."""
-    status = path.stat()
-    return [path.name, status.st_size, status.st_mtime_ns]
-
-
 def stored_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of an npz file by name, also what they depend on; None for one that is damaged or not there."""
     try:

@@ -57,19 +57,17 @@ def measured_rate(plan: Plan) -> Rate:
     """Train the network of an experiment for a few steps on random pixels. Takes seconds, most of them to compile."""
     with native_messages_hidden():
         from sifting.base.compute import tensor_float_32
-        from sifting.network.model import NetworkState, build_model, initial_parameters
-        from sifting.training.trainer import Trainer, build_optimizer
-    network, data, specs = plan.experiment.network, plan.images.facts, plan.specs
+        from sifting.network.model import initial_parameters
+        from sifting.training.session import network_and_trainer
+    data = plan.images.facts
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (_MEASURED_IMAGES, math.prod(data.shape)), np.uint8)
     labels = rng.integers(0, data.classes, _MEASURED_IMAGES).astype(np.int32)
     mean = np.full(pixels.shape[1], 127.5, np.float32)
     images = ImageSet(pixels, labels, pixels, labels, mean, data.shape, data.classes, "random pixels")
-    model = build_model(specs, data.shape)
-    NetworkState(model, specs).set_parameters(initial_parameters(specs, seed=0))
-    optimizer = build_optimizer(network.minimizer, network.learning_rate)
-    trainer = Trainer(model, optimizer, images, network.batch_size, jit_compile=network.jit_compile)
-    with tensor_float_32(network.tf32):
+    values, trainer = network_and_trainer(plan.experiment, plan.specs, images, print)
+    values.set_parameters(initial_parameters(plan.specs, seed=0))
+    with tensor_float_32(plan.experiment.network.tf32):
         trainer.train(0, 0, 1)  # compiles
         steps, seconds = 1, 0.0
         while seconds < _MEASURED_SECONDS and steps < trainer.most_steps:

@@ -11,8 +11,8 @@ from sifting.architecture import build_specs
 from sifting.datasets.image_set import ImageSet
 from sifting.experiment.experiment import Experiment
 from sifting.inputs import read_experiment
-from sifting.network.model import NetworkState, build_model, initial_parameters
-from sifting.training.trainer import Trainer, build_optimizer, draw_uniformly
+from sifting.network.model import initial_parameters
+from sifting.training.session import network_and_trainer
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {"small.in"}
@@ -63,27 +63,21 @@ def tiny_images(experiment: Experiment) -> ImageSet:
 
 
 def network_of(experiment: Experiment) -> tuple:
-    """What decides how a file's network is built and trained."""
+    """What decides how a file's network is built and trained, but for its widths."""
     facts, network = datasets.planned(experiment).facts, experiment.network
     rest = network.minimizer, network.centring, network.init_deviation, experiment.data.translate
-    return str(network.arch), facts.shape, facts.classes, *rest
+    return tuple(token.kind for token in network.arch), facts.shape, facts.classes, *rest
 
 
 @pytest.mark.parametrize("path", {network_of(small(path)): path for path in FILES}.values(), ids=lambda path: path.stem)
 def test_every_network_trains(path):
     """Two steps of one file for each network, scaled: every layer with weights changes, and all stays finite."""
-    experiment = small(path)
+    experiment = small(path).replace("Network", batch_size=8, seed=1, jit_compile=False)
     images, network = tiny_images(experiment), experiment.network
     specs = build_specs(network.arch, experiment.method.prune, images.shape, images.classes)
-    model = build_model(specs, images.shape, network.batch_norm_beta, network.centring)
-    state, most = NetworkState(model, specs), experiment.data.translate
+    state, trainer = network_and_trainer(experiment, specs, images, pytest.fail)
     before = initial_parameters(specs, 1, network.init_deviation, network.init_distribution)
     state.set_parameters(before)
-    optimizer, shifts = (
-        build_optimizer(network.minimizer, network.learning_rate),
-        draw_uniformly(most + 1, 8, 2) if most else None,
-    )
-    trainer = Trainer(model, optimizer, images, 8, jit_compile=False, report=pytest.fail, shifts=shifts)
     errors, losses = trainer.train(1, 0, 2)
     assert len(errors) == 2 and np.all(np.isfinite(losses)) and 0 <= trainer.validate() <= 1
     for layer, new in state.parameters().items():

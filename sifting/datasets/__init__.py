@@ -112,8 +112,12 @@ def planned(experiment: Experiment) -> PlannedImages:
     if data.translate >= size:
         raise experiment.error("Data", "translate", f"less than {size}, the size of the images")
     experiment = _fitted(experiment, complete.val_images, train_images)
-    _check_val_size(experiment, complete.val_images)
-    _check_scoring_images(experiment, train_images)
+    if experiment.network.val_size > complete.val_images:
+        accepted = f"at most {complete.val_images}, the number of validation images"
+        raise experiment.error("Network", "val_size", accepted)
+    if experiment.method.images > train_images:
+        accepted = f"at most {train_images}, the number of training images"
+        raise experiment.error(experiment.method_name, "images", accepted)
     try:
         new_class = class_map(data.reclass, complete.classes, complete.semantic)
     except ValueError as error:
@@ -158,14 +162,3 @@ def load_complete(experiment: Experiment, report: Report) -> ImageSet:
     """All images that are there: cloned and rotated as the experiment says, before data_ratio, reclass and val_size.
     Raises as `load`, but for val_size."""
     return planned(experiment).source.load(experiment, report)
-
-
-def _check_val_size(experiment: Experiment, val_images: int) -> None:
-    if experiment.network.val_size > val_images:
-        raise experiment.error("Network", "val_size", f"at most {val_images}, the number of validation images")
-
-
-def _check_scoring_images(experiment: Experiment, train_images: int) -> None:
-    if experiment.method.images > train_images:
-        accepted = f"at most {train_images}, the number of training images"
-        raise experiment.error(experiment.method_name, "images", accepted)
