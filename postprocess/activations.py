@@ -233,12 +233,20 @@ def most_activating(
     """
     source = ImageBlocks(image_set.val_images, image_set.mean)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer, step, normalise=normalise)
-    mask, parameters = result.masks[layer], inputs.parameters
-    taken = slice(None) if nodes is None else np.asarray(nodes)
-    W = (parameters.W * mask.W)[:, taken].astype(np.float64)
-    b = (parameters.b * mask.b)[taken].astype(np.float64)
-    values = np.concatenate([x @ W + b for x in inputs])
+    values = preactivations(inputs, result.masks[layer], slice(None) if nodes is None else np.asarray(nodes))
     if not 1 <= count <= len(values):
         raise ValueError(f"count = {count}: accepted: 1 to {len(values)}, the number of images")
+    return top_images(values, count)
+
+
+def preactivations(inputs: LayerInputs, mask: Mask, nodes: np.ndarray | slice) -> NDArray[np.float64]:
+    """lambda = W . x~ + b of some nodes, masked: float64 [images, nodes]."""
+    W = (inputs.parameters.W * mask.W)[:, nodes].astype(np.float64)
+    b = (inputs.parameters.b * mask.b)[nodes].astype(np.float64)
+    return np.concatenate([x @ W + b for x in inputs])
+
+
+def top_images(values: np.ndarray, count: int) -> TopImages:
+    """Of preactivations [images, nodes]."""
     rows = np.argsort(-values, axis=0, kind="stable")[:count].T
     return TopImages(rows, np.take_along_axis(values.T, rows, axis=1))

@@ -102,13 +102,13 @@ def _number(text: str) -> float | None:
 # --- as text -------------------------------------------------------------------------------------------------------
 
 
-def format_table(rows: Sequence[Row]) -> str:
-    """Aligned columns: settings, number of seeds, round, mean and s.d. of the columns."""
+def as_text(rows: Sequence[Row]) -> list[list[str]]:
+    """Titles, then each row: settings, number of seeds, round, mean and s.d. of the columns."""
     lines = [[*rows[0].settings, "seeds", "round", *(column.title for column in columns().values())]]
     for row in rows:
         cells = (column.cell(*row.mean_and_sd(name)) for name, column in columns().items())
         lines.append([*row.settings.values(), str(len(row.group.runs)), str(row.round), *cells])
-    return aligned(lines)
+    return lines
 
 
 def notes(rows: Sequence[Row], at_density: float | None = None) -> list[str]:
@@ -250,7 +250,7 @@ def show(rows: Sequence[Row], at_density: float | None = None, form: str = "text
     elif form == "csv":
         write_csv(rows)
     else:
-        print(format_table(rows))
+        print(aligned(as_text(rows)))
     print("\n".join(notes(rows, at_density)), file=sys.stdout if form == "text" else sys.stderr)
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from postprocess.activations import layer_inputs_of_images
+from postprocess.activations import layer_inputs_of_images, preactivations, top_images
 from postprocess.analyse import PARTS, Analysis
 from postprocess.connectivity import input_connections, most_connected
 from postprocess.kurtosis import IMAGES_PER_CLASS, Kurtosis, first_of_each_class
@@ -29,8 +29,8 @@ from postprocess.masks import input_images, layer_masks
 from postprocess.receptive_field import receptive_fields
 from sifting.datasets.image_set import ImageSet
 from sifting.errors import SiftingError
-from sifting.network.rounds import Mask, Round
-from sifting.network.statistics import ImageBlocks, LayerInputs, cavity_scores, class_moments
+from sifting.network.rounds import Round
+from sifting.network.statistics import ImageBlocks, cavity_scores, class_moments
 from sifting.runs.directory import RunDirectory
 
 LEVELS = 7  # of a weight's size; the sign comes on top
@@ -145,15 +145,15 @@ def _trained(
     """Preactivations of validation images at the end of the round, and the images where they are largest."""
     source = ImageBlocks(image_set.val_images[:images], image_set.mean)
     inputs = layer_inputs_of_images(result, source, image_set.shape, layer)
-    values = _preactivations(inputs, result.masks[layer], nodes)
-    top = np.argsort(-values, axis=0, kind="stable")[:TOP].T
+    values = preactivations(inputs, result.masks[layer], nodes)
+    top = top_images(values, TOP)
     return {
         "trained": _histograms(values),
         "kurtosis_trained": Kurtosis.of(
             class_moments([values], np.eye(len(nodes)), np.zeros(len(values), int))
         ).over_all,
-        "top": top,
-        "top_values": np.take_along_axis(values.T, top, axis=1),
+        "top": top.rows,
+        "top_values": top.values,
     }
 
 
@@ -167,7 +167,7 @@ def _at_start(run: Analysis, result: Round, layer: int, nodes: NDArray[np.intp])
     mask, W = result.masks[layer].W, rewind.parameters[layer].W
     found = Kurtosis.of(class_moments(inputs, W * mask, images.labels[rows]))
     values: dict[str, Any] = {
-        "initial": _histograms(_preactivations(inputs, result.masks[layer], nodes)),
+        "initial": _histograms(preactivations(inputs, result.masks[layer], nodes)),
         "kurtosis": found.over_all[nodes],
         "kurtosis_mean": found.mean,
         "kurtosis_within_class": found.mean_within_class,
@@ -175,12 +175,6 @@ def _at_start(run: Analysis, result: Round, layer: int, nodes: NDArray[np.intp])
     if layer == 0:
         values["scores"] = cavity_scores(inputs, W[:, nodes], mask[:, nodes]).T
     return values
-
-
-def _preactivations(inputs: LayerInputs, mask: Mask, nodes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """[images, nodes]."""
-    W, b = (inputs.parameters.W * mask.W)[:, nodes], (inputs.parameters.b * mask.b)[nodes]
-    return np.concatenate([x @ W + b for x in inputs])
 
 
 def _histograms(values: np.ndarray) -> NDArray[np.uint16]:

@@ -26,7 +26,7 @@ from postprocess.receptive_field import unlocalised_width
 from postprocess.report.nodes import VALUES, Arrays, explore, packed, rounded
 from postprocess.seeds import mean_and_sd
 from postprocess.summary import Summary, summarise
-from postprocess.table import Row, columns
+from postprocess.table import Row, as_text
 from sifting.architecture import LayerSpec
 from sifting.errors import InputError
 from sifting.runs.directory import RunDirectory
@@ -214,13 +214,9 @@ def round_table(shown: Shown) -> Table:
 
 def sweep_table(rows: Sequence[Row], folder: Path) -> Table:
     """One row an experiment, as postprocess.table has them; its name comes first."""
-    titles = ["run", *rows[0].settings, "seeds", "round", *(column.title for column in columns().values())]
-    lines = []
-    for row in rows:
-        cells = (column.cell(*row.mean_and_sd(name)) for name, column in columns().items())
-        name = os.path.relpath(str(row.group), folder)
-        lines.append([name, *row.settings.values(), str(len(row.group.runs)), str(row.round), *cells])
-    return Table(titles, lines)
+    titles, *lines = as_text(rows)
+    names = [os.path.relpath(str(row.group), folder) for row in rows]
+    return Table(["run", *titles], [[name, *line] for name, line in zip(names, lines, strict=True)])
 
 
 def _seconds(timing: Any) -> float:
