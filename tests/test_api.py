@@ -50,6 +50,8 @@ def test_objects_show_themselves(finished, tmp_path, monkeypatch):
     shown, _, folded = experiment.partition("<details>")
     assert "<td>[IMP] max_iterations</td><td>3</td>" in shown and "prune_ratio" not in shown
     assert "minimizer" not in shown and "minimizer = SGD" in folded
+    filled_in = sifting.load_experiment("inputs/quickstart.in")._repr_html_().partition("<details>")
+    assert "image_size" not in filled_in[0] and "image_size = 32" in filled_in[2]
     run = finished._repr_html_()
     best = min(finished, key=lambda result: result.best_validation_error)
     assert run.count("<tr>") == 1 + len(finished) + 1 + len(best.masks) and run.endswith(best._repr_html_())

@@ -465,6 +465,44 @@ def test_what_cannot_be_pruned():
 
 
 @pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: plain(layers.Conv2D(32, 3), layers.Conv2D(64, 3), shape=(8, 8, 1)), (8, 8, 1)),
+        (lambda: plain(MaskedDense(100), shape=(64,)), (64,)),
+    ],
+    ids=["convolutions", "MaskedDense"],
+)
+def test_other_formats_have_the_same_outputs(make, shape, tmp_path):
+    """TensorFlow Lite, as it is and sparse, from a SavedModel; and Keras's legacy file, whose masks are held anew."""
+    x, y = examples(shape)
+    model = compiled(make())
+    masks = sifting.prune(model, (x, y), rounds=1, prune_ratio=0.95, verbose=0).masks[-1]
+    expected = model.predict(x, verbose=0)
+    model.export(tmp_path / "served", verbose=False)
+    sizes = []
+    for optimizations in ([], [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]):
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "served"))
+        converter.optimizations = optimizations
+        sizes.append(len(content := converter.convert()))
+        interpreter = tf.lite.Interpreter(model_content=content)
+        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+        interpreter.resize_tensor_input(taken["index"], x.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], x)
+        interpreter.invoke()
+        np.testing.assert_allclose(interpreter.get_tensor(given["index"]), expected, atol=1e-4)
+    assert sizes[1] < 0.5 * sizes[0]
+    model.save(tmp_path / "pruned.h5")
+    loaded = keras.models.load_model(tmp_path / "pruned.h5", {"MaskedDense": MaskedDense}, compile=False)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+    hold_masks(compiled(loaded))
+    loaded.fit(x, y, verbose=0)
+    assert_zero(loaded, {name: mask | (mask.ndim == 1) for name, mask in masks.items()})  # biases are free
+
+
+@pytest.mark.heavy
 def test_without_the_package_keras_names_what_to_import(tmp_path):
     model = compiled(dense())
     sifting.prune(model, examples(), rounds=1, verbose=0)

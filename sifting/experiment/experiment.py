@@ -243,12 +243,13 @@ class Experiment:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """In a notebook: what differs from the defaults; all settings on a click."""
+        """In a notebook: what differs from the defaults, and was not filled in; all settings on a click."""
         rows = [
-            (f"[{name}] {key}", text)
+            (f"[{name}] {entry.name}", self.settings()[name][entry.name][1])
             for name, section in self.sections().items()
-            for key, (value, text) in self.settings()[name].items()
-            if value != next(entry.default for entry in dataclasses.fields(section) if entry.name == key)
+            for entry in dataclasses.fields(section)
+            if getattr(section, entry.name) != entry.default
+            and (entry.default is not None or (name, entry.name) in self.sources)
         ]
         return html.table((), rows) + html.folded("all settings", f"<pre>{escape(self.to_text())}</pre>")
 

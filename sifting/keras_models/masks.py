@@ -68,7 +68,7 @@ class _Masking(keras.optimizers.Optimizer):
         for variable in variables:
             index = self._get_variable_index(variable)
             if index not in self._held:
-                mask = self.add_variable(variable.shape, "ones", "bool", name="mask")
+                mask = self.add_variable(variable.shape, "ones", "bool", name=f"mask_{index}")
                 before = variable.constraint
                 variable.constraint = Held(mask, before.before if isinstance(before, Held) else before)
                 self._held = (*self._held, index)
