@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import write_input
-from tiny_runs import assert_same, copy_of, expected_masks, files_of, interrupt, rounds_of, run
+from synthetic import assert_same, write_input
+from tiny_runs import copy_of, expected_masks, files_of, interrupt, rounds_of, run
 
 from sifting.base.pickles import load_pickle
 from sifting.base.signals import Signals

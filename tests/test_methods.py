@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from synthetic import made_round, write_input
-from tiny_runs import Watched, assert_same, copy_of, expected_masks, files_of, image_set, interrupting, rounds_of, run
+from synthetic import assert_same, made_round, write_input
+from tiny_runs import Watched, copy_of, expected_masks, files_of, image_set, interrupting, rounds_of, run
 
 from sifting.architecture import LayerSpec
 from sifting.base.signals import Signals

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from random_networks import random_round
 from scipy import stats
-from tiny_runs import assert_same
+from synthetic import assert_same
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.network.model import NetworkState, build_model, initial_masks, initial_parameters

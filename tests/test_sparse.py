@@ -14,7 +14,8 @@ import numba
 import numpy as np
 import pytest
 from numba.core import caching
-from tiny_runs import IMP, assert_same, files_of, interrupt, rounds_of, run
+from synthetic import assert_same
+from tiny_runs import IMP, files_of, interrupt, rounds_of, run
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.base.compiled import compiled

@@ -181,14 +181,6 @@ def files_of(directory):
     }
 
 
-def assert_same(ours, theirs):
-    """The same layers, with equal arrays."""
-    assert list(ours) == list(theirs)
-    for layer in ours:
-        for a, b in zip(ours[layer], theirs[layer], strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
 def expected_masks(checkpoint, masks, ratio, prunable):
     """IMP's rule, written out again: in each layer the magnitudes of weights and biases make one pool.
 
@@ -204,7 +196,6 @@ def expected_masks(checkpoint, masks, ratio, prunable):
             continue
         pool = np.sort(np.append((np.abs(parameters.W) * mask.W).ravel(), np.abs(parameters.b) * mask.b))
         threshold = pool[int(ratio * pool.size)]
-        result[layer] = Mask(
-            *(np.where((np.abs(p) >= threshold) & (m == 1), 1, 0) for p, m in zip(parameters[:2], mask, strict=True))
-        )
+        kept = ((np.abs(p) >= threshold) & (m == 1) for p, m in zip(parameters[:2], mask, strict=True))
+        result[layer] = Mask(*(values.astype(np.float32) for values in kept))
     return result
