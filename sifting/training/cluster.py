@@ -57,7 +57,8 @@ def _of_slurm(jobs: int) -> Any:
     test = subprocess.run(["sbatch", "--test-only"], input=cluster.job_script(), capture_output=True, text=True)
     if test.returncode:  # Dask would wait for the jobs
         cluster.close()
-        raise ValueError(test.stderr.strip().rpartition("\n")[2])
+        said = test.stderr.strip() or f"sbatch --test-only ended with exit code {test.returncode}"
+        raise ValueError(said.rpartition("\n")[2])
     cluster.scheduler.allowed_failures = math.inf  # workers that a run may lose: time limits end them
     cluster.adapt(maximum_jobs=jobs, target_duration="1ms")  # runs are longer than Dask can know
     return cluster
