@@ -178,6 +178,16 @@ def test_cavity_scores_equal_the_loop_over_weights(size):
         assert scores[j, i] == pytest.approx(direct_cavity(x, W * mask, j, i), rel=1e-6, abs=1e-9)
 
 
+def test_cavity_scores_do_not_depend_on_threads(monkeypatch):
+    rng = np.random.default_rng(7)
+    x, W, mask = rng.normal(size=(300, 12)), rng.normal(size=(12, 8)), rng.random((12, 8)) < 0.6
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("sifting.network.joint_moments.threads", lambda threads=threads: threads)
+        found.append(cavity_scores([x], W, mask))
+    np.testing.assert_array_equal(*found)
+
+
 def test_cavity_score_by_hand():
     """lambda = x_1 + x_2 takes -2, 0, 0, 2 on four images: kurtosis (32/4) / (8/4)^2 = 2; x_1 alone is a coin with 1.
 
