@@ -85,10 +85,10 @@ def most_connected(connections: np.ndarray) -> np.ndarray:
     return np.argsort(-np.asarray(connections), kind="stable")
 
 
-def select_nodes(connections: np.ndarray, count: int = 30) -> np.ndarray:
-    """Indices of at most `count` nodes, int64, to be shown: the most connected, but none with fewer than 2."""
-    nodes: NDArray[np.intp] = most_connected(connections)[:count]
-    return nodes[np.asarray(connections)[nodes] >= 2]
+def select_nodes(connections: np.ndarray, count: int = 30, least_connections: int = 2) -> np.ndarray:
+    """Indices of at most `count` nodes, int64, to be shown: the most connected ones, those with too few left out."""
+    enough = np.asarray(connections) >= least_connections
+    return np.array([node for node in most_connected(connections) if enough[node]][:count], int)
 
 
 def connection_bins(connections: np.ndarray, width: int, bins: int) -> list[ConnectionBin]:

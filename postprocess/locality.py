@@ -24,8 +24,6 @@ from postprocess.masks import mask_planes
 from sifting.network.plates import Shape, image_shape
 
 _NODES_PER_BLOCK = 128  # bounds the memory: 26 MB for 32x32 RGB images
-_NEAR = 3  # pixels: L3
-_INNER, _OUTER = 2, 6  # pixels: distances at which directions are told apart
 _ANGLES = 36  # of the angular profile: every 5 degrees from 0 to 175, as S(-d) = S(d)
 _RADII_PER_PIXEL = 4
 _SMALLEST_AMPLITUDE = 1e-9  # of a harmonic with an angle: rounding has none
@@ -126,36 +124,37 @@ def full_map(shape: Shape) -> np.ndarray:
     return full
 
 
-def near_share(same: np.ndarray) -> float:
-    """The share of the pairs of a map S_sc within |dx|, |dy| <= 3, d = 0 left out; nan if there are none."""
+def near_share(same: np.ndarray, radius: int = 3) -> float:
+    """The share of the pairs of a map S_sc within |dx|, |dy| <= radius, d = 0 left out; nan if there are none."""
     size = len(same) // 2
-    near = slice(max(size - _NEAR, 0), size + _NEAR + 1)
+    near = slice(max(size - radius, 0), size + radius + 1)
     pairs = same.sum() - same[size, size]
     return float((same[near, near].sum() - same[size, size]) / pairs) if pairs else float("nan")
 
 
-def locality_index(mask: np.ndarray, shape: Shape | None = None) -> float:
-    """L3: near_share of the layer's S_sc over that of a fully connected node.
+def locality_index(mask: np.ndarray, radius: int = 3, shape: Shape | None = None) -> float:
+    """L3 (for radius 3): near_share of the layer's S_sc over that of a fully connected node.
 
     1 for a dense or randomly pruned layer, larger where connected inputs lie close together; nan if no two inputs of
     one channel are connected to the same node.
 
     Args:
         mask: [inputs, nodes]; non-zero means connected.
+        radius: in pixels.
 
     Raises:
         DataError: the inputs are not those of such images.
     """
-    return relative_near_share(displacement_maps(mask, shape).same, shape)
+    return relative_near_share(displacement_maps(mask, shape).same, radius, shape)
 
 
-def relative_near_share(same: np.ndarray, shape: Shape | None = None) -> float:
+def relative_near_share(same: np.ndarray, radius: int = 3, shape: Shape | None = None) -> float:
     """near_share of a map S_sc over that of a fully connected node: L3 of the nodes whose map it is.
 
     Args:
         shape: of the images; None: they are square.
     """
-    return near_share(same) / near_share(full_map(shape or _square(same)))
+    return near_share(same, radius) / near_share(full_map(shape or _square(same)), radius)
 
 
 def local_nodes(mask: np.ndarray, count: int) -> np.ndarray:
@@ -189,8 +188,8 @@ def radial_profile(counts: np.ndarray) -> np.ndarray:
     return (np.bincount(ring, np.ravel(counts)) / np.bincount(ring))[:size]
 
 
-def anisotropy(counts: np.ndarray, shape: Shape | None = None) -> Anisotropy:
-    """How S depends on the direction of d at 2 <= |d| <= 6.
+def anisotropy(counts: np.ndarray, inner: float = 2, outer: float = 6, shape: Shape | None = None) -> Anisotropy:
+    """How S depends on the direction of d at inner <= |d| <= outer.
 
     S(d) over the fully connected map is interpolated by cubic splines on circles; the profile is its integral over the
     ring, for each angle. Sums over the displacements in sectors would depend on how S falls off, too: those of length 2
@@ -198,21 +197,22 @@ def anisotropy(counts: np.ndarray, shape: Shape | None = None) -> Anisotropy:
 
     Args:
         counts: a map S_sc or S_dc, [2S+1, 2S+1].
-        shape: of the images, larger than 6 x 6; None: they are square.
+        inner, outer: pixels, 1 <= inner < outer < the shorter side.
+        shape: of the images; None: they are square.
 
     Raises:
-        ValueError: they are smaller.
+        ValueError: other distances.
     """
     size, shape = len(counts) // 2, shape or _square(counts)
-    if min(shape[1:]) <= _OUTER:
-        raise ValueError(f"images of {shape[1]} x {shape[2]} pixels; accepted: larger than {_OUTER} x {_OUTER}")
+    if not 1 <= inner < outer <= min(shape[1:]) - 1:
+        raise ValueError(f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= {min(shape[1:]) - 1}")
     angles = 180 / _ANGLES * np.arange(_ANGLES)
-    radii = np.linspace(_INNER, _OUTER, _RADII_PER_PIXEL * (_OUTER - _INNER) + 1)
+    radii = np.linspace(inner, outer, round(_RADII_PER_PIXEL * (outer - inner)) + 1)
     points = radii[:, None] * np.exp(1j * np.deg2rad(angles))
     coordinates = np.array([size - 1 - points.imag, size - 1 + points.real])
     profile = radii @ map_coordinates(_relative_to_full(counts, shape), coordinates)
     distances = _distances(size)
-    pairs = counts[(distances >= _INNER) & (distances <= _OUTER)].any()
+    pairs = counts[(inner <= distances) & (distances <= outer)].any()
     profile = profile / profile.mean() if pairs else np.full(_ANGLES, np.nan)
     # The splines may undershoot where there are no pairs at all.
     axis, diagonal = (np.maximum(profile[start :: _ANGLES // 2].mean(), 0) for start in (0, _ANGLES // 4))

@@ -86,7 +86,7 @@ def effective_weights(weights: Sequence[np.ndarray], masks: Sequence[np.ndarray]
     return reduce(np.matmul, layers)
 
 
-def weighted_images(weights: np.ndarray) -> np.ndarray:
+def weighted_images(weights: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """Masked weights as images (P&B Fig. 3b), each node scaled by its largest weight of either sign.
 
     So a pruned weight is grey in every node. P&B scale from minimum to maximum, which makes a node white or black all
@@ -102,10 +102,10 @@ def weighted_images(weights: np.ndarray) -> np.ndarray:
         DataError: the inputs are not those of such images.
     """
     largest = np.abs(weights).max(axis=0)
-    return input_images(0.5 + weights / np.where(largest > 0, 2 * largest, 1))
+    return input_images(0.5 + weights / np.where(largest > 0, 2 * largest, 1), shape)
 
 
-def pixel_map(mask: np.ndarray) -> np.ndarray:
+def pixel_map(mask: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """C_out,0 as an image (P&B Fig. 10): how many nodes each pixel is connected to, divided by the maximum.
 
     Args:
@@ -118,7 +118,7 @@ def pixel_map(mask: np.ndarray) -> np.ndarray:
         DataError: the inputs are not those of such images.
     """
     connections = output_connections(mask)
-    image: NDArray[np.float64] = input_images(connections[:, None] / max(connections.max(), 1))[0]
+    image: NDArray[np.float64] = input_images(connections[:, None] / max(connections.max(), 1), shape)[0]
     return image
 
 

@@ -34,13 +34,14 @@ def rewired(mask: np.ndarray, rng: np.random.Generator) -> NDArray[np.uint8]:
     return nodes.T
 
 
-def shuffled_in_cells(mask: np.ndarray, rng: np.random.Generator) -> NDArray[np.uint8]:
+def shuffled_in_cells(mask: np.ndarray, rng: np.random.Generator, cell: int = CELL) -> NDArray[np.uint8]:
     """Every node keeps the number of connections in each cell of the image and colour; where in it they are is random.
 
     Args:
-        mask: [3*S*S, nodes], S a multiple of CELL.
+        mask: [3*S*S, nodes].
+        cell: pixels along a side of a cell; divides S.
     """
-    cells = image_shape(len(mask))[-1] // CELL
-    grid = binary(mask).reshape(-1, cells, CELL, cells, CELL, np.shape(mask)[1]).swapaxes(2, 3)
-    dealt: NDArray[np.uint8] = rng.permuted(grid.reshape(-1, CELL**2, grid.shape[-1]), axis=1)
+    cells = image_shape(len(mask))[-1] // cell
+    grid = binary(mask).reshape(-1, cells, cell, cells, cell, np.shape(mask)[1]).swapaxes(2, 3)
+    dealt: NDArray[np.uint8] = rng.permuted(grid.reshape(-1, cell * cell, grid.shape[-1]), axis=1)
     return binary(dealt.reshape(grid.shape).swapaxes(2, 3).reshape(np.shape(mask)))

@@ -25,7 +25,6 @@ from postprocess.connectivity import input_connections, most_connected
 from postprocess.locality import node_maps
 from sifting.network.plates import Shape
 
-_LEAST_CONNECTIONS = 5  # of a node that is fitted
 _NODES_PER_BLOCK = 256  # bounds the memory: 10 MB of float64 for S = 32
 _SMALLEST_WIDTH = 0.25  # pixels; e^-8 at the nearest neighbour
 _LARGEST_WIDTH = 4.0  # image sizes; flat to 3 % over the map
@@ -75,13 +74,16 @@ class LayerWidth(NamedTuple):
     missing: int
 
 
-def receptive_fields(mask: np.ndarray, zero: str = "drop", shape: Shape | None = None) -> GaussianFit:
-    """Fit every node of a layer; one with fewer than 5 connections is missing, or without two in one channel.
+def receptive_fields(
+    mask: np.ndarray, zero: str = "drop", least_connections: int = 5, shape: Shape | None = None
+) -> GaussianFit:
+    """Fit every node of a layer.
 
     Args:
         mask: [inputs, nodes]; non-zero means connected.
         zero: "drop" leaves d = 0 out of the fit; "keep" has S_i(0) = C_in there, as in Eq. 1 of Redman et al.
         shape: of the images, see plates.image_shape.
+        least_connections: nodes with fewer are missing, as are those without two connections in one channel.
 
     Raises:
         DataError: the inputs are not those of such images.
@@ -94,26 +96,30 @@ def receptive_fields(mask: np.ndarray, zero: str = "drop", shape: Shape | None =
         maps = node_maps(mask[:, block], shape)
         if zero == "keep":
             maps[:, maps.shape[1] // 2, maps.shape[2] // 2] = connections[block]
-        maps[connections[block] < _LEAST_CONNECTIONS] = 0
+        maps[connections[block] < least_connections] = 0
         blocks.append(fit_gaussians(maps, zero))
     return GaussianFit(*(np.concatenate([getattr(b, field.name) for b in blocks]) for field in fields(GaussianFit)))
 
 
 def layer_width(
-    mask: np.ndarray, nodes: int | None = None, zero: str = "drop", shape: Shape | None = None
+    mask: np.ndarray,
+    nodes: int | None = None,
+    zero: str = "drop",
+    least_connections: int = 5,
+    shape: Shape | None = None,
 ) -> LayerWidth:
     """RF widths of a layer: median and mean over its nodes, and how many have none.
 
     Args:
         mask: [inputs, nodes]; non-zero means connected.
         nodes: how many of the most connected ones are fitted; None, or more than there are: all.
-        zero, shape: see receptive_fields.
+        zero, least_connections, shape: see receptive_fields.
 
     Raises:
         DataError, ValueError: as receptive_fields does.
     """
     selected = most_connected(input_connections(mask))[:nodes]
-    fit = receptive_fields(mask[:, selected], zero, shape)
+    fit = receptive_fields(mask[:, selected], zero, least_connections, shape)
     return width_of_layer(fit.sigma_x, fit.converged)
 
 
@@ -129,7 +135,7 @@ def width_of_layer(sigma_x: np.ndarray, converged: np.ndarray) -> LayerWidth:
 
 def rf_width(mask: np.ndarray, nodes: int = 40, zero: str = "drop", shape: Shape | None = None) -> float:
     """RF width of a layer in pixels: the median of layer_width over its most connected nodes."""
-    return layer_width(mask, nodes, zero, shape).median
+    return layer_width(mask, nodes, zero, shape=shape).median
 
 
 def unlocalised_width(shape: Shape | None) -> float:

@@ -221,6 +221,7 @@ def test_anisotropy_of_one_line_and_of_no_pairs():
     assert np.isnan([*neighbours.profile, neighbours.axis_ratio, neighbours.preferred_angle, neighbours.twofold]).all()
 
 
-def test_images_without_these_distances():
-    with pytest.raises(ValueError, match="images of 6 x 6 pixels; accepted: larger than 6 x 6"):
-        anisotropy(full_map((3, 6, 6)))
+@pytest.mark.parametrize("inner, outer", [(0, 6), (6, 6), (2, 8)])
+def test_distances_that_the_map_does_not_have(inner, outer):
+    with pytest.raises(ValueError, match=f"inner = {inner}, outer = {outer}: accepted: 1 <= inner < outer <= 7"):
+        anisotropy(full_map((3, 8, 8)), inner, outer)

@@ -139,6 +139,7 @@ def test_median_and_mean_of_a_layer_count_what_is_missing():
     assert result.median == pytest.approx(np.sum(np.sort(fit.sigma_x[:4])[1:3]) / 2)
     assert result.mean_converged == pytest.approx(np.sum(fit.sigma_x[:3]) / 3)
     assert (result.fitted, result.unconverged, result.missing) == (4, 1, 2)
+    assert layer_width(mask, least_connections=4).missing == 1
     assert layer_width(mask, nodes=3) == layer_width(mask[:, :3])
 
 

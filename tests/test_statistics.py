@@ -73,10 +73,10 @@ def test_layer_inputs_by_hand():
 
 
 def test_four_numbers_by_hand():
-    """lambda = 2 x of x = 0, 0, 0, 4: mean 2, deviations -2, -2, -2, 6; m2 12, m3 48, m4 336, kurtosis 7/3."""
+    """lambda = 2 x + 1 of x = 0, 0, 0, 4: mean 3, deviations -2, -2, -2, 6; m2 12, m3 48, m4 336, kurtosis 7/3."""
     x = np.array([[0.0], [0.0], [0.0], [4.0]])
-    moments = preactivation_moments([x[:3], x[3:]], np.array([[2.0]]))
-    assert [moments.count, *(getattr(moments, name)[0] for name in ("mean", "m2", "m3", "m4"))] == [4, 2, 12, 48, 336]
+    moments = preactivation_moments([x[:3], x[3:]], np.array([[2.0]]), np.array([1.0]))
+    assert [moments.count, *(getattr(moments, name)[0] for name in ("mean", "m2", "m3", "m4"))] == [4, 3, 12, 48, 336]
     assert moments.scale[0] == 2 * 2  # |W| sqrt(16 / 4)
     assert kurtosis(moments)[0] == pytest.approx(7 / 3, rel=1e-15)
 
@@ -87,10 +87,10 @@ def test_class_moments_equal_those_of_each_class_alone(size):
     rng = np.random.default_rng(4)
     labels = rng.choice([0, 1, 2, 4], p=[0.6, 0.25, 0.1, 0.05], size=400)
     x = skewed_inputs() + 1e3 * labels[:, None] * rng.normal(size=12)
-    W = rng.normal(size=(12, 5))
-    moments = class_moments(blocks(x, size), W, labels)
+    W, b = rng.normal(size=(12, 5)), rng.normal(size=5)
+    moments = class_moments(blocks(x, size), W, labels, b)
     for label in range(5):
-        values = (x @ W)[labels == label]
+        values = (x @ W + b)[labels == label]
         assert moments.count[label] == len(values)
         if label == 3:
             assert not any(np.any(getattr(moments, name)[label]) for name in ("mean", "m2", "m3", "m4"))
@@ -100,7 +100,7 @@ def test_class_moments_equal_those_of_each_class_alone(size):
             direct = np.mean((values - values.mean(axis=0)) ** k, axis=0)
             np.testing.assert_allclose(moment[label], direct, rtol=1e-9)
         np.testing.assert_allclose(kurtosis(moments)[label], direct_kurtosis(values), rtol=1e-9)
-    pooled, whole, values = moments.pooled(), preactivation_moments(blocks(x, size), W), x @ W
+    pooled, whole, values = moments.pooled(), preactivation_moments(blocks(x, size), W, b), x @ W + b
     np.testing.assert_allclose(kurtosis(whole), direct_kurtosis(values), rtol=1e-11)
     for name, direct in (("mean", values.mean(axis=0)), ("m3", np.mean((values - values.mean(axis=0)) ** 3, axis=0))):
         np.testing.assert_allclose(getattr(whole, name), direct, rtol=1e-11)

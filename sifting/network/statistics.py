@@ -119,18 +119,21 @@ def input_moments(source: Iterable[np.ndarray]) -> Moments:
     return Moments(mean, sum(np.sum((x - mean) ** 2, axis=0) for x in source) / count.sum())
 
 
-def preactivation_moments(inputs: Iterable[np.ndarray], W: np.ndarray) -> CentralMoments:
+def preactivation_moments(inputs: Iterable[np.ndarray], W: np.ndarray, b: np.ndarray | float = 0.0) -> CentralMoments:
     """Moments of lambda over all inputs, [nodes]. Arguments and errors as class_moments."""
-    return class_moments(inputs, W, None).pooled()
+    return class_moments(inputs, W, None, b).pooled()
 
 
-def class_moments(inputs: Iterable[np.ndarray], W: np.ndarray, labels: np.ndarray | None) -> CentralMoments:
-    """Moments of W . x~ within each class, all classes in the same two passes; biases would move the mean only.
+def class_moments(
+    inputs: Iterable[np.ndarray], W: np.ndarray, labels: np.ndarray | None, b: np.ndarray | float = 0.0
+) -> CentralMoments:
+    """Moments of lambda within each class, all classes in the same two passes.
 
     Args:
         inputs: blocks of x~ [block, n_in].
         W: [n_in, nodes], already masked.
         labels: int [n], 0 <= label, one for each input in the order of the blocks; None: one class.
+        b: [nodes], already masked; it moves the mean only.
 
     Returns:
         CentralMoments [max(labels) + 1, nodes].
@@ -148,7 +151,7 @@ def class_moments(inputs: Iterable[np.ndarray], W: np.ndarray, labels: np.ndarra
             power = power * centred
             _add_by_class(total, power, groups)
     m2, m3, m4 = powers / np.maximum(count, 1)[:, None]
-    mean = np.where(count[:, None] > 0, means @ W, 0.0)
+    mean = np.where(count[:, None] > 0, means @ W + b, 0.0)
     return CentralMoments(count, mean, m2, m3, m4, rms @ np.abs(W))
 
 
