@@ -17,7 +17,7 @@ from postprocess.activations import most_activating
 from postprocess.command_line import plain
 from postprocess.connectivity import connection_histogram, input_connections, select_nodes
 from postprocess.evaluation import removal_curve, removal_order
-from postprocess.figures import FIGURES, base, comparison, drawing, figure_module
+from postprocess.figures import FIGURES, base, drawing, figure_module
 from postprocess.figures.__main__ import draw_figure, list_figures, main, runs_by_role
 from postprocess.figures.shown import Shown, at_densities, show
 from postprocess.locality import displacement_maps
@@ -188,11 +188,6 @@ def test_comparison(reference):
         first = np.mean(result.training_errors[1 : steps[1] + 1], dtype=float)
         np.testing.assert_allclose(line.get_xydata()[0], [steps[1], 100 * first])
     assert numbers["c"]["sgd_0.1"]["validation"]["step"] == steps[1:].tolist()
-
-
-def test_training_error_between_validations():
-    errors = np.array([9, 1, 2, 3, 4, 5, 6], np.float32)
-    np.testing.assert_allclose(comparison.window_means(errors, np.array([0, 2, 6])), [1.5, 4.5])
 
 
 def test_random_nodes_need_no_run(tmp_path, capsys):

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from postprocess.figures import base, drawing, panels
 from postprocess.figures.shown import show_roles
 from sifting.network.rounds import Round
+from sifting.runs.history import mean_training_error
 
 MAPS_A_ROW = 5
 HEIGHT, MAPS_HEIGHT = 4.1, 2.6  # inches, of panels a to c, and of a row of maps
@@ -83,11 +83,11 @@ def draw_comparison(
 
 def errors_panel(axes: Sequence[Axes], result: Round, line: drawing.Line) -> base.Numbers:
     """Training error on the first Axes, validation error on the second, in percent."""
-    steps = np.array(result.validation_steps)
-    training = window_means(result.training_errors, steps)
+    steps, places = np.array(result.validation_steps), range(1, len(result.validation_steps))
+    training = [mean_training_error(result.training_errors, result.validation_steps, place) for place in places]
     numbers: base.Numbers = {
         "round": result.number,
-        "training": {"step": steps[1:], "error": training},
+        "training": {"step": steps[1:], "error": np.array(training)},
         "validation": {"step": steps[steps > 0], "error": result.validation_errors[steps > 0]},
     }
     for ax, name in zip(axes, ("training", "validation"), strict=True):
@@ -95,10 +95,3 @@ def errors_panel(axes: Sequence[Axes], result: Round, line: drawing.Line) -> bas
         shown = median_filter(error, max(1, round(WINDOW * len(error))), mode="nearest")
         ax.plot(step, 100 * shown, line.style, color=line.colour, linewidth=1, alpha=0.9)
     return numbers
-
-
-def window_means(errors: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The mean of errors[a + 1 : b + 1] for each pair of consecutive steps a, b, float64 [len(steps) - 1]."""
-    sums = np.concatenate([[0], np.cumsum(errors, dtype=np.float64)])
-    means: NDArray[np.float64] = (sums[steps[1:] + 1] - sums[steps[:-1] + 1]) / np.diff(steps)
-    return means
