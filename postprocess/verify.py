@@ -11,20 +11,17 @@ import glob
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from postprocess.cache import stored_arrays
 from postprocess.command_line import Parser, run_command
-from sifting.base.pickles import dump_pickle
 from sifting.base.quiet import native_messages_hidden
 from sifting.datasets import cache
 from sifting.errors import InputError, RunDirectoryError, SiftingError
 from sifting.inputs import read_experiment
-from sifting.network.rounds import Round
-from sifting.runs import history
 from sifting.runs.directory import RunDirectory, event_file_name
 from sifting.runs.find import runs_below
-from sifting.runs.reference import check_round_file, findata_to_lists, log_lines, log_summary
+from sifting.runs.following import Following
+from sifting.runs.reference import check_round_file
 
 
 class Damaged(SiftingError):
@@ -55,7 +52,7 @@ def damages(run: RunDirectory) -> Iterator[tuple[Path, str]]:
     except RunDirectoryError:
         yield run.path("run.json"), f"{again}, without times and checksums of rounds"
     stored = {int(number) for number, entry in record.get("rounds", {}).items() if "layers" in entry}
-    rounds = _Following()
+    rounds = Following()
     whole = bool(record.get("finished"))
     for number in sorted(stored.union(run.rounds())):
         path = run.round_path(number)
@@ -89,25 +86,6 @@ def _without_own(name: str, stored: bytes, content: bytes) -> bytes:
         return stored
     columns = content.partition(b"\n")[0].count(b",") + 1
     return b"\n".join(b",".join(line.split(b",")[:columns]) for line in stored.split(b"\n"))
-
-
-class _Following:
-    """What follows from the rounds of a run, one after the other."""
-
-    def __init__(self) -> None:
-        self._log, self._history = "", ""
-        self._findata: list[tuple[Any, ...]] = []
-
-    def add(self, result: Round) -> None:
-        self._log += log_lines(result.validation_steps, result.training_errors, result.validation_errors)
-        self._log += log_summary(result)
-        self._history += ("" if self._history else history.header(result.specs)) + history.lines(result)
-        self._findata.append((result.specs, result.sparsities, result.best_validation_error))
-
-    def files(self) -> dict[str, bytes]:
-        specs, sparsities, errors = zip(*self._findata, strict=True)
-        findata = dump_pickle(findata_to_lists(specs[0], sparsities, errors))
-        return {"out.dat": self._log.encode(), "history.csv": self._history.encode(), "findata.pkl": findata}
 
 
 def damaged_entries(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from sifting.architecture import LayerSpec
 from sifting.base import checksums
 from sifting.base.files import atomic_write, refused_if_not_written, remove_left
 from sifting.base.locks import Held, Holder, Lock, holder, locked
@@ -35,7 +34,6 @@ from sifting.network.rounds import Round, RoundInProgress
 from sifting.runs.reference import (
     CHECKSUM,
     MALFORMED,
-    findata_to_lists,
     read_round_file,
     round_from_lists,
     round_to_lists,
@@ -44,6 +42,7 @@ from sifting.runs.reference import (
 EVENT_FILE = re.compile(r"events\.out\.tfevents\.(?P<round>\d{6,})(\.from_\d+)?")  # that TensorBoard reads
 WRITTEN = r"itdata_\d+\.pkl|findata\.pkl|checkpoint\.pkl|out\.dat|input\.in|run\.json|history\.csv"
 WHOLE = "what was written before is whole; accepted: a writable folder with room, then the same command again"
+PROGRESS = "checkpoint.pkl"
 SEAL = "\nchecksum "  # behind the pickle of a checkpoint, where unpickling has ended
 
 
@@ -107,15 +106,8 @@ class RunDirectory:
         if record is not None:
             record["rounds"][str(result.number)][CHECKSUM] = checksums.of_bytes(content)
             self.write_record(record)
-        self._write(self.round_path(result.number), content)
+        self.write(f"itdata_{result.number}.pkl", content)
         self.remove_progress()
-
-    def write_findata(
-        self, specs: tuple[LayerSpec, ...], ratios: Iterable[np.ndarray], best_validation_errors: Iterable[np.floating]
-    ) -> None:
-        """The reference's list of 3: architecture, then ratios and best validation error of every round."""
-        content = findata_to_lists(specs, ratios, best_validation_errors)
-        self._write(self.path("findata.pkl"), dump_pickle(content))
 
     def remove_rounds(self, first: int) -> None:
         """Delete the stored rounds from `first` on, the round in progress, and what the records say of them.
@@ -146,17 +138,10 @@ class RunDirectory:
 
     # --- log, records
 
-    def write_log(self, content: str) -> None:
-        """Replace the log."""
-        self._write(self.path("out.dat"), content.encode())
-
     def append_log(self, content: str) -> None:
         path = self.path("out.dat")
         with refused_if_not_written(path, WHOLE), open(path, "a", newline="") as file:
             file.write(content)
-
-    def write_history(self, content: str) -> None:
-        self._write(self.path("history.csv"), content.encode())
 
     @property
     def tensorboard_folder(self) -> Path:
@@ -168,7 +153,7 @@ class RunDirectory:
         return {path: int(name["round"]) for path in paths if (name := EVENT_FILE.fullmatch(path.name))}
 
     def write_input(self, content: str) -> None:
-        self._write(self.path("input.in"), content.encode())
+        self.write("input.in", content.encode())
 
     def read_record(self) -> dict[str, Any]:
         """run.json; empty where there is none. Raises RunDirectoryError if it is damaged."""
@@ -184,13 +169,13 @@ class RunDirectory:
         return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
-        self._write(self.path("run.json"), (json.dumps(record, indent=2) + "\n").encode())
+        self.write("run.json", (json.dumps(record, indent=2) + "\n").encode())
 
     # --- the round in progress
 
     @property
     def progress_path(self) -> Path:
-        return self.path("checkpoint.pkl")
+        return self.path(PROGRESS)
 
     def write_progress(self, progress: RoundInProgress, seconds: float, state: Mapping[str, np.ndarray]) -> None:
         """Store the round in progress. `seconds`: spent on it so far; `state`: of network and optimizer, by name."""
@@ -203,7 +188,7 @@ class RunDirectory:
             "sparse": progress.sparse,
         }
         raw = dump_pickle(content)
-        self._write(self.progress_path, raw + f"{SEAL}{checksums.of_bytes(raw)}".encode())
+        self.write(PROGRESS, raw + f"{SEAL}{checksums.of_bytes(raw)}".encode())
 
     def remove_progress(self) -> None:
         with refused_if_not_written(self.progress_path, WHOLE):
@@ -256,9 +241,11 @@ class RunDirectory:
         """Which process works on the run, if one does."""
         return holder(self.path("lock"))
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def write(self, name: str, content: bytes) -> None:
+        """The file PREFIX_`name`, in place of what it was. Raises RunDirectoryError, or RunLocked by an overtaker."""
         if self._lock is not None and self._lock.lost:
             raise RunLocked(f"{self}: nothing was heard of this process for long, and another one took over")
+        path = self.path(name)
         with refused_if_not_written(path, WHOLE), atomic_write(path) as file:
             file.write(content)
 

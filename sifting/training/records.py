@@ -1,28 +1,16 @@
 """Records: what follows from the stored rounds: log, findata, history, run.json and event files."""
 
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from sifting.architecture import LayerSpec
 from sifting.experiment.experiment import Experiment
 from sifting.network.observables import own_observables, own_values
 from sifting.network.plates import Shape
 from sifting.network.rounds import LayerCount, Round, RoundInProgress, layer_counts
-from sifting.runs import history
 from sifting.runs.directory import RunDirectory
-from sifting.runs.reference import log_lines, log_summary
+from sifting.runs.following import Following
+from sifting.runs.reference import log_lines
 from sifting.training import tensorboard
-
-
-class _Entry(NamedTuple):
-    """What the records keep of a stored round."""
-
-    sparsities: np.ndarray
-    best_validation_error: np.float32
-    log: str
-    history: str
-    layers: tuple[LayerCount, ...]
 
 
 class Records:
@@ -36,14 +24,15 @@ class Records:
     def __init__(
         self, experiment: Experiment, directory: RunDirectory, specs: tuple[LayerSpec, ...], shape: Shape
     ) -> None:
-        self._experiment, self._directory, self._specs, self._shape = experiment, directory, specs, shape
-        self._rounds: dict[int, _Entry] = {}
+        self._experiment, self._directory, self._shape = experiment, directory, shape
+        self._following = Following(specs)
+        self._layers: dict[int, tuple[LayerCount, ...]] = {}
         for number in directory.rounds():
             self._add(directory.read_round(number))
 
     def __contains__(self, number: int) -> bool:
         """Whether a round is stored."""
-        return number in self._rounds
+        return number in self._layers
 
     def store(self, result: Round, facts: dict[str, Any], own: dict[str, Any]) -> None:
         """A finished round, and what follows from it. What run.json says of it is written first, so that no process
@@ -61,8 +50,8 @@ class Records:
 
     def begin(self, progress: RoundInProgress) -> None:
         """The log of all finished rounds, then that of the one in progress."""
-        errors = progress.validation_errors
-        self._write_log(log_lines(progress.validation_steps, progress.training_errors, errors))
+        unfinished = log_lines(progress.validation_steps, progress.training_errors, progress.validation_errors)
+        self._directory.write("out.dat", (self._following.log() + unfinished).encode())
 
     def finish(self) -> None:
         """Bring all in line with the stored rounds, also where a process was killed between them, and record that no
@@ -76,36 +65,20 @@ class Records:
         """Keep what the records say of a stored round, and write its events for TensorBoard; those of an old one
         only if they are missing."""
         own = own_values(result, self._directory)
-        self._rounds[result.number] = _Entry(
-            result.sparsities,
-            result.best_validation_error,
-            log_lines(result.validation_steps, result.training_errors, result.validation_errors) + log_summary(result),
-            history.lines(result, own),
-            layer_counts(result.masks, result.specs),
-        )
+        self._following.add(result, own)
+        self._layers[result.number] = layer_counts(result.masks, result.specs)
         if not self._experiment.io.tensorboard:
             return
         if new or not all(path.exists() for path in tensorboard.event_paths(self._directory, result.number)):
-            first = max(self._experiment.network.first_round, min(self._rounds))
+            first = max(self._experiment.network.first_round, min(self._layers))
             experiment = self._experiment if result.number == first else None
             tensorboard.write_round(self._directory, result, self._shape, own, experiment)
         tensorboard.remove_growing(self._directory, result.number)
 
-    def _write_log(self, lines: str = "") -> None:
-        self._directory.write_log("".join(entry.log for _, entry in sorted(self._rounds.items())) + lines)
-
     def _publish(self, finished: bool) -> None:
         """Log, findata, history and run.json of the stored rounds; `finished`: whether no round is missing."""
-        self._write_log()
-        entries = dict(sorted(self._rounds.items()))
-        self._directory.write_findata(
-            self._specs,
-            [entry.sparsities for entry in entries.values()],
-            [entry.best_validation_error for entry in entries.values()],
-        )
-        self._directory.write_history(
-            history.header(self._specs, own_observables()) + "".join(entry.history for entry in entries.values())
-        )
+        for name, content in self._following.files(own_observables()).items():
+            self._directory.write(name, content)
         record = {**self._directory.read_record(), "finished": finished}
         rounds = record.get("rounds", {})
         record["rounds"] = {
@@ -113,9 +86,9 @@ class Records:
                 **rounds.get(str(number), {}),
                 "layers": [
                     {"layer": c.layer + 1, "kept": c.kept, "total": c.total, "connected": c.connected, "nodes": c.nodes}
-                    for c in entry.layers
+                    for c in layers
                 ],
             }
-            for number, entry in entries.items()
+            for number, layers in sorted(self._layers.items())
         }
         self._directory.write_record(record)
