@@ -151,9 +151,12 @@ def test_harm_at_one_operation_leaves_no_trace(process, tmp_path, method, every,
     whole = runs.taken()
     traces = {}
     for kind, number in zip(itertools.cycle(kinds), range(1, operations + 1, every)):
-        code, error, _ = runs.run([number, kind])
+        code, error, reached = runs.run([number, kind])
         told = [line for line in error.splitlines() if line.startswith("sifting: ")]
-        assert (code, len(told)) in ([(-signal.SIGKILL, 0)] if kind is None else [(2, 1), (0, 0)]), (number, error)
+        ends = [(-signal.SIGKILL, 0)] if kind is None else [(2, 1), (0, 0)]
+        if reached < number:  # a faster run, which has saved less often
+            ends = [(0, 0)]
+        assert (code, len(told)) in ends, (number, error)
         code, error, _ = runs.run(None)
         assert code == 0, (number, error)
         if left := differences(runs.taken(), whole):
