@@ -157,17 +157,17 @@ def relative_near_share(same: np.ndarray, radius: int = 3, shape: Shape | None =
     return near_share(same, radius) / near_share(full_map(shape or _square(same)), radius)
 
 
-def local_nodes(mask: np.ndarray, count: int) -> np.ndarray:
+def local_nodes(mask: np.ndarray, count: int, shape: Shape | None = None) -> np.ndarray:
     """The nodes whose own S_sc has the largest share within 3 pixels, of the more connected half of the nodes, int64.
 
     Nodes without a pair of inputs in one channel are left out; the most connected stand first.
 
     Args:
-        mask: [3*S*S, nodes]; non-zero means connected.
+        mask: [inputs, nodes]; non-zero means connected.
         count: at most so many.
     """
     half = most_connected(input_connections(mask))[: -(-mask.shape[1] // 2)]
-    share = np.array([near_share(one) for one in node_maps(mask[:, half])])
+    share = np.array([near_share(one) for one in node_maps(mask[:, half], shape)])
     places = np.argsort(-np.nan_to_num(share, nan=-1), kind="stable")[: min(count, np.isfinite(share).sum())]
     return half[np.sort(places)]
 

@@ -25,6 +25,7 @@ from postprocess.connectivity import binomial_histogram, connection_histogram
 from postprocess.masks import input_images
 from postprocess.seeds import Seeds, mean_and_sd
 from sifting.errors import RunDirectoryError
+from sifting.network.plates import Shape
 
 WIDTH = 7.2  # inches
 SMALL = 8  # points
@@ -349,9 +350,14 @@ def empty_panel(ax: Axes, reason: str) -> None:
     ax.text(0.5, 0.5, reason, ha="center", va="center", color=GREY, wrap=True, transform=ax.transAxes)
 
 
-def mask_images(mask: np.ndarray) -> np.ndarray:
-    """Binary masks [3*S*S, nodes] as images, float32 [nodes, S, S, 3]."""
-    return input_images((np.asarray(mask) != 0).astype(np.float32))
+def mask_images(mask: np.ndarray, shape: Shape) -> np.ndarray:
+    """Binary masks [n_0, nodes] as images, float32 [nodes, height, width, channels]."""
+    return input_images((np.asarray(mask) != 0).astype(np.float32), shape)
+
+
+def in_colours(image: np.ndarray) -> np.ndarray:
+    """An image [height, width, channels] as imshow takes it: of other than 3 channels the mean, in grey."""
+    return image if image.shape[-1] == 3 else image.mean(axis=-1)
 
 
 def whole_numbers() -> MaxNLocator:

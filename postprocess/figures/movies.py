@@ -24,7 +24,7 @@ from postprocess.figures.animation import FRAMES_PER_SECOND, Movie
 from postprocess.figures.shown import show
 from postprocess.seeds import Seeds
 from sifting.errors import RunDirectoryError
-from sifting.network.plates import image_plate
+from sifting.network.plates import Shape, image_plate
 from sifting.network.rounds import Round
 
 ROLES = {"imp": "inputs/imp_3l1k.in"}
@@ -72,7 +72,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]
         options.report(f"round {number}, {len(frames) + 1} of {len(curve.rounds)}")
         result = run.read_round(number)
         connections = input_connections(result.masks[0].W[:, nodes])
-        frames.append(Frame(number, float(u), float(accuracy), *node_plates(result, nodes), connections))
+        frames.append(Frame(number, float(u), float(accuracy), *node_plates(result, nodes, shown.shape), connections))
     return movie(frames, curve, names), {
         "frames_per_second": FRAMES_PER_SECOND,
         "nodes": nodes,
@@ -81,9 +81,11 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Movie, dict[str, Any]]
     }
 
 
-def node_plates(result: Round, nodes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def node_plates(
+    result: Round, nodes: npt.NDArray[np.int64], shape: Shape
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Masks and masked weights of nodes of layer 1, in their order: two plates, uint8 [height, width, 3]."""
-    images = drawing.mask_images(result.masks[0].W[:, nodes]), panels.masked_weights(result, nodes)
+    images = drawing.mask_images(result.masks[0].W[:, nodes], shape), panels.masked_weights(result, nodes)
     masks, weights = (np.rint(255 * image_plate(one, background=BACKGROUND)).astype(np.uint8) for one in images)
     return masks, weights
 

@@ -15,6 +15,7 @@ from postprocess.figures import drawing
 from postprocess.figures.shown import Shown
 from postprocess.masks import effective_weights, image_plate, input_images, pixel_map, weighted_images
 from sifting.datasets.image_set import ImageSet
+from sifting.network.plates import Shape
 from sifting.network.rounds import Round
 
 Numbers = dict[str, Any]
@@ -29,7 +30,7 @@ def same_colour(ax: Axes, shown: Shown, title: str = "", **look: Any) -> Numbers
 
 def different_colours(ax: Axes, shown: Shown, title: str = "", **look: Any) -> Numbers:
     """S_dc; grey images have none."""
-    if shown.seeds.image_shape and shown.seeds.image_shape[0] == 1:
+    if shown.shape[0] == 1:
         drawing.empty_panel(ax, "not defined:\nthe images\nare grey")
         return {}
     return drawing.map_panel(ax, shown.maps.different, title, same=False, **look)
@@ -54,22 +55,22 @@ def connections(ax: Axes, shown: Shown) -> Numbers:
 
 def masks(ax: Axes, shown: Shown, count: int = 12, columns: int = 3) -> Numbers:
     """The most connected masks of the first run."""
-    return most_connected_plate(ax, shown.first_mask, count, columns)
+    return most_connected_plate(ax, shown.first_mask, shown.shape, count, columns)
 
 
-def most_connected_plate(ax: Axes, mask: np.ndarray, count: int, columns: int) -> Numbers:
-    """The most connected nodes of a mask [3*S*S, nodes], as full rows where there is one."""
+def most_connected_plate(ax: Axes, mask: np.ndarray, shape: Shape, count: int, columns: int) -> Numbers:
+    """The most connected nodes of a mask [n_0, nodes], as full rows where there is one."""
     incoming = input_connections(mask)
     nodes = select_nodes(incoming, count=count)
     nodes = nodes[: len(nodes) - len(nodes) % columns or None]
-    drawing.plate_panel(ax, image_plate(drawing.mask_images(mask[:, nodes]), columns))
+    drawing.plate_panel(ax, image_plate(drawing.mask_images(mask[:, nodes], shape), columns))
     return {"nodes": nodes, "C_in": incoming[nodes]}
 
 
 def pixels(ax: Axes, shown: Shown) -> Numbers:
     """C_out,0 as an image."""
-    image = pixel_map(shown.mask)
-    ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    image = pixel_map(shown.mask, shown.shape)
+    ax.imshow(drawing.in_colours(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     return {"image": image}
 
@@ -92,18 +93,18 @@ def mark(ax: Axes, shown: Shown, marker: str, colour: str, size: float = 8) -> N
 
 
 def masked_weights(result: Round, nodes: np.ndarray) -> np.ndarray:
-    """Weights of nodes of layer 1 at the last checkpoint, as images, float64 [nodes, S, S, 3]."""
+    """Weights of nodes of layer 1 at the last checkpoint, as images, float64 [nodes, height, width, channels]."""
     weights = effective_weights([result.checkpoints[-1].parameters[0].W], [result.masks[0].W])
-    return weighted_images(weights[:, nodes])
+    return weighted_images(weights[:, nodes], result.image_shape)
 
 
 def image_tiles(images: ImageSet, rows: np.ndarray) -> np.ndarray:
-    """Validation images in [0, 1], float64 [n, S, S, 3]."""
-    return input_images(images.val_images[rows].reshape(len(rows), -1).T) / 255
+    """Validation images in [0, 1], float64 [n, height, width, channels]."""
+    return input_images(images.val_images[rows].T, images.shape) / 255
 
 
 def labelled_rows(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
-    """A plate with a name left of every row, images [nodes, S, S, 3]."""
+    """A plate with a name left of every row, images [nodes, height, width, channels]."""
     plate = image_plate(np.concatenate([*rows.values()]), columns=len(next(iter(rows.values()))))
     drawing.plate_panel(ax, plate)
     for row, name in enumerate(rows):

@@ -31,7 +31,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
             ax.set_visible(False)
         found[role] = one.numbers() | {"bins": []}
         for ax, (first, last, nodes) in zip(row, bins, strict=False):
-            drawn = drawing.map_panel(ax, displacement_maps(one.mask[:, nodes]).same)
+            drawn = drawing.map_panel(ax, displacement_maps(one.mask[:, nodes], one.shape).same)
             ax.set(xticks=[], yticks=[])
             ax.set_xlabel(f"{first}\u2013{last} ({len(nodes)})", fontsize=7, labelpad=2)
             found[role]["bins"].append({"first": first, "last": last, "nodes": len(nodes), "S_sc": drawn})

@@ -25,14 +25,13 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for u, counts in PLATES.items():
         (one,) = [shown] if options.round is not None else at_densities(shown, [u])
         effective = layer_masks(dense_masks(one.first), "effective")
-        one.check_images()
         plates += [(one, *layer) for layer in zip(range(1, 4), effective, counts, strict=False)]
     heights = [count // COLUMNS + 0.7 for *_, count in plates]
     figure = drawing.new_figure(1.08 * drawing.WIDTH / COLUMNS * sum(heights))
     found = []
     axes = figure.subplots(len(plates), 1, height_ratios=heights, squeeze=False)[:, 0]
     for ax, (one, layer, mask, count) in zip(axes, plates, strict=True):
-        drawn = panels.most_connected_plate(ax, mask, count, COLUMNS)
+        drawn = panels.most_connected_plate(ax, mask, one.shape, count, COLUMNS)
         kind = "" if layer == 1 else ", effective masks"
         ax.set_title(f"{one.label}, layer {layer}{kind}", fontsize=drawing.SMALL)
         found.append({"layer": layer} | one.numbers() | drawn)

@@ -31,7 +31,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     masks = dense_masks(shown.first)[:2]
     if len(masks) < 2:
         raise RunDirectoryError(f"{run}: has one hidden layer; accepted: two or more")
-    shown.check_images()
     effective = layer_masks(masks, "effective")[1]
     nodes = select_nodes(input_connections(effective), count=NODES)
     connections = input_connections(masks[0])
@@ -50,7 +49,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
         found.append({"node": node, "features": features})
     images = base.load_images(run, options)
     top = most_activating(shown.first, images, 1, nodes, IMAGES, normalise="batch").rows
-    tiles = {"layer 2": drawing.mask_images(effective[:, nodes])}
+    tiles = {"layer 2": drawing.mask_images(effective[:, nodes], shown.shape)}
     ax = below.subplots()
     panels.labelled_rows(ax, tiles | {f"image {k}": panels.image_tiles(images, row) for k, row in enumerate(top.T, 1)})
     ax.set_title(f"{shown.label}; nodes {', '.join(map(str, nodes))}", fontsize=drawing.SMALL)

@@ -32,7 +32,6 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     chosen = good_rounds(shown.seeds, layers)
     number = max(chosen.values(), default=shown.seeds.rounds[-1]) if options.round is None else options.round
     masks = dense_masks(run.read_round(number))[:3]
-    shown.check_images()
     effective = layer_masks(masks, "effective")
     node, levels = tree(masks)
     levels = [
@@ -50,7 +49,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     plates = below.subplots(len(masks), 1, height_ratios=heights, squeeze=False)[:, 0]
     for layer, ax in zip(range(len(masks), 0, -1), plates, strict=True):
         level = levels[layer - 1]
-        images = drawing.mask_images(effective[layer - 1][:, level[:MASKS]])
+        images = drawing.mask_images(effective[layer - 1][:, level[:MASKS]], shown.shape)
         # One row of COLUMNS tiles has the same scale in every layer.
         blank = np.ones((max(COLUMNS - len(images), 0), *images.shape[1:]), images.dtype)
         drawing.plate_panel(ax, image_plate(np.concatenate([images, blank]), COLUMNS))

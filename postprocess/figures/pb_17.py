@@ -31,7 +31,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     figure = drawing.new_figure(8.9)
     above, below = drawing.sub_figures(figure, heights=(5.4, 3.5))
     samples = above.subplots()
-    tiles = input_images(semantic.images[np.maximum(rows.ravel(), 0)].T) / 255
+    tiles = input_images(semantic.images[np.maximum(rows.ravel(), 0)].T, semantic.shape) / 255
     tiles[rows.ravel() < 0] = 0
     drawing.plate_panel(samples, image_plate(tiles, columns=rows.shape[1]))
     drawing.letter(samples, "a", "columns: semantic, rows: random classes")

@@ -29,10 +29,11 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     above = panels.masks(left, shown, MASKS, COLUMNS)
     drawing.letter(left, "a", shown.label)
 
-    nodes = local_nodes(mask, NODES)
+    nodes = local_nodes(mask, NODES, shown.shape)
     images = base.load_images(runs["imp"][0], options)
     top = most_activating(shown.first, images, 0, nodes, IMAGES).rows
-    rows = {"mask": drawing.mask_images(mask[:, nodes]), "weights": panels.masked_weights(shown.first, nodes)}
+    rows = {"mask": drawing.mask_images(mask[:, nodes], shown.shape)}
+    rows |= {"weights": panels.masked_weights(shown.first, nodes)}
     rows |= {f"image {k}": panels.image_tiles(images, column) for k, column in enumerate(top.T, 1)}
     panels.labelled_rows(right, rows)
     drawing.letter(right, "b")

@@ -33,14 +33,14 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     if len(set(seeds.values()) - {None}) > 1:
         raise RunDirectoryError(f"runs of other initial weights; accepted: one seed, not {seeds}")
     shown = show_roles({role: runs[role][:1] for role in ROLES}, base.Options(), NAMES, _CHOSEN_AT)
-    nodes = local_nodes(shown["imp"].first_mask, NODES)
+    nodes = local_nodes(shown["imp"].first_mask, NODES, shown["imp"].shape)
 
     (dense,) = at_densities(shown["imp"], [1])
     rows = {"dense, weights": panels.masked_weights(dense.first, nodes)}
     found: list[base.Numbers] = [{"role": "imp", "shown": "weights", "accuracy": dense.accuracy} | dense.numbers()]
     for role, densities in ROWS.items():
         for one in at_densities(shown[role], densities):
-            rows[f"{one.name}, {one.title}"] = drawing.mask_images(one.first_mask[:, nodes])
+            rows[f"{one.name}, {one.title}"] = drawing.mask_images(one.first_mask[:, nodes], one.shape)
             found.append({"role": role, "shown": "mask", "accuracy": one.accuracy} | one.numbers())
     figure = drawing.new_figure(0.35 + 0.56 * len(rows))
     ax = figure.subplots()

@@ -100,7 +100,7 @@ def masks_panel(ax: Axes, shown: Shown, letter: str) -> base.Numbers:
     found = panels.masks(ax, shown, MASKS, MASK_COLUMNS)
     far = f" (paper: {sparsity(shown.wanted or 0)})" if shown.paper else ""
     drawing.letter(ax, letter, f"{shown.name}, s = {sparsity(shown.u)}{far}")
-    return shown.numbers() | {"s": 1 - shown.u, "L3": locality_index(shown.first_mask)} | found
+    return shown.numbers() | {"s": 1 - shown.u, "L3": locality_index(shown.first_mask, shape=shown.shape)} | found
 
 
 def sparsity(u: float) -> str:

@@ -29,7 +29,8 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for ax, letter, name in zip(figure.subplots(1, 2), "AB", ("ica", "pca"), strict=True):
         weights = arrays[f"{name}_weights"]
         inputs = weights.reshape(len(weights), -1).T
-        drawing.plate_panel(ax, image_plate(weighted_images(inputs), COLUMNS))
+        drawing.plate_panel(ax, image_plate(weighted_images(inputs, weights.shape[1:]), COLUMNS))
+        ax.set_anchor("W")  # room for the title, where there are few
         ratio = inverse_participation_ratio(inputs)
         kurtosis = arrays[f"{name}_kurtosis"]
         converged = "" if arrays[f"{name}_converged"] else ", not converged"

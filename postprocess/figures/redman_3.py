@@ -34,7 +34,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     for ax, (role, group), name in zip(left.subplots(2, 1), runs.items(), NAMES, strict=True):
         images = base.load_images(group[0], options)
         rows = example_rows(images)
-        drawing.plate_panel(ax, image_plate(input_images(images.images[rows].T / 255), EXAMPLE_COLUMNS))
+        drawing.plate_panel(ax, image_plate(input_images(images.images[rows].T / 255, images.shape), EXAMPLE_COLUMNS))
         ax.set_title(name, fontsize=9)
         numbers["A"][role] = {"rows": rows, "labels": images.labels[rows], "source": images.source}
     drawing.letter(left.axes[0], "A", NAMES[0])

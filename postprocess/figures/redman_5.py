@@ -26,9 +26,8 @@ from postprocess.connectivity import input_connections, most_connected
 from postprocess.figures import base, drawing, redman
 from postprocess.figures.shown import show
 from postprocess.kurtosis import IMAGES_PER_CLASS, first_of_each_class
-from postprocess.masks import input_images
 from sifting.errors import RunDirectoryError
-from sifting.network.plates import image_shape
+from sifting.network.plates import Shape
 from sifting.network.statistics import ImageBlocks, cavity_scores
 from sifting.runs.directory import RunDirectory
 
@@ -63,7 +62,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     rounds = np.array(role.seeds.common)
     if len(rounds) < 2:
         raise RunDirectoryError(f"{runs['imp'][0]}: has a single round; accepted: runs that prune")
-    role.check_images()
+    shape = role.shape
     tables = redman.analysed(role, "cavity", options)
     mean, scaled = (scores(tables, rounds, name) for name in ("mean", "scaled"))
 
@@ -71,7 +70,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     left, middle, right = drawing.sub_figures(figure, widths=(1.15, 1, 1.35))
     shown = int(rounds[-1]) if options.round is None else role.number
     found = schematic(runs["imp"][0], shown, options)
-    schematic_panels(left, found)
+    schematic_panels(left, found, shape)
     first, later = middle.subplots(), right.subplots()
     pruned_in = rounds[1:]
     below = redman.range_curve(first, pruned_in, mean[0], redman.LINES["imp"], "")
@@ -133,10 +132,9 @@ def schematic(run: RunDirectory, number: int, options: base.Options) -> Schemati
     return Schematic(int(nodes[place]), int(weight), whole, rest, kurtosis, float(found[weight, place]), kept)
 
 
-def schematic_panels(figure: SubFigure, found: Schematic) -> None:
+def schematic_panels(figure: SubFigure, found: Schematic, shape: Shape) -> None:
     """Above: the mask of the node and the histogram of lambda; below: the same without the weight, which is circled."""
-    size = image_shape(len(found.mask))[-1]
-    y, x = divmod(found.weight % size**2, size)
+    _, y, x = np.unravel_index(found.weight, shape)
     bound = max(np.abs(values).max() for values in (found.with_weight, found.without_weight))
     axes = figure.subplots(2, 2, width_ratios=(1, 1.5), sharex="col")
     names = ("$\\lambda_i$", "$\\lambda_i^{(-j)}$")
@@ -145,11 +143,10 @@ def schematic_panels(figure: SubFigure, found: Schematic) -> None:
     ):
         mask = found.mask.copy()
         mask[found.weight] = row is axes[0]
-        row[0].imshow(
-            input_images(mask[:, None].astype(float))[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest"
-        )
+        image = drawing.in_colours(drawing.mask_images(mask[:, None], shape)[0])
+        row[0].imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         row[0].plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.2)
-        row[0].set(xticks=[], yticks=[], xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+        row[0].set(xticks=[], yticks=[], xlim=(-0.5, shape[2] - 0.5), ylim=(shape[1] - 0.5, -0.5))
         preactivation_panel(row[1], values, bound)
         row[1].set_title(f"{name}: kurtosis {kurtosis:.3f}", fontsize=drawing.SMALL, loc="center")
     drawing.letter(axes[0, 0], "A")

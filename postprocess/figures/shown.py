@@ -18,6 +18,7 @@ from postprocess.figures.drawing import LINES, Line, percent
 from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.seeds import Seeds, pooled_mask, read_seeds
 from sifting.errors import RunDirectoryError
+from sifting.network.plates import Shape
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 
@@ -59,15 +60,24 @@ class Shown:
         return self.rounds[0]
 
     @property
+    def shape(self) -> Shape:
+        """(channels, height, width) of the images that layer 1 looks at.
+
+        Raises:
+            RunDirectoryError: it looks at none.
+        """
+        if (shape := self.seeds.image_shape) is None:
+            raise RunDirectoryError(f"{self.seeds.runs[0]}: its first layer does not look at images pixel by pixel")
+        return shape
+
+    @property
     def first_mask(self) -> np.ndarray:
         """W mask of layer 1 of the first run, [n_0, nodes]."""
-        self.check_images()
         return self.first.masks[0].W
 
     @cached_property
     def mask(self) -> np.ndarray:
         """Masks of layer 1 of all runs side by side, uint8 [n_0, runs * nodes]."""
-        self.check_images()
         return pooled_mask(self.rounds)
 
     @cached_property
@@ -83,7 +93,7 @@ class Shown:
     @cached_property
     def maps(self) -> DisplacementMaps:
         """S_sc and S_dc, summed over their nodes."""
-        return displacement_maps(self.mask)
+        return displacement_maps(self.mask, self.shape)
 
     @property
     def paper(self) -> str:
@@ -104,13 +114,6 @@ class Shown:
     def numbers(self) -> dict[str, Any]:
         """For the JSON."""
         return {"round": self.number, "u": self.u, "paper_u": self.wanted}
-
-    def check_images(self) -> None:
-        """Refuse images whose shape does not follow from the number of inputs, which is all that the panels know."""
-        shape = self.seeds.image_shape
-        if shape is None or shape[0] not in (1, 3) or shape[1] != shape[2]:
-            run = self.seeds.runs[0]
-            raise RunDirectoryError(f"{run}: its first layer does not look at square images, in colour or in grey")
 
 
 def show(runs: Sequence[RunDirectory], options: Options, wanted: float | None = None) -> Shown:
