@@ -22,10 +22,15 @@ class BuildWithInputs(build_py):
             self.copy_file(str(file), str(target))
 
 
+FILES = """The files that this page names are in the source distribution. The package alone has the commands and all of
+`inputs/`: `sifting run inputs/quickstart.in`."""
+
+
 def read_me() -> str:
-    """README.md without pictures, and with the words alone of links to other files."""
+    """README.md without pictures and the paragraphs below that speak of them, with the words alone of links to other
+    files, and with a word about these."""
     text = Path("README.md").read_text(encoding="utf-8")
-    text = re.sub(r"!\[[^]]*\]\((?!https:)[^)]*\)\n*", "", text)
+    text = re.sub(r"!\[[^]]*\]\((?!https:)[^)]*\)\n+.*?\n\n", f"{FILES}\n\n", text, flags=re.DOTALL)
     return re.sub(r"\[([^]]*)\]\((?!https:)[^)]*\)", r"\1", text)
 
 

@@ -110,13 +110,14 @@ def test_a_shell_completes(line, words):
 
 
 def test_the_read_me_of_an_index_links_to_the_web_only(monkeypatch):
-    """Other links would lead nowhere; their words stay."""
+    """Other links would lead nowhere; their words stay. Nothing speaks of a picture that is not there."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(setuptools, "setup", lambda **given: built.update(given))
     built: dict[str, str] = {}
     runpy.run_path(str(ROOT / "setup.py"))
     text = built["long_description"]
     assert re.findall(r"\]\((?!https://)", text) == [] and "](https://" in text and "docs/postprocess.md" in text
+    assert "![" not in text and "Each square is" not in text and text.count("source distribution") == 1
 
 
 def test_versions_agree():

@@ -57,8 +57,9 @@ def test_layers_that_train_by_their_kept_weights_are_named():
     assert [line.endswith(" connected, sparse") for line in lines] == [number == 1 for number in range(len(lines))]
 
 
-def test_a_notebook_has_one_line_that_is_written_over():
-    """Between carriage returns; blank when the round ends; no escape codes."""
+def test_a_notebook_has_one_line_that_is_written_over(monkeypatch):
+    """Between carriage returns; blank when the round ends; no escape codes, though ipykernel asks for colours."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
 
     class Cell(StringIO):  # as what ipykernel puts into the place of standard output
         __module__ = "ipykernel.iostream"
@@ -72,7 +73,7 @@ def test_a_notebook_has_one_line_that_is_written_over():
         screen.update(in_progress(result, step), 100.0)
     screen.end_round(result, 3.0)
     first, second, blank, end = filter(None, stream.getvalue()[begin:].split("\r"))
-    assert first.rstrip().endswith("5/11") and second.rstrip().endswith("6/11") and blank == 100 * " "
+    assert first.rstrip().endswith("5/11") and second.rstrip().endswith("6/11") and blank == 120 * " "
     assert end.startswith("  val. error best") and "\x1b" not in stream.getvalue()
 
 

@@ -20,14 +20,15 @@ COMPLETING = "_ARGCOMPLETE"  # in the environment while a shell completes a comm
 
 
 class _Help(argparse.HelpFormatter):
-    """Help that fits a screen of 24 lines of 80 columns: the usage names what has a place, the list below it has the
-    options."""
+    """Help that fits a screen of 24 lines of 80 columns: the usage names what must be there, or has a place, the list
+    below it has the options."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=27, width=79)
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
-        super().add_usage(usage, [action for action in actions if not action.option_strings], [], prefix)
+        named = [action for action in actions if action.required or not action.option_strings]
+        super().add_usage(usage, named, [], prefix)
 
 
 class Parser(argparse.ArgumentParser):

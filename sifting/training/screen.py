@@ -17,8 +17,9 @@ PLAIN_SECONDS = 10.0  # between two lines of a log
 
 
 def plain_console(stream: TextIO) -> Console:
-    """Without colours; also in a notebook, whose cells rich would send one HTML block a line, whatever the stream."""
-    return Console(file=stream, highlight=False, soft_wrap=True, force_jupyter=False)
+    """Without colours; also in a notebook, whose cells rich would send one HTML block a line, whatever the stream, and
+    which is a terminal to rich, since ipykernel sets FORCE_COLOR."""
+    return Console(file=stream, highlight=False, soft_wrap=True, force_jupyter=False, force_terminal=stream.isatty())
 
 
 def duration(seconds: float) -> str:
@@ -157,7 +158,7 @@ class Screen:
             self._write_over("")
 
     def _write_over(self, text: str) -> None:
-        self._console.file.write(f"\r{text:<100}\r")  # past rich, which takes carriage returns out
+        self._console.file.write(f"\r{text:<120}\r")  # past rich, which takes carriage returns out
         self._console.file.flush()
 
     def _status(self, step: int, training_error: float, validation_errors: Sequence[np.floating], rate: float) -> str:
