@@ -84,11 +84,13 @@ WELL = {"wider": 0, "broken": []}
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory) -> dict[str, str]:
-    """Addresses of pages: of a run that two layers and images say much of, and of two runs of unlike images."""
+    """Addresses of pages: of a run that two layers and images say much of, and of two runs of unlike images: in
+    colour, and grey ones that are not square."""
     folder = tmp_path_factory.mktemp("reports")
     run = stored_run(folder / "run", *shrinking_rounds("f9:f7:x", (3, 8, 8), 4, 3))
     run.write_input(input_text(folder, "Network.arch=f9:f7:x", "IMP.prune=T:T:F"))
     pair = [masked_run(folder / name, name == "local", 0.3, size=size) for name, size in (("local", 16), ("not", 8))]
+    pair[1].write_record({"image_shape": [1, 16, 12], "rounds": {}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", lambda experiment, report: random_images((3, 8, 8), 4, count=150, val_count=90))
         assert report.main([str(run.folder)]) == 0
@@ -207,7 +209,8 @@ def test_layers_views_order_and_filter(browser, reports):
 
 def test_two_runs_share_slider_and_node(browser, reports):
     with shown_report(browser, reports["two"], "phone", "dark") as (page, wait):
-        assert page.locator(".plate").count() == 2
+        assert page.locator(".plate").count() == page.locator("[data-name=S_sc]").count() == 2
+        assert page.locator("[data-name=S_dc]").count() == 1  # grey images have no pairs of different colours
         page.locator(".plate").nth(1).locator("button").nth(5).click()
         node = page.locator(".plate").nth(1).locator("button").nth(5).get_attribute("data-node")
         wait(2, 0, node)

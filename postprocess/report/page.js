@@ -11,7 +11,7 @@ let buffer;
 
 const VIEWS = { mask: "masks", weights: "weights", cavity: "cavity scores" };
 const WORDS = {
-  mask: "A square is what a node looks at: a pixel shines in the colours of the channels by which it is connected, and is black where all its weights are pruned.",
+  mask: "A tile is what a node looks at: a pixel shines in the colours of the channels by which it is connected, and is black where all its weights are pruned.",
   weights: "Weights at the end of the round, each node's from minus to plus its largest size; grey where they are pruned.",
   cavity: "Cavity scores where the round starts, summed over the channels. Orange: without the weight the preactivation is more Gaussian; blue: less.",
 };
@@ -158,7 +158,7 @@ function buildPlates() {
     }
     if (plate.firstChild) plate.firstChild.tabIndex = 0;
     plate.addEventListener("keydown", walk);
-    const maps = make("div", { className: "pictures" }, ...["S_sc", "S_dc"].map((name) => figure(name)));
+    const maps = make("div", { className: "pictures" }, ...mapsOf(experiment).map(([name]) => figure(name)));
     return make("section", { className: "run" }, make("h3"), make("div", { className: "side" }, plate, maps));
   }));
   const [layer] = explored.map(layerOf);
@@ -200,7 +200,7 @@ function showPlates() {
       tile.setAttribute("aria-label", tile.title);
       tile.setAttribute("aria-pressed", values.node === state.node);
     }
-    for (const [name, kind] of [["S_sc", "one colour"], ["S_dc", "different colours"]]) {
+    for (const [name, kind] of mapsOf(experiment)) {
       const picture = section.querySelector(`[data-name=${name}]`);
       const size = layer[name].shape[1];
       paintMap(picture.firstChild, Array.from({ length: size }, (_, y) => [...row(layer[name], place, y)]).flat());
@@ -209,6 +209,8 @@ function showPlates() {
   });
 }
 
+// Grey images have no pairs of different colours.
+const mapsOf = (experiment) => [["S_sc", "one colour"], ["S_dc", "different colours"]].slice(0, experiment.shape[0]);
 const usable = (layer) => (state.view === "cavity" && !layer.cavity ? "mask" : state.view);
 const where = (experiment) => {
   const round = experiment.node_rounds[placeIn(experiment)];

@@ -17,7 +17,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def picture(pixels: npt.NDArray[Any], width: int) -> str:
-    """An <img> of float [height, width, 3] in [0, 1], shown so many pixels wide, without smoothing."""
+    """An image element of float [height, width, 3] in [0, 1], shown so many pixels wide, without smoothing."""
     from PIL import Image
 
     file = BytesIO()
