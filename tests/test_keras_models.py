@@ -18,6 +18,7 @@ from sifting.architecture import build_specs, parse_arch
 from sifting.errors import InputError, ScoresNotFinite
 from sifting.keras_models import KeepMasks, PruneAtEpochs, hold_masks
 from sifting.keras_models.masks import masked_network
+from sifting.keras_models.network import find_layers
 from sifting.layers import MaskedDense
 from sifting.methods import METHODS, Mask, Scored, ScoredRounds
 from sifting.network.forward import ScoredNetwork
@@ -462,6 +463,17 @@ def test_what_cannot_be_pruned():
         hold_masks(compiled(dense()), {"a/b": np.ones(3)})
     with pytest.raises(ScoresNotFinite):
         sifting.prune(compiled(dense()), (np.full((20, 10), np.nan), np.zeros(20, int)), method="snip", dense=False)
+
+
+def test_layers_are_named_by_themselves_or_by_a_model_around_them():
+    """A functional base, as those of keras.applications, is not in the paths of its variables."""
+    pixels = keras.Input((6, 6, 2))
+    base = keras.Model(pixels, layers.Conv2D(3, 3, name="stem")(pixels), name="base_1.00")
+    model = keras.Sequential([base, layers.Flatten(), layers.Dense(4, name="head")])
+    for names, expected in ((["base_1.00"], ["stem"]), (["head"], ["head"]), (["head", "stem"], ["stem", "head"])):
+        assert [one.layer.name for one in find_layers(model, names)] == expected
+    with pytest.raises(InputError, match=r"layers = \['body', 'flatten.*'\]: no such .*accepted: stem, head"):
+        find_layers(model, ["body", "head", model.layers[1].name])
 
 
 @pytest.mark.heavy

@@ -58,18 +58,18 @@ def find_layers(model: keras.Model, names: Sequence[str] | None = None) -> list[
     layers = [found[index] for index in sorted(found)]
     if names is None and layers:
         return layers
-    named = [layer for layer in layers if _parts(layer) & set(names or ())]
-    unknown = sorted(set(names or ()) - set().union(*map(_parts, layers)))
+    # The paths of a functional model's variables do not name it, so its variables are asked for.
+    held: dict[str, set[int]] = {name: set() for name in names or ()}
+    for one in model._flatten_layers(include_self=False):
+        if one.name in held:
+            held[one.name].update(map(id, one.trainable_variables))
+    named = [layer for layer in layers if any(id(layer.kernel) in ids for ids in held.values())]
+    unknown = sorted(name for name, ids in held.items() if not any(id(layer.kernel) in ids for layer in layers))
     if unknown or not named:
         accepted = ", ".join(layer.layer.name for layer in layers) or f"a model with trainable layers {ACCEPTED}"
         given = f"layers = {unknown or list(names)}" if names is not None else f"model = {model.name!r}"
         raise InputError(f"{given}: no such layers that can be pruned; accepted: {accepted}")
     return named
-
-
-def _parts(layer: Weighted) -> set[str]:
-    """The names that name a layer: its own, and of the models around it."""
-    return {layer.layer.name, *layer.kernel.path.split("/")[:-1]}
 
 
 def path_of(model: keras.Model, variable: keras.Variable) -> str:
