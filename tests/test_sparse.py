@@ -170,11 +170,8 @@ def assert_close(ours, theirs, tolerance, but=()):
 
 
 def assert_same_bits(ours, theirs):
-    for name in ("errors", "losses", "validation"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
-    assert ours.after.keys() == theirs.after.keys()
-    for name, value in ours.after.items():
-        np.testing.assert_array_equal(value, theirs.after[name], err_msg=name)
+    for name in ("errors", "losses", "validation", "after"):
+        assert_same(getattr(ours, name), getattr(theirs, name))
 
 
 def assert_only_kept_values_move(result, frozen=()):
@@ -196,15 +193,10 @@ def compare(sparse, densities=(0.5, 0.5, 0.5), frozen=(), tolerance=1e-4, **opti
     for last in (1, 6):
         theirs = dense_result(densities, frozen, last, **options)
         ours = result_of(begun(densities, **options), sparse, frozen, cuts=(0, last))
-        assert_same_values(ours.before, theirs.before)
+        assert_same(ours.before, theirs.before)
         assert_close(ours, theirs, tolerance)
         assert_only_kept_values_move(ours, frozen)
     return ours
-
-
-def assert_same_values(ours, theirs):
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
 # --- one step and some, against TensorFlow
@@ -330,7 +322,7 @@ def test_validation_counts_every_image_once(count, monkeypatch):
         monkeypatch.setattr(trainer, "_validation", ImagesOnDevice.of(*few))
         before = values_of(trainer)
         errors.append(trainer.validate())
-        assert_same_values(values_of(trainer), before)
+        assert_same(values_of(trainer), before)
     assert errors[0] == errors[1] and errors[1].dtype == np.float32
     assert 0.1 < errors[1] < 0.7 or count == 1
 
@@ -389,7 +381,7 @@ def test_bits_do_not_depend_on_calls(sparse, minimizer):
         trainer.validate()
         trainer.write_back()
     np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), whole.losses)
-    assert_same_values(values_of(trainer), whole.after)
+    assert_same(values_of(trainer), whole.after)
 
     trainer = begun(**options)
     trainer.begin_round(sparse=names(sparse))
@@ -398,7 +390,7 @@ def test_bits_do_not_depend_on_calls(sparse, minimizer):
     trainer = begun(**options)
     rest = result_of(trainer, sparse, cuts=(5, 9), before=stored)
     np.testing.assert_array_equal(rest.losses, whole.losses[5:])
-    assert_same_values(rest.after, whole.after)
+    assert_same(rest.after, whole.after)
 
 
 @pytest.mark.parametrize("translated", [False, True])

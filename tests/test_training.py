@@ -1,5 +1,6 @@
 """The training loop: loss, sampling, cutting a round into calls, jit, streaming, masks, validation."""
 
+import copy
 from functools import partial
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from random_networks import network_inputs
+from synthetic import assert_same
 
 from sifting.architecture import build_specs, parse_arch
 from sifting.base.random_streams import Stream, device_key
@@ -81,13 +83,6 @@ def move(state: NetworkState) -> None:
 def half(mask_b, sparsity):
     """Mask every second bias as well, where weights are masked."""
     return np.where(np.arange(mask_b.size) % 2, 1, float(sparsity == 0)).astype(np.float32)
-
-
-def assert_same_bits(one: Trainer, other: Trainer):
-    ours, theirs = one.state(), other.state()
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
 # --- loss and errors
@@ -227,22 +222,20 @@ def test_cutting_a_round_into_calls_changes_no_bit(jit, minimizer):
         trainer.validate()
     np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), errors)
     np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), losses)
-    for name, value in trainer.state().items():
-        np.testing.assert_array_equal(value, whole[name], err_msg=name)
+    assert_same(trainer.state(), whole)
 
 
 def test_state_and_restore_continue_to_the_same_bits():
     whole, _ = trainer_of(minimizer="Adam", jit_compile=False)
     whole.train(5, 0, 6)
     stored = whole.state()
-    held = {name: value.copy() for name, value in stored.items()}
+    held = copy.deepcopy(stored)
     whole.train(5, 6, 12)
-    for name in stored:
-        np.testing.assert_array_equal(stored[name], held[name])  # a copy, not a view
+    assert_same(stored, held)  # a copy, not a view
     other, _ = trainer_of(minimizer="Adam", jit_compile=False, seed=99)
     other.restore(stored)
     other.train(5, 6, 12)
-    assert_same_bits(whole, other)
+    assert_same(whole.state(), other.state())
 
 
 def test_xla_is_the_default_but_for_convolutions_on_a_cpu(monkeypatch):
@@ -288,7 +281,7 @@ def test_streaming_equals_resident_bit_for_bit(jit, most_steps, monkeypatch, tmp
         errors, losses = resident.train(key, 0, 8)
         np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), errors)
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), losses)
-    assert_same_bits(streamed, resident)
+    assert_same(streamed.state(), resident.state())
 
 
 def test_streaming_serves_steps_in_any_order(monkeypatch):
@@ -353,7 +346,7 @@ def assert_last_rows_are_reached(tmp_path, **options):
     )
     assert large.images.nbytes > 2**31
     np.testing.assert_array_equal(trainer.train(0, 0, 2), expected.train(0, 0, 2))
-    assert_same_bits(trainer, expected)
+    assert_same(trainer.state(), expected.state())
 
 
 def test_streaming_reaches_rows_beyond_two_gigabytes(tmp_path, monkeypatch):
@@ -438,8 +431,7 @@ def test_validation_in_blocks_counts_every_image_once(count, jit, monkeypatch):
     inputs = (images.val_images.astype(np.float32) - images.mean) / 255
     correct = np.argmax(trainer.model(inputs), axis=1) == images.val_labels
     assert error == error_rate(np.sum(correct), count) and error.dtype == np.float32
-    for name, value in trainer.state().items():
-        np.testing.assert_array_equal(value, before[name])  # running moments above all
+    assert_same(trainer.state(), before)  # running moments above all
 
 
 @cases(("arch", "shifted", "jit"), ("f8:f6:x", False, True), ("f8:f6:x", True, False), ("c3,4:f6:x", False, False))
@@ -452,8 +444,7 @@ def test_validation_by_exact_moments(arch, shifted, jit):
     move(state)
     before = trainer.state()
     error = trainer.validate()
-    for name, value in trainer.state().items():
-        np.testing.assert_array_equal(value, before[name])
+    assert_same(trainer.state(), before)
     chosen, validation = (network_inputs(pixels, images.mean) for pixels in (images.images[rows], images.val_images))
     if shifted:
         planes = chosen.reshape(-1, *images.shape)
@@ -493,7 +484,7 @@ def test_what_xla_cannot_compile_is_announced_and_trained_without_it():
     trainer.train(5, 6, 9)
     plain.train(5, 6, 9)
     assert trainer.validate() == plain.validate()
-    assert_same_bits(trainer, plain)
+    assert_same(trainer.state(), plain.state())
     assert len(reports) == 1  # said once
 
 
