@@ -479,7 +479,7 @@ def stored_part(
     run = Analysis(directory, recorded_experiment(directory, assignments), report=report)
     if reason := run.why_not(PARTS[part]):
         raise RunDirectoryError(f"{directory}: no {part}: {reason}")
-    return analyse(run, [part])[part]
+    return analyse(run, [part], required=True)[part]
 
 
 def _compute(run: Analysis, name: str, console: Console) -> tuple[dict[int | None, Arrays], int]:

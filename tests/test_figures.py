@@ -537,8 +537,11 @@ def test_no_panel_guesses_the_shape_of_images(name, shape, tmp_path, monkeypatch
     module.draw({role: [run] for role in module.ROLES}, base.Options())
 
 
-def test_a_first_layer_that_does_not_look_at_images_is_refused(tmp_path):
-    specs = LayerSpec("f", (50, 6), True), LayerSpec("x", (6, 2), False)
-    run = stored_run(tmp_path / "other", made_round(0, specs, (np.ones((50, 6)),)))
+@pytest.mark.parametrize("name", ["pb-1", "pb-2", "pb-11", "pb-17", "pb-19", "movies"])
+@pytest.mark.parametrize("first", [LayerSpec("f", (50, 6), True), LayerSpec("c", (3, 3, 3, 6, 1), True)])
+def test_a_first_layer_that_does_not_look_at_images_is_refused(name, first, tmp_path, images):
+    """Images that the number of its inputs is not that of, and a convolution."""
+    specs = first, LayerSpec("x", (6, 10), False)
+    run = stored_run(tmp_path / "other", made_round(0, specs))
     with pytest.raises(RunDirectoryError, match="other/IMP: its first layer does not look at images pixel by pixel"):
-        draw("pb-2", run)
+        draw(name, run)

@@ -119,7 +119,7 @@ def test_what_needs_no_run_or_other_data_is_drawn_though_a_data_set_is_missing(c
 
 def test_a_figure_whose_run_fails_does_not_keep_others_from_being_drawn(capsys, stored, no_measurement):
     """pb-1 shows four seeds, pb-2 the first of them."""
-    assert main(["pb-1", "pb-2", "--scale", "small", "--runs", "R"]) == 1
+    assert main(["pb-1", "pb-2", "--scale", "small", "--runs", "R", "--keep_going"]) == 1
     out, error = capsys.readouterr()
     assert stored == [f"R/runs/imp_3l1k/seed_{seed}" for seed in (1, 2, 3, 4)]
     assert out.splitlines()[-1] == "pb-2" and error.splitlines() == [

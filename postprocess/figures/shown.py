@@ -72,13 +72,13 @@ class Shown:
 
     @property
     def first_mask(self) -> np.ndarray:
-        """W mask of layer 1 of the first run, [n_0, nodes]."""
-        return self.first.masks[0].W
+        """W mask of layer 1 of the first run, [n_0, nodes]; raises as `shape`."""
+        return self.first.masks[0].W.reshape(math.prod(self.shape), -1)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """Masks of layer 1 of all runs side by side, uint8 [n_0, runs * nodes]."""
-        return pooled_mask(self.rounds)
+        """Masks of layer 1 of all runs side by side, uint8 [n_0, runs * nodes]; raises as `shape`."""
+        return pooled_mask(self.rounds).reshape(math.prod(self.shape), -1)
 
     @cached_property
     def connections(self) -> np.ndarray:

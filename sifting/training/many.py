@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +155,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", help="runs at once; auto: one a GPU, or else one a core")
     parser.add_argument("--cluster", metavar="slurm|ADDRESS", help="run on Slurm, or on Dask at tcp://HOST:PORT")
     parser.add_argument("--nokeep_going", action="store_true", help="end with the first failure; default: go on")
+    parser.add_argument("--keep_going", action="store_false", dest="nokeep_going", help=SUPPRESS)
     parser.add_argument("--commands", action="store_true", help="print a command for each unfinished run, and stop")
     parser.add_argument("--runs", metavar="DIR", help="folder of relative save_dirs; default: this one")
 
