@@ -476,6 +476,16 @@ def test_layers_are_named_by_themselves_or_by_a_model_around_them():
         find_layers(model, ["body", "head", model.layers[1].name])
 
 
+def test_an_end_before_the_last_round_is_said():
+    """In one pool of all weights the small ones of a layer would all go."""
+    model = compiled(dense())
+    model.layers[0].kernel.assign(1e-6 * model.layers[0].kernel)
+    model.optimizer.learning_rate = 0.0
+    with pytest.warns(UserWarning, match="^sifting.prune: ended after round 0, since a layer would lose all"):
+        result = sifting.prune(model, examples(), rounds=2, prune_ratio=0.8, scope="global", verbose=0)
+    assert result.rounds == [0]
+
+
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize(

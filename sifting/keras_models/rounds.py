@@ -3,6 +3,7 @@
 A method asks a session for rounds; here they are trained by Keras.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
@@ -15,7 +16,7 @@ import tensorflow as tf
 from sifting.base import extensions
 from sifting.base.random_streams import Stream, generator
 from sifting.errors import InputError
-from sifting.experiment.experiment import Experiment
+from sifting.experiment.experiment import Experiment, Method
 from sifting.experiment.keys import LARGEST_INTEGER
 from sifting.inputs import as_assignments, read_experiment
 from sifting.keras_models.masks import hold_masks, masked_network, masks_of
@@ -138,7 +139,21 @@ def prune(
     session: Any = _Session(experiment, model, specs, data, arguments, rewind)
     experiment.method.run(session)
     result: Pruned = session.result
+    if _ended_unasked(experiment.method, len(result.rounds)):
+        warnings.warn(
+            f"{SOURCE}: ended after round {result.rounds[-1]}, since a layer would lose all its weights in the next; "
+            "accepted: scope='layerwise', layers=[...] without that layer, or fewer rounds",
+            stacklevel=2,
+        )
     return result
+
+
+def _ended_unasked(method: Method, rounds: int) -> bool:
+    return (
+        isinstance(method, Iterative)
+        and not (method.stop_ratio or method.stop_density)
+        and rounds < method.max_iterations
+    )
 
 
 def _experiment(
