@@ -77,6 +77,14 @@ def test_a_notebook_has_one_line_that_is_written_over(monkeypatch):
     assert end.startswith("  val. error best") and "\x1b" not in stream.getvalue()
 
 
+def test_a_stream_that_only_writes_is_no_terminal():
+    """As what a user may put into the place of standard output."""
+    written = []
+    screen = Screen(stream=SimpleNamespace(write=written.append, flush=lambda: None))
+    screen.begin_round(in_progress(made_round(0)), 11)
+    assert "round 0" in "".join(written) and "\x1b" not in "".join(written)
+
+
 def screen_of(width, monkeypatch):
     """A screen on a terminal, in a round that began at second 0; it shows nothing before it is asked."""
     times = iter([0.0, 40.0, 60.0])

@@ -19,7 +19,8 @@ PLAIN_SECONDS = 10.0  # between two lines of a log
 def plain_console(stream: TextIO) -> Console:
     """Without colours; also in a notebook, whose cells rich would send one HTML block a line, whatever the stream, and
     which is a terminal to rich, since ipykernel sets FORCE_COLOR."""
-    return Console(file=stream, highlight=False, soft_wrap=True, force_jupyter=False, force_terminal=stream.isatty())
+    terminal = getattr(stream, "isatty", bool)()  # what stands in for standard output may only write
+    return Console(file=stream, highlight=False, soft_wrap=True, force_jupyter=False, force_terminal=terminal)
 
 
 def duration(seconds: float) -> str:
