@@ -481,9 +481,12 @@ def test_an_end_before_the_last_round_is_said():
     model = compiled(dense())
     model.layers[0].kernel.assign(1e-6 * model.layers[0].kernel)
     model.optimizer.learning_rate = 0.0
-    with pytest.warns(UserWarning, match="^sifting.prune: ended after round 0, since a layer would lose all"):
+    with pytest.warns(UserWarning, match="^sifting.prune: ended after 1 of 3 rounds, since a layer would have no"):
         result = sifting.prune(model, examples(), rounds=2, prune_ratio=0.8, scope="global", verbose=0)
     assert result.rounds == [0]
+    hold_masks(model, {name: 0 * mask for name, mask in result.masks[0].items()})
+    with pytest.warns(UserWarning, match="^sifting.prune: ended after 0 of 3 rounds"):
+        assert sifting.prune(model, examples(), rounds=2, verbose=0).rounds == []
 
 
 @pytest.mark.heavy

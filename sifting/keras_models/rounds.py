@@ -139,10 +139,11 @@ def prune(
     session: Any = _Session(experiment, model, specs, data, arguments, rewind)
     experiment.method.run(session)
     result: Pruned = session.result
-    if _ended_unasked(experiment.method, len(result.rounds)):
+    asked: Any = experiment.method
+    if _ended_unasked(asked, len(result.rounds)):
         warnings.warn(
-            f"{SOURCE}: ended after round {result.rounds[-1]}, since a layer would lose all its weights in the next; "
-            "accepted: scope='layerwise', layers=[...] without that layer, or fewer rounds",
+            f"{SOURCE}: ended after {len(result.rounds)} of {asked.max_iterations} rounds, since a layer would have no "
+            "weights left; accepted: scope='layerwise', layers=[...] without that layer, or fewer rounds",
             stacklevel=2,
         )
     return result
