@@ -479,6 +479,20 @@ def test_a_run_is_locked_and_others_in_its_folder_are_not(tmp_path):
         pass
 
 
+@pytest.mark.parametrize(
+    ("function", "change"), [("unlink", lambda run: run.remove_rounds(0)), ("replace", lambda run: run.keep_input(3))]
+)
+def test_rounds_that_cannot_make_way_are_one_line(reference, monkeypatch, function, change):
+    reference.path("input.in").write_text("")
+
+    def refuse(*paths):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, function, refuse)
+    with pytest.raises(RunDirectoryError, match=r"IMP_\S+: cannot be written \(Permission denied\); what was written"):
+        change(reference)
+
+
 def test_a_lock_of_nothing_is_removed_with_the_folders_that_were_made_for_it(tmp_path):
     """As far as they are empty."""
     deep = RunDirectory(tmp_path / "a" / "b", "IMP")

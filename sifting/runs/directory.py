@@ -115,16 +115,17 @@ class RunDirectory:
         Findata and history go, too: they cover all rounds, and follow from those that stay once the run goes on.
 
         Raises:
-            RunDirectoryError: rounds before `first` stay, and run.json is damaged; nothing is deleted then.
+            RunDirectoryError: rounds before `first` stay, and run.json is damaged, when nothing is deleted; a file
+                cannot be deleted.
         """
         record = self.read_record() if first else {}
         for number in self.rounds():
             if number >= first:
-                self.round_path(number).unlink()
+                _remove(self.round_path(number))
         for path in (self.progress_path, *map(self.path, ("findata.pkl", "history.csv", "run.json"))):
-            path.unlink(missing_ok=True)
+            _remove(path)
         for path in [path for path, number in self.event_files().items() if number >= first]:
-            path.unlink()
+            _remove(path)
             with contextlib.suppress(OSError):  # others' files are in it
                 path.parent.rmdir()
         if record:
@@ -134,7 +135,8 @@ class RunDirectory:
     def keep_input(self, first: int) -> None:
         """Keep the input file that the rounds before `first` were made with, as PREFIX_input_until_`first`.in."""
         if first and self.path("input.in").exists():
-            os.replace(self.path("input.in"), self.path(f"input_until_{first}.in"))
+            with refused_if_not_written(kept := self.path(f"input_until_{first}.in"), WHOLE):
+                os.replace(self.path("input.in"), kept)
 
     # --- log, records
 
@@ -191,8 +193,7 @@ class RunDirectory:
         self.write(PROGRESS, raw + f"{SEAL}{checksums.of_bytes(raw)}".encode())
 
     def remove_progress(self) -> None:
-        with refused_if_not_written(self.progress_path, WHOLE):
-            self.progress_path.unlink(missing_ok=True)
+        _remove(self.progress_path)
 
     def read_progress(self, steps: int = 0) -> RoundInProgress | None:
         """The round in progress, of so many steps, if there is one. Raises RunDirectoryError if it is damaged."""
@@ -248,6 +249,11 @@ class RunDirectory:
         path = self.path(name)
         with refused_if_not_written(path, WHOLE), atomic_write(path) as file:
             file.write(content)
+
+
+def _remove(path: Path) -> None:
+    with refused_if_not_written(path, WHOLE):
+        path.unlink(missing_ok=True)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
