@@ -12,9 +12,9 @@ from sifting.base.command_line import COMPLETING, Parser
 
 COMMANDS = {
     "run": ("sifting.run", "run the experiment of an input file"),
-    "sweep": ("sifting.sweep", "run it at each point of a grid of values"),
+    "sweep": ("sifting.sweep", "run it at all points of a grid"),
     "reproduce": ("postprocess.reproduce", "run what figures need, and draw them"),
-    "claims": ("postprocess.claims", "check claims of the papers against runs"),
+    "claims": ("postprocess.claims", "check the papers' claims against runs"),
     "summary": ("postprocess.summary", "a table of rounds, and one figure"),
     "analyse": ("postprocess.analyse", "every observable, as tables and arrays"),
     "table": ("postprocess.table", "a line for each experiment in folders"),
@@ -47,7 +47,7 @@ def main() -> None:
         f"sifting {sifting.__version__}: how pruning finds structure in neural networks\n\nusage: sifting COMMAND ...\n"
     )
     for name, (module, says) in COMMANDS.items():
-        print(f"  {name:<13}{says:<41}{module}")
+        print(f"  {name:<14}{says:<40}{module}")
     print("\nsifting COMMAND --help says more; python -m MODULE is the same as the COMMAND.")
 
 
