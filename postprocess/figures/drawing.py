@@ -350,7 +350,7 @@ def empty_panel(ax: Axes, reason: str) -> None:
     ax.text(0.5, 0.5, reason, ha="center", va="center", color=GREY, wrap=True, transform=ax.transAxes)
 
 
-def mask_images(mask: np.ndarray, shape: Shape) -> np.ndarray:
+def mask_images(mask: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """Binary masks [n_0, nodes] as images, float32 [nodes, height, width, channels]."""
     return input_images((np.asarray(mask) != 0).astype(np.float32), shape)
 

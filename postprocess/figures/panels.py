@@ -55,10 +55,10 @@ def connections(ax: Axes, shown: Shown) -> Numbers:
 
 def masks(ax: Axes, shown: Shown, count: int = 12, columns: int = 3) -> Numbers:
     """The most connected masks of the first run."""
-    return most_connected_plate(ax, shown.first_mask, shown.shape, count, columns)
+    return most_connected_plate(ax, shown.first_mask, count, columns, shown.shape)
 
 
-def most_connected_plate(ax: Axes, mask: np.ndarray, shape: Shape, count: int, columns: int) -> Numbers:
+def most_connected_plate(ax: Axes, mask: np.ndarray, count: int, columns: int, shape: Shape | None = None) -> Numbers:
     """The most connected nodes of a mask [n_0, nodes], as full rows where there is one."""
     incoming = input_connections(mask)
     nodes = select_nodes(incoming, count=count)

@@ -31,7 +31,7 @@ def draw(runs: base.Runs, options: base.Options) -> tuple[Figure, base.Numbers]:
     found = []
     axes = figure.subplots(len(plates), 1, height_ratios=heights, squeeze=False)[:, 0]
     for ax, (one, layer, mask, count) in zip(axes, plates, strict=True):
-        drawn = panels.most_connected_plate(ax, mask, one.shape, count, COLUMNS)
+        drawn = panels.most_connected_plate(ax, mask, count, COLUMNS, one.shape)
         kind = "" if layer == 1 else ", effective masks"
         ax.set_title(f"{one.label}, layer {layer}{kind}", fontsize=drawing.SMALL)
         found.append({"layer": layer} | one.numbers() | drawn)
