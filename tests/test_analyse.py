@@ -279,6 +279,7 @@ def test_what_is_known_is_shown_whatever_comes_later(run, monkeypatch, capsys):
 
 def test_too_few_images_for_a_part_that_is_named(run, monkeypatch):
     monkeypatch.setattr(datasets, "load_complete", lambda *_: random_images(SHAPE, CLASSES, count=150, val_count=2))
+    monkeypatch.setattr(analyse, "recorded_experiment", lambda *_: run.experiment)
     with pytest.raises(RunDirectoryError, match="components left out: components need at least 250 validation"):
         analyse.stored_part(run.directory, "components")
 
