@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,11 @@ def recorded_rate(plan: Plan, record: Mapping[str, Any]) -> Rate | None:
     return Rate(step_work(plan), 1 / float(np.median(rates))) if rates else None
 
 
+def _to_errors(line: str) -> None:
+    """Standard output may be JSON."""
+    print(line, file=sys.stderr)
+
+
 def measured_rate(plan: Plan) -> Rate:
     """Train the network of an experiment for a few steps on random pixels. Takes seconds, most of them to compile."""
     with native_messages_hidden():
@@ -65,7 +71,7 @@ def measured_rate(plan: Plan) -> Rate:
     labels = rng.integers(0, data.classes, _MEASURED_IMAGES).astype(np.int32)
     mean = np.full(pixels.shape[1], 127.5, np.float32)
     images = ImageSet(pixels, labels, pixels, labels, mean, data.shape, data.classes, "random pixels")
-    values, trainer = network_and_trainer(plan.experiment, plan.specs, images, print)
+    values, trainer = network_and_trainer(plan.experiment, plan.specs, images, _to_errors)
     values.set_parameters(initial_parameters(plan.specs, seed=0))
     with tensor_float_32(plan.experiment.network.tf32):
         trainer.train(0, 0, 1)  # compiles
