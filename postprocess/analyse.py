@@ -17,6 +17,7 @@ from has changed. Layers are counted from 1, as in the papers; keys of arrays be
 """
 
 import argparse
+import contextlib
 import itertools
 import operator
 import sys
@@ -494,7 +495,9 @@ def _compute(run: Analysis, name: str, console: Console) -> tuple[dict[int | Non
         if part.each_round
         else (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    progress = Progress(*columns, console=console, transient=True)
+    # Before version 15 rich ends a line of a log even if it shows nothing.
+    with progress if console.is_terminal else contextlib.nullcontext():
         description = f"{name}: {part.steps}" if part.steps else name
         bar = progress.add_task(description, total=len(tasks) if part.each_round else None)
         for number in tasks:

@@ -10,7 +10,7 @@ import io
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -77,9 +77,11 @@ def explore(directory: RunDirectory, arrays: Arrays, images: int, values: int = 
     layers = range(max(1, len(last.specs) - 1))
     count = max(FEWEST_NODES, values // (last.specs[0].shape[0] * len(run) * (len(layers) + 1)))
     nodes = [most_connected(input_connections(last.masks[layer].W))[:count] for layer in layers]
-    quiet = not sys.stderr.isatty()
+    numbers: Iterable[int] = run.numbers
+    if sys.stderr.isatty():  # rich before 15 ends a line of a log even if it shows nothing
+        numbers = track(numbers, f"{directory}", console=Console(stderr=True), transient=True)
     columns: list[dict[str, list[Any]]] = [defaultdict(list) for _ in layers]
-    for number in track(run.numbers, f"{directory}", console=Console(stderr=True), transient=True, disable=quiet):
+    for number in numbers:
         result = run[number]
         for layer, found in enumerate(_of_masks(result, nodes)):
             if image_set is not None:
