@@ -496,7 +496,7 @@ def _compute(run: Analysis, name: str, console: Console) -> tuple[dict[int | Non
         else (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     )
     progress = Progress(*columns, console=console, transient=True)
-    # Before version 15 rich ends a line of a log even if it shows nothing.
+    # Before version 14.3 rich ends a line of a log even if it shows nothing.
     with progress if console.is_terminal else contextlib.nullcontext():
         description = f"{name}: {part.steps}" if part.steps else name
         bar = progress.add_task(description, total=len(tasks) if part.each_round else None)

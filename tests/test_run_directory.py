@@ -480,15 +480,16 @@ def test_a_run_is_locked_and_others_in_its_folder_are_not(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("function", "change"), [("unlink", lambda run: run.remove_rounds(0)), ("replace", lambda run: run.keep_input(3))]
+    ("owner", "function", "change"),
+    [(Path, "unlink", lambda run: run.remove_rounds(0)), (os, "replace", lambda run: run.keep_input(3))],
 )
-def test_rounds_that_cannot_make_way_are_one_line(reference, monkeypatch, function, change):
+def test_rounds_that_cannot_make_way_are_one_line(reference, monkeypatch, owner, function, change):
     reference.path("input.in").write_text("")
 
-    def refuse(*paths):
+    def refuse(*paths, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, function, refuse)
+    monkeypatch.setattr(owner, function, refuse)
     with pytest.raises(RunDirectoryError, match=r"IMP_\S+: cannot be written \(Permission denied\); what was written"):
         change(reference)
 

@@ -78,7 +78,7 @@ def explore(directory: RunDirectory, arrays: Arrays, images: int, values: int = 
     count = max(FEWEST_NODES, values // (last.specs[0].shape[0] * len(run) * (len(layers) + 1)))
     nodes = [most_connected(input_connections(last.masks[layer].W))[:count] for layer in layers]
     numbers: Iterable[int] = run.numbers
-    if sys.stderr.isatty():  # rich before 15 ends a line of a log even if it shows nothing
+    if sys.stderr.isatty():  # rich before 14.3 ends a line of a log even if it shows nothing
         numbers = track(numbers, f"{directory}", console=Console(stderr=True), transient=True)
     columns: list[dict[str, list[Any]]] = [defaultdict(list) for _ in layers]
     for number in numbers:
