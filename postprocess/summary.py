@@ -9,15 +9,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from postprocess.command_line import Parser, aligned, run_command
 from postprocess.connectivity import input_connections
 from postprocess.differences import pooled, seed_differences
-from postprocess.figures import drawing
 from postprocess.locality import DisplacementMaps, displacement_maps
 from postprocess.masks import mask_plate
 from postprocess.observables import observables
@@ -28,6 +27,9 @@ from sifting.network.plates import Shape
 from sifting.network.rounds import Round
 from sifting.runs.directory import RunDirectory
 from sifting.runs.find import find_runs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,10 @@ def format_table(summary: Summary) -> str:
     return aligned(zip(*cells, strict=True))
 
 
-def draw_summary(summary: Summary, title: str) -> Figure:
+def draw_summary(summary: Summary, title: str) -> "Figure":
     """Accuracy, locality and RF width over the rounds; S_sc, S_dc, C_in and the most connected masks of one round."""
+    from postprocess.figures import drawing  # matplotlib, for which the table at the end of a run need not wait
+
     figure = drawing.new_figure(7.2, 14)
     figure.suptitle(f"{title}\nMaps, histogram and masks: {describe_round(summary)}", x=0.01, ha="left", fontsize=11)
     grid = figure.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.05))
@@ -182,7 +186,7 @@ def draw_summary(summary: Summary, title: str) -> Figure:
 
 def describe_round(summary: Summary) -> str:
     """Such as 'round 10, u = 2.82 %'."""
-    return f"round {summary.shown}, u = {drawing.percent(summary.seeds.u_of(summary.shown))} %"
+    return f"round {summary.shown}, u = {100 * summary.seeds.u_of(summary.shown):.3g} %"
 
 
 _RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); seeds of one experiment are pooled"
@@ -213,6 +217,8 @@ def _summarise_command(options: argparse.Namespace) -> None:
         summary = summarise(runs, options.round)
         print(format_table(summary))
         output = options.output or _named(named[runs[0]], runs[0]).path("summary.png")
+        from postprocess.figures import drawing
+
         with drawing.figure_style():
             drawing.save_figure(draw_summary(summary, title), output)
         print(output)

@@ -13,41 +13,14 @@ from sifting.base import compute  # noqa: F401  settles the device for whoever c
 Shape = tuple[Any, ...]  # as Keras passes it: integers, but for the batch, which is None
 
 
-def masked_affine(z: tf.Tensor, *variables: tf.Tensor) -> tf.Tensor:
-    """y = (gamma * z + beta) @ (W * mask_W) + b * mask_b, [batch, n_out].
+def affine(z: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, W: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """y = (gamma * z + beta) @ W + b, [batch, n_out].
 
     Args:
         z: [batch, n_in], normalised inputs.
-        variables: gamma, beta [n_in], W, mask_W [n_in, n_out], b, mask_b [n_out], of the type of z.
+        gamma, beta: [n_in]; W: [n_in, n_out] and b: [n_out], both masked.
     """
-    gamma, beta, W, mask_W, b, mask_b = variables
-    return tf.matmul(gamma * z + beta, W * mask_W) + b * mask_b
-
-
-@tf.custom_gradient
-def masked_affine_of_data(
-    z: tf.Tensor, *variables: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
-    """masked_affine with its gradient in closed form, for inputs z whose own gradient nobody needs.
-
-    With G = z' dY and s = sum of dY over the batch:
-        dW = (gamma * G + beta * s) * mask_W,   dgamma = rowsum(G * W * mask_W),   dbeta = (W * mask_W) @ s.
-    The usual way to dgamma and dbeta leads through the gradient of gamma * z + beta, which is a matrix product of the
-    size of the forward one. Arguments and result as masked_affine.
-    """
-    gamma, beta, W, mask_W, b, mask_b = variables
-    masked_W = W * mask_W
-    y = tf.matmul(gamma * z + beta, masked_W) + b * mask_b
-
-    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        sum_dy = tf.reduce_sum(dy, axis=0)
-        G = tf.matmul(z, dy, transpose_a=True)
-        dW = (gamma[:, None] * G + beta[:, None] * sum_dy) * mask_W
-        dgamma = tf.linalg.matvec(G * masked_W, tf.ones_like(sum_dy))  # as a product: XLA's row sums are slow
-        dbeta = tf.linalg.matvec(masked_W, sum_dy)
-        return None, dgamma, dbeta, dW, None, sum_dy * mask_b, None
-
-    return y, gradient
+    return tf.matmul(gamma * z + beta, W) + b
 
 
 def batch_moments(x: tf.Tensor, count: tf.Tensor, compiled: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -110,8 +83,9 @@ class MaskedDense(keras.layers.Layer):
     Attributes, for whoever writes the training loop:
         compiled: set it before tracing `call` in training mode for XLA, see `batch_moments`; that needs a batch
             of static size.
-        input_is_data: set it where the gradient of the input is not needed, see `masked_affine_of_data`; it is then
-            None.
+        input_is_data: set it where the gradient of the input is not needed, see `block`; it is then None.
+        holds_masked_W: set it while W is zero wherever mask_W is: training then leaves out their product, not their
+            place in the gradient.
 
     Weights:
         W [n_in, units], b [units], gamma and beta [n_in], trainable; mask_W, mask_b, running_mean [n_in],
@@ -142,6 +116,7 @@ class MaskedDense(keras.layers.Layer):
         self.centring = centring
         self.compiled = False
         self.input_is_data = False
+        self.holds_masked_W = False
 
     def build(self, input_shape: Shape) -> None:
         n_in = math.prod(input_shape[1:])
@@ -175,15 +150,62 @@ class MaskedDense(keras.layers.Layer):
             shift = tf.stop_gradient(x[0])
             x = x - shift
         if training:
-            count = tf.maximum(tf.convert_to_tensor(self.started), tf.cast(tf.shape(x)[0], x.dtype))
-            mean, variance = batch_moments(x, count, self.compiled)
+            y, mean, variance = self.block(x)
             self._update_running(mean + shift, variance)
         else:
-            mean, variance = self.running_mean, self.running_variance
-        z = normalise(x, tf.convert_to_tensor(mean), tf.convert_to_tensor(variance))
-        variables = (self.gamma, self.beta, self.W, self.mask_W, self.b, self.mask_b)
-        affine = masked_affine_of_data if self.input_is_data else masked_affine
-        return self.activation(affine(z, *map(tf.convert_to_tensor, variables)))
+            z = normalise(x, *map(tf.convert_to_tensor, (self.running_mean, self.running_variance)))
+            y = affine(z, self.gamma, self.beta, self.W * self.mask_W, self.b * self.mask_b)
+        return self.activation(y)
+
+    def block(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Normalised by the batch's own moments; with the gradient in closed form.
+
+        With W and b masked, scale = 1 / sqrt(variance + 1e-10), z = (x - mean) * scale, a = gamma * z + beta and
+        y = a @ W + b, for a gradient dY and with sums over the batch (Ioffe & Szegedy 2015, section 3):
+            da = dY @ W',   dW = (a' @ dY) * mask_W,   dgamma = sum(da * z),   dbeta = sum(da),   db = sum(dY) * mask_b,
+            dx = gamma * scale * (da - dbeta / batch - z * dgamma / batch).
+        If the input is data, nobody needs dx, and da, a product of the size of the forward one, is saved:
+            G = z' @ dY,   dW = (gamma * G + beta * sum(dY)) * mask_W,   dgamma = rowsum(G * W),   dbeta = W @ sum(dY).
+
+        Args:
+            x: float32 [batch, n_in].
+
+        Returns:
+            y [batch, units]; mean and variance [n_in] of x, through which no gradient leads.
+        """
+        count = tf.maximum(tf.convert_to_tensor(self.started), tf.cast(tf.shape(x)[0], x.dtype))
+
+        @tf.custom_gradient
+        def closed(
+            x: tf.Tensor, *variables: tf.Tensor
+        ) -> tuple[tuple[tf.Tensor, ...], Callable[..., tuple[tf.Tensor | None, ...]]]:
+            gamma, beta, W, b, mask_W, mask_b = variables
+            if not self.holds_masked_W:
+                W = W * mask_W
+            mean, variance = batch_moments(x, count, self.compiled)
+            z = normalise(x, mean, variance)
+
+            def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+                sum_dy = tf.reduce_sum(dy, axis=0)
+                if self.input_is_data:
+                    G = tf.matmul(z, dy, transpose_a=True)
+                    dW = gamma[:, None] * G + beta[:, None] * sum_dy
+                    dgamma = tf.linalg.matvec(G * W, tf.ones_like(sum_dy))  # as a product: XLA's row sums are slow
+                    dbeta = tf.linalg.matvec(W, sum_dy)
+                    dx = None
+                else:
+                    da = tf.matmul(dy, W, transpose_b=True)
+                    dW = tf.matmul(gamma * z + beta, dy, transpose_a=True)
+                    dgamma, dbeta = tf.reduce_sum(da * z, axis=0), tf.reduce_sum(da, axis=0)
+                    scale = tf.math.rsqrt(variance + EPSILON)
+                    dx = gamma * scale * (da - dbeta / count - z * (dgamma / count))
+                return dx, dgamma, dbeta, dW * mask_W, sum_dy * mask_b, None, None
+
+            return (affine(z, gamma, beta, W, b * mask_b), mean, variance), gradient
+
+        variables = (self.gamma, self.beta, self.W, self.b, self.mask_W, self.mask_b)
+        y, mean, variance = closed(x, *map(tf.convert_to_tensor, variables))
+        return y, mean, variance
 
     def _update_running(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         started = tf.cast(self.started, tf.bool)

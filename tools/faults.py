@@ -29,8 +29,14 @@ TABLE = r"""
 # --- training, pruning, drivers
 
 C01 sifting/layers.py | W has a gradient where it is masked | layers
--dW = (gamma[:, None] * G + beta[:, None] * sum_dy) * mask_W
-+dW = gamma[:, None] * G + beta[:, None] * sum_dy
+-dW * mask_W, sum_dy * mask_b
++dW, sum_dy * mask_b
+C41 sifting/layers.py | no gradient leads through the variance | layers
+-(da - dbeta / count - z * (dgamma / count))
++(da - dbeta / count)
+C42 sifting/training/trainer.py | pruned weights are zero after a round | training imp
+-layer.W.assign(tf.where(where, W, layer.W))
++layer.W.assign(tf.where(where, 0.0, layer.W))
 C02 sifting/architecture.py | another epsilon in batch normalisation | layers
 -EPSILON = 1e-10
 +EPSILON = 1e-9

@@ -1,4 +1,4 @@
-"""TensorFlow writes start-up messages past Python's logging; a user's screen is for the user's run."""
+"""Importing TensorFlow: without its start-up messages, which it writes past Python's logging, and in less time."""
 
 import contextlib
 import gc
@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from sifting.base.signals import held_back
 
@@ -19,8 +20,23 @@ def native_messages_hidden() -> Iterator[None]:
     again, nearly all stay.
     """
     shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
-    with held_back(), _garbage_kept(), contextlib.nullcontext() if shown else _stderr_kept():
+    with held_back(), _garbage_kept(), _extras_hidden(), contextlib.nullcontext() if shown else _stderr_kept():
         yield
+
+
+@contextlib.contextmanager
+def _extras_hidden() -> Iterator[None]:
+    """In commands, Keras does not find what it imports, in a second, for its wrappers of scikit-learn and its plots."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    command = spec is not None and spec.name.split(".")[0] in ("sifting", "postprocess")
+    hidden = [name for name in ("sklearn", "matplotlib") if command and name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))  # None: an import of it fails
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del modules[name]
 
 
 @contextlib.contextmanager

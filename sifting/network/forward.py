@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from sifting.architecture import CONVOLUTION, OUTPUT, output_shapes
 from sifting.base.compute import on_gpu
-from sifting.layers import masked_affine, normalise
+from sifting.layers import affine, normalise
 from sifting.network.rounds import Mask, MaskedNetwork, Moments, Parameters
 
 Kind = TypeVar("Kind", bound=MaskedNetwork)
@@ -50,8 +50,9 @@ def apply_layer(network: MaskedNetwork, layer: int, x: tf.Tensor, moments: Momen
 
     if spec.is_dense:
         z = x if moments is None else normalise(x, *cast(*moments))
-        (W, b, gamma, beta), (mask_W, mask_b) = network.parameters[layer], network.masks[layer]
-        y = masked_affine(z, *cast(gamma, beta, W, mask_W, b, mask_b))
+        W, b, gamma, beta = cast(*network.parameters[layer])
+        mask_W, mask_b = cast(*network.masks[layer])
+        y = affine(z, gamma, beta, W * mask_W, b * mask_b)
         return y if spec.kind == OUTPUT else tf.nn.relu(y)
     input_shapes = [network.image_shape, *output_shapes(network.specs[:layer], network.image_shape)]
     images = tf.transpose(tf.reshape(x, (-1, *input_shapes[layer])), (0, 2, 3, 1))

@@ -844,7 +844,7 @@ def multiply_back(layers: Any, n: int, network: Any, share: int, tile: Any) -> N
 @compiled
 def find_dgamma_of_data(layer: Any, share: int, shares: int) -> None:
     """dgamma and dbeta of the inputs of the lowest layer that is trained, from its weights alone: nobody needs the
-    gradient of what is below. See layers.masked_affine_of_data. Shares are of blocks of inputs, in turns."""
+    gradient of what is below. See layers.MaskedDense.block. Shares are of blocks of inputs, in turns."""
     W, dW, db = floats(layer.W), floats(layer.dW), floats(layer.db)
     starts, inputs_of = integers(layer.starts), integers(layer.inputs_of)
     dgamma, dbeta = floats(layer.dgamma), floats(layer.dbeta)

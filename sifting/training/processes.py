@@ -120,7 +120,7 @@ class Processes:
     @contextlib.contextmanager
     def _started(self, environment: Mapping[str, str], errors: int) -> Iterator["subprocess.Popen[bytes]"]:
         child = subprocess.Popen(
-            [sys.executable, "-c", "import sys; from sifting.training.child import main; sys.exit(main())"],
+            [sys.executable, "-m", "sifting.training"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

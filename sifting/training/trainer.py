@@ -5,9 +5,10 @@ matter into how many calls a round is cut, and a run that was killed continues t
 """
 
 import concurrent.futures
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
@@ -66,6 +67,24 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Number of images whose largest logit is their label's, int32, per image 0 or 1: [batch]."""
     return tf.cast(tf.argmax(logits, axis=1, output_type=labels.dtype) == labels, tf.int32)
+
+
+@contextlib.contextmanager
+def masked_weights(layers: Iterable[keras.Layer]) -> Iterator[None]:
+    """In the body, W of dense layers is zero where masks are, so that no step multiplies by them; then as before."""
+    dense = [layer for layer in layers if isinstance(layer, MaskedDense)]
+    whole = [tf.identity(layer.W) for layer in dense]
+    removed = [layer.mask_W == 0 for layer in dense]
+    try:
+        for layer, W, where in zip(dense, whole, removed, strict=True):
+            layer.W.assign(tf.where(where, 0.0, W))  # stays 0.0, while W * mask_W may be -0.0
+            layer.holds_masked_W = True
+        yield
+        for layer, W, where in zip(dense, whole, removed, strict=True):
+            layer.W.assign(tf.where(where, W, layer.W))
+    finally:
+        for layer in dense:
+            layer.holds_masked_W = False
 
 
 def error_rate(correct: NDArray[np.integer] | np.integer, count: int) -> Any:
@@ -423,12 +442,13 @@ class Trainer:
 
         most = self._images.most_steps
         # What is drawn is handed on from step to step: where it is used XLA would draw it several times.
-        *_, correct, losses = tf.while_loop(
-            lambda step, *_: step < stop,
-            one_step,
-            (start, draws(start), tf.zeros(most, tf.int32), tf.zeros(most)),
-            parallel_iterations=1,
-        )
+        with masked_weights(self.model.layers):
+            *_, correct, losses = tf.while_loop(
+                lambda step, *_: step < stop,
+                one_step,
+                (start, draws(start), tf.zeros(most, tf.int32), tf.zeros(most)),
+                parallel_iterations=1,
+            )
         return correct, losses
 
     def _count_by_exact_moments(self, images: ImagesOnDevice, moments_of: ImagesOnDevice) -> tf.Tensor:
