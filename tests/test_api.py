@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import gc
+import importlib.machinery
 import io
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +232,25 @@ def test_a_plain_interrupt_while_something_is_imported(monkeypatch):
             assert not gc.isenabled()  # nor is garbage collected meanwhile
         assert gc.isenabled()
     assert done == [False, True] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("main", "hidden"), [("sifting.run", True), ("postprocess.figures.__main__", True), (None, False)]
+)
+def test_only_commands_hide_from_keras_what_it_need_not_import(main, hidden, monkeypatch):
+    """A notebook may want Keras's wrappers of scikit-learn later."""
+    for name in ("sklearn", "matplotlib"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", loaded := types.ModuleType("matplotlib"))  # a command that draws
+    own = types.ModuleType("__main__")
+    own.__spec__ = main and importlib.machinery.ModuleSpec(main, None)
+    monkeypatch.setitem(sys.modules, "__main__", own)
+    with native_messages_hidden():
+        assert ("sklearn" in sys.modules) == hidden and sys.modules["matplotlib"] is loaded
+        if hidden:
+            with pytest.raises(ImportError):
+                import sklearn  # noqa: F401
+    assert "sklearn" not in sys.modules and sys.modules["matplotlib"] is loaded
 
 
 def test_an_interrupt_saves_and_the_same_call_continues(finished, tmp_path, monkeypatch):
