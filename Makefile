@@ -78,7 +78,8 @@ image:
 # versions without an end.
 .venv/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv --upgrade-deps .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".[test]"
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # pip would compile one file after the other
 	touch $@
 
 clean:
