@@ -79,7 +79,7 @@ image:
 .venv/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv --upgrade-deps .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".[test]"
-	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # pip would compile one file after the other
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # as pip does, but one file after the other
 	touch $@
 
 clean:

@@ -186,7 +186,9 @@ def draw_summary(summary: Summary, title: str) -> "Figure":
 
 def describe_round(summary: Summary) -> str:
     """Such as 'round 10, u = 2.82 %'."""
-    return f"round {summary.shown}, u = {100 * summary.seeds.u_of(summary.shown):.3g} %"
+    from postprocess.figures.drawing import percent
+
+    return f"round {summary.shown}, u = {percent(summary.seeds.u_of(summary.shown))} %"
 
 
 _RUN_DIRS = "save_dir, DIR/PREFIX, or a folder of seeds (seed_1, seed_2, ...); seeds of one experiment are pooled"
@@ -203,6 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _summarise_command(options: argparse.Namespace) -> None:
+    from postprocess.figures import drawing
+
     named = {run: Path(path) for path in options.run_dir for run in find_runs([path])}
     experiments = pooled(named)
     if options.output is not None and len(experiments) > 1:
@@ -217,8 +221,6 @@ def _summarise_command(options: argparse.Namespace) -> None:
         summary = summarise(runs, options.round)
         print(format_table(summary))
         output = options.output or _named(named[runs[0]], runs[0]).path("summary.png")
-        from postprocess.figures import drawing
-
         with drawing.figure_style():
             drawing.save_figure(draw_summary(summary, title), output)
         print(output)

@@ -26,7 +26,7 @@ def native_messages_hidden() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _extras_hidden() -> Iterator[None]:
-    """In commands, Keras does not find what it imports, in a second, for its wrappers of scikit-learn and its plots."""
+    """In commands, Keras does not find what it imports for its wrappers of scikit-learn and plots: a second less."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     command = spec is not None and spec.name.split(".")[0] in ("sifting", "postprocess")
     hidden = [name for name in ("sklearn", "matplotlib") if command and name not in sys.modules]
